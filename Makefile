@@ -1,0 +1,88 @@
+# train, test, check and bench each set up .venv from nothing: CPython 3.11+, pip and make suffice.
+#
+#   make train [SESSION=9] [TRAIN_ARGS="--algorithm a2c --total-timesteps 1000000"]
+#   make test  [PYTEST_ARGS="-k ledger"]
+
+.DEFAULT_GOAL := help
+.PHONY: help train test check lint types test-interpreted test-boundscheck wheel bench clean
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+RUN := .venv/.installed
+DEV := .venv/.installed-dev
+
+SESSION ?=
+TRAIN_ARGS ?= --algorithm ppo --total-timesteps 200000
+PYTEST_ARGS ?=
+# Worker processes of `make test`; hypothesis and numba leave little to gain beyond the cores.
+PYTEST_WORKERS ?= 2
+# What runs again without compilation and with bounds checks: everything that drives the kernels.
+KERNEL_TESTS := $(wildcard tests/kernels tests/test_tape.py tests/test_simulator.py \
+	tests/test_oracle*.py tests/test_invariants*.py tests/test_golden*.py tests/test_live.py)
+
+help:
+	@sed -n 's/^#   //p' Makefile; echo "make check | bench | clean"
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "CPython 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv && $(PYTHON) -m venv --without-pip .venv \
+		&& $(PYTHON) -m pip --python $@ install -q pip; }
+
+$(RUN): pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(DEV): $(RUN)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Trains on what DATABASE_URL or the folder `sessions` holds; generates a session if there is none.
+train: $(RUN)
+	@set -e; \
+	if [ -z "$$DATABASE_URL" ] && [ -z "$$(ls sessions 2>/dev/null)" ]; then \
+		echo "No sessions recorded here: generating one."; \
+		$(BIN)/kalshi-sim generate --markets 50 --minutes 35 --seed 9 --edge 0.5 \
+			--store sessions --session 9; \
+	fi; \
+	session="$(SESSION)"; \
+	if [ -z "$$session" ]; then \
+		session=$$($(BIN)/python -c 'from kalshi_sim import open_store; \
+			print(open_store().list_sessions()[-1].session_id)'); \
+	fi; \
+	$(BIN)/kalshi-train --session "$$session" $(TRAIN_ARGS)
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+check: lint types test-interpreted test-boundscheck wheel
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+test-interpreted: $(DEV)
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest $(KERNEL_TESTS)
+	$(BIN)/coverage report --fail-under=100
+
+test-boundscheck: $(DEV)
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(KERNEL_TESTS)
+
+# The built wheel, away from the checkout, offers the public names.
+wheel: $(DEV)
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel -q --no-deps -w "$$folder" .; \
+	$(BIN)/python -m pip install -q --no-deps --target "$$folder/site" "$$folder"/*.whl; \
+	cd "$$folder" && PYTHONPATH="$$folder/site" $(CURDIR)/$(BIN)/python -c \
+		'import kalshi_sim as k; assert "site" in k.__file__, k.__file__; [getattr(k, n) for n in k.__all__]'; \
+	echo "wheel: ok"
+
+bench: $(DEV)
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only $(PYTEST_ARGS)
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*

@@ -1,0 +1,70 @@
+"""Simulation of trading on recorded Kalshi order books.
+
+Names are imported when first used, so that `import kalshi_sim` is quick and compiles nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kalshi_sim.config import SimConfig
+    from kalshi_sim.features import FEATURES
+    from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
+    from kalshi_sim.live import LiveMarket
+    from kalshi_sim.session import MarketInfo, QualityReport, Session, SessionInfo
+    from kalshi_sim.simulator import BatchSimulator
+    from kalshi_sim.store import SessionStore, open_store
+    from kalshi_sim.tape import MarketSessionView, Tape, build_tape
+    from kalshi_sim.vec_env import KalshiVecEnv
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "SimConfig": "config",
+    "FEATURES": "features",
+    "KalshiVectorEnv": "gym_env",
+    "MarketAgnosticKalshiEnv": "gym_env",
+    "LiveMarket": "live",
+    "MarketInfo": "session",
+    "QualityReport": "session",
+    "Session": "session",
+    "SessionInfo": "session",
+    "BatchSimulator": "simulator",
+    "SessionStore": "store",
+    "open_store": "store",
+    "MarketSessionView": "tape",
+    "Tape": "tape",
+    "build_tape": "tape",
+    "KalshiVecEnv": "vec_env",
+}
+
+__all__ = [
+    "FEATURES",
+    "BatchSimulator",
+    "KalshiVecEnv",
+    "KalshiVectorEnv",
+    "LiveMarket",
+    "MarketAgnosticKalshiEnv",
+    "MarketInfo",
+    "MarketSessionView",
+    "QualityReport",
+    "Session",
+    "SessionInfo",
+    "SessionStore",
+    "SimConfig",
+    "Tape",
+    "build_tape",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

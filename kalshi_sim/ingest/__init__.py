@@ -1,0 +1,1 @@
+"""Ways into the event table: captures and generated sessions."""

@@ -1,0 +1,328 @@
+"""A recorded session: one exact event table, the markets' metadata and a quality report.
+
+Events are columns (arrays of one length), grouped by market in the order of `Session.markets`
+and, within a market, in stream order. Times of snapshots are already resolved (see
+`simulation.md` section 2); times that run backwards are raised by the replay, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import DataError, SessionNotFoundError
+from kalshi_sim.units import PRICE_SCALE
+
+Int8Array = npt.NDArray[np.int8]
+Int64Array = npt.NDArray[np.int64]
+
+NO_TIME: Final = -(2**62)
+"""`ts_ms` of an event whose market has no time at all."""
+
+
+class EventKind(IntEnum):
+    """What an event does to its market's book."""
+
+    SNAPSHOT = 0
+    """Clears the book; its LEVEL events follow."""
+    LEVEL = 1
+    """Absolute `size` at (`side`, `price`), part of a snapshot."""
+    DELTA = 2
+    """Signed change `size` at (`side`, `price`); `traded` of a removal were known trades."""
+    TRADE = 3
+    """`size` contracts taken from the resting `side` at `price`; changes no book by itself.
+    `traded` = `size` if it was matched to a removal, else 0."""
+    GAP = 4
+    """Messages are missing here: the book is invalid until the next SNAPSHOT."""
+    DROP_LEVEL = 5
+    """The level's size is unknown from here to the next SNAPSHOT: it leaves the book, no flow."""
+
+
+class EventFlag(IntEnum):
+    """Bits of the `flags` column."""
+
+    WHOLE_SECOND = 1
+    """The recorded time has whole seconds only; `ts_ms` is that second's first millisecond."""
+    TIME_INFERRED = 2
+    """The record had no time; `ts_ms` was resolved from the events around it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """The event table: arrays of shape [n_events].
+
+    kind int8 (`EventKind`) · side int8 (0 YES, 1 NO) · price int64 (1/100 cent) · size int64
+    (1/100 contract) · traded int64 (1/100 contract, see `EventKind`) · ts_ms int64 (UTC) ·
+    seq int64 (the exchange's number, -1 if none) · sid int64 (subscription, -1 if none) ·
+    frame int64 (rank of the frame in the session's merged stream; events of one frame share it)
+    · flags int8 (`EventFlag` bits).
+    """
+
+    kind: Int8Array
+    side: Int8Array
+    price: Int64Array
+    size: Int64Array
+    traded: Int64Array
+    ts_ms: Int64Array
+    seq: Int64Array
+    sid: Int64Array
+    frame: Int64Array
+    flags: Int8Array
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def __getitem__(self, rows: slice | Int64Array | npt.NDArray[np.bool_]) -> Events:
+        return Events(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def equals(self, other: Events) -> bool:
+        """Whether every column holds the same values."""
+        return all(
+            np.array_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
+        )
+
+    @staticmethod
+    def from_columns(**columns: npt.ArrayLike) -> Events:
+        """An event table from columns by name; absent ones take their default."""
+        defaults = {"traded": 0, "seq": -1, "sid": -1, "flags": 0, "frame": None}
+        n = len(np.asarray(columns["kind"]))
+        out: dict[str, Any] = {}
+        for f in fields(Events):
+            dtype = np.int8 if f.name in ("kind", "side", "flags") else np.int64
+            if f.name in columns:
+                out[f.name] = np.ascontiguousarray(columns[f.name], dtype=dtype)
+            elif f.name == "frame":
+                out[f.name] = np.arange(n, dtype=np.int64)
+            else:
+                out[f.name] = np.full(n, defaults[f.name], dtype=dtype)
+        return Events(**out)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Events]) -> Events:
+        """All events of `parts`, one after the other."""
+        if not parts:
+            return Events.from_columns(kind=[], side=[], price=[], size=[], ts_ms=[])
+        return Events(
+            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Events))
+        )
+
+
+@dataclass(frozen=True)
+class MarketInfo:
+    """What is known of one market, apart from its book."""
+
+    ticker: str
+    event_ticker: str | None = None
+    close_time_ms: int | None = None
+    """The close time as known at the session's start."""
+    close_updates: tuple[tuple[int, int], ...] = ()
+    """(time the update was known, new close time), in ms, in order of the first."""
+    settlement_value: int | None = None
+    """What a YES contract paid, in 1/100 cent (10 000 = yes, 0 = no, between = scalar)."""
+    settlement_known_ms: int | None = None
+    """When the result was known; None with a settlement value counts as known."""
+    sub_penny: bool = False
+    """Decided at import, from the metadata or else the prices."""
+    price_ranges: tuple[tuple[int, int, int], ...] | None = None
+    """The grid: (start, end, step) of YES prices in 1/100 cent, ascending."""
+    taker_multiplier: int | None = None
+    """Fee multiplier in 1/10 000; None: the fee schedule decides."""
+    maker_multiplier: int | None = None
+    fee_unit: int | None = None
+    """Fees are rounded up to this, in 1/100 cent; None: the fee schedule decides."""
+
+    @property
+    def event(self) -> str:
+        """The event this market belongs to (both teams of a game share one)."""
+        return self.event_ticker or self.ticker.rpartition("-")[0] or self.ticker
+
+    @property
+    def series(self) -> str:
+        """The series, for the fee schedule."""
+        return self.ticker.partition("-")[0]
+
+
+@dataclass(frozen=True)
+class MarketQuality:
+    """Counts of what was dropped, clamped, raised, skipped, crossed or unmatched in one market."""
+
+    frames: int = 0
+    """Book frames (snapshots and deltas) read."""
+    snapshots: int = 0
+    levels: int = 0
+    deltas: int = 0
+    trades: int = 0
+    trades_matched: int = 0
+    trades_unmatched: int = 0
+    block_trades_dropped: int = 0
+    gaps: int = 0
+    dropped_before_snapshot: int = 0
+    dropped_in_gap: int = 0
+    clamped_deltas: int = 0
+    raised_times: int = 0
+    inferred_times: int = 0
+    crossed_ms: int = 0
+    """Milliseconds (at row_interval_ms 1) that ended crossed or locked and made no row."""
+    empty_ms: int = 0
+    """Milliseconds that ended with no level on either side and made no row."""
+    rows: int = 0
+    """Rows at row_interval_ms 1, before the close time ends a view."""
+    untrusted_levels: int = 0
+    bad_rows: int = 0
+    """Stored rows or lines that could not be right and were skipped on request."""
+
+    def __add__(self, other: MarketQuality) -> MarketQuality:
+        return MarketQuality(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
+        )
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """The quality of a session: counts per market, and notes on the whole."""
+
+    markets: Mapping[str, MarketQuality] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Sentences for people: what an era lost, what an option would mend."""
+    other_frames: Mapping[str, int] = field(default_factory=dict)
+    """Frames that are no book event or trade, by type (ok, subscribed, error, ticker, ...)."""
+    bad_lines: int = 0
+    """Lines that could not be read and were skipped on request."""
+
+    @property
+    def total(self) -> MarketQuality:
+        """The counts of all markets together."""
+        return sum(self.markets.values(), MarketQuality())
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """One line of a store's list of sessions. Counts are of stored events."""
+
+    session_id: int
+    started_at: datetime
+    ended_at: datetime
+    markets: int
+    snapshots: int
+    deltas: int
+    trades: int
+    source: str
+    """"capture", "synthetic", or "kalshiflow A", "kalshiflow B", "kalshiflow C"."""
+    location: str = ""
+    """Where in the store it lies (a file, or which tables)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One recorded session; immutable.
+
+    `market_offsets` has shape [n_markets + 1]: events of market i are rows
+    `market_offsets[i]:market_offsets[i + 1]` of `events`.
+    """
+
+    session_id: int
+    markets: tuple[MarketInfo, ...]
+    events: Events
+    market_offsets: Int64Array
+    first_book_ms: int
+    """Time of the first applied book event of any market of the whole session."""
+    last_message_ms: int
+    """Time of the last recorded message of any kind or market of the whole session."""
+    trades_recorded: bool
+    """Whether the recording had a trade channel (a property set at import)."""
+    source: str = "capture"
+    quality: QualityReport = field(default_factory=QualityReport)
+    started_ms: int | None = None
+    """Time of the first recorded message; None: `first_book_ms`."""
+
+    def __post_init__(self) -> None:
+        if len(self.market_offsets) != len(self.markets) + 1:
+            raise DataError(f"session {self.session_id}: market_offsets do not fit the markets")
+        if self.market_offsets[0] != 0 or self.market_offsets[-1] != len(self.events):
+            raise DataError(f"session {self.session_id}: market_offsets do not cover the events")
+
+    def market_index(self, ticker: str) -> int:
+        """The place of a market in `markets`.
+
+        Raises:
+            SessionNotFoundError: the session has no such market.
+        """
+        for i, market in enumerate(self.markets):
+            if market.ticker == ticker:
+                return i
+        raise SessionNotFoundError(f"session {self.session_id} has no market {ticker!r}")
+
+    def market_events(self, ticker: str) -> Events:
+        """The events of one market, in stream order."""
+        i = self.market_index(ticker)
+        return self.events[slice(int(self.market_offsets[i]), int(self.market_offsets[i + 1]))]
+
+    def select(self, tickers: Sequence[str]) -> Session:
+        """The session with only these markets; what belongs to the whole session stays.
+
+        Raises:
+            SessionNotFoundError: the session lacks one of them.
+        """
+        order = [self.market_index(t) for t in tickers]
+        parts = [self.market_events(t) for t in tickers]
+        offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
+        report = replace(
+            self.quality,
+            markets={t: self.quality.markets[t] for t in tickers if t in self.quality.markets},
+        )
+        return replace(
+            self,
+            markets=tuple(self.markets[i] for i in order),
+            events=Events.concatenate(parts),
+            market_offsets=offsets,
+            quality=report,
+        )
+
+    @property
+    def info(self) -> SessionInfo:
+        """The line a store's list shows."""
+        kinds = np.bincount(self.events.kind, minlength=len(EventKind))
+        start = self.first_book_ms if self.started_ms is None else self.started_ms
+        return SessionInfo(
+            session_id=self.session_id,
+            started_at=datetime.fromtimestamp(start / 1000, UTC),
+            ended_at=datetime.fromtimestamp(self.last_message_ms / 1000, UTC),
+            markets=len(self.markets),
+            snapshots=int(kinds[EventKind.SNAPSHOT]),
+            deltas=int(kinds[EventKind.DELTA]),
+            trades=int(kinds[EventKind.TRADE]),
+            source=self.source,
+        )
+
+
+def validate_events(session: Session) -> None:
+    """Check every event for values that cannot be right.
+
+    Raises:
+        DataError: the first bad event, by session, market, index and column.
+    """
+    e = session.events
+    book = (e.kind == EventKind.LEVEL) | (e.kind == EventKind.DELTA) | (e.kind == EventKind.TRADE)
+    checks = (
+        ("kind", (e.kind < 0) | (e.kind > max(EventKind))),
+        ("side", (e.side < 0) | (e.side > 1)),
+        ("price", book & ((e.price <= 0) | (e.price >= PRICE_SCALE))),
+        ("size", ((e.kind == EventKind.LEVEL) | (e.kind == EventKind.TRADE)) & (e.size < 0)),
+        ("traded", e.traded < 0),
+    )
+    for column, bad in checks:
+        if bad.any():
+            at = int(np.argmax(bad))
+            i = int(np.searchsorted(session.market_offsets, at, side="right")) - 1
+            raise DataError(
+                f"session {session.session_id}, market {session.markets[i].ticker}, "
+                f"event {at - int(session.market_offsets[i])}: "
+                f"{column} {int(getattr(e, column)[at])} cannot be right; "
+                "re-import the recording, or leave the market out with markets="
+            )

@@ -1,0 +1,59 @@
+"""Where recorded sessions live: `open_store` and the protocol all stores share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from kalshi_sim.session import Session, SessionInfo
+
+DEFAULT_FOLDER = "sessions"
+
+
+@runtime_checkable
+class SessionStore(Protocol):
+    """A place that holds sessions. Saving is whole or not at all, the same in every store."""
+
+    def list_sessions(self) -> list[SessionInfo]:
+        """All sessions, by id."""
+        ...
+
+    def load(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
+        """One session, with all of its markets or only those named.
+
+        Raises:
+            SessionNotFoundError: no such session, or the session has no such market.
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
+        """Store a session whole or not at all.
+
+        Raises:
+            StoreError: the id is taken (unless `overwrite`), or the store cannot be written.
+        """
+        ...
+
+    def next_session_id(self) -> int:
+        """A session id that is free."""
+        ...
+
+
+def open_store(url: str | os.PathLike[str] | None = None) -> SessionStore:
+    """The store at `url`: a folder, or `postgresql://user:password@host/database`.
+
+    Without `url`: the environment variable DATABASE_URL, else the folder `sessions`.
+
+    Raises:
+        StoreError: there is nothing that can be opened at `url`.
+    """
+    text = os.fspath(url) if url is not None else os.environ.get("DATABASE_URL") or DEFAULT_FOLDER
+    if text.startswith(("postgresql://", "postgres://")):
+        from kalshi_sim.store.postgres import PostgresStore
+
+        return PostgresStore(text)
+    from kalshi_sim.store.parquet import ParquetStore
+
+    return ParquetStore(text)

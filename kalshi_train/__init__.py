@@ -1,0 +1,1 @@
+"""Training and evaluation of agents on recorded Kalshi order books."""
