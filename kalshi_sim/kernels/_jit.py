@@ -1,0 +1,69 @@
+"""The one decorator of all kernels, and where their machine code is cached.
+
+Numba's own on-disk cache does not notice changes in other files that a kernel calls, so the
+cache folder is named by a hash of every kernel source, the versions and the flags: a stale
+kernel cannot be loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import platformdirs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+_KERNELS = Path(__file__).parent
+_SOURCES = [*sorted(_KERNELS.glob("*.py")), _KERNELS.parent / "units.py"]
+
+
+def cache_folder() -> Path:
+    """The folder of this code's compiled kernels; another for any other code or version."""
+    digest = hashlib.sha256()
+    for path in _SOURCES:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    versions = (numba.__version__, np.__version__, sys.version, repr(sorted(FLAGS.items())))
+    bounds = os.environ.get("NUMBA_BOUNDSCHECK", "")
+    digest.update(repr((*versions, bounds)).encode())
+    base = os.environ.get("KALSHI_SIM_CACHE") or platformdirs.user_cache_dir("kalshi-sim")
+    return Path(base) / "kernels" / digest.hexdigest()[:16]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+_FOLDER = cache_folder()
+_CACHE = _writable(_FOLDER)
+
+
+def jit(function: F) -> F:
+    """Compile `function` on first use: no GIL, no fast-math, cached on disk where possible."""
+    if not _CACHE:
+        compiled: F = numba.njit(**FLAGS)(function)
+        return compiled
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_FOLDER)
+    try:
+        compiled = numba.njit(cache=True, **FLAGS)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return compiled
+
+
+def is_warm() -> bool:
+    """Whether compiled kernels of exactly this code are on disk."""
+    return _CACHE and any(_FOLDER.rglob("*.nbc"))

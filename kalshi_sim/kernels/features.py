@@ -1,0 +1,285 @@
+"""The 40 features that no agent can change (0-34 and 47-51), computed once per row.
+
+`FEATURES` in `kalshi_sim.features` defines them; `simulation.md` section 9 is their source.
+Sums over windows are differences of integer running sums, so they are exact and do not depend
+on where a replay began to add.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim import units
+from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
+
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+N_TAPE_FEATURES = 40
+GLOBAL_AT = 35
+"""Column of feature 47 in the tape; 0-34 stand at their own number."""
+
+CENTS_PER_DOLLAR = units.CENTS_PER_DOLLAR
+IMPACT_CONTRACTS = units.IMPACT_CONTRACTS
+MULTIPLIER_SCALE = units.MULTIPLIER_SCALE
+MS_PER_DAY = units.MS_PER_DAY
+MS_PER_SECOND = units.MS_PER_SECOND
+MS_PER_MINUTE = 60 * MS_PER_SECOND
+
+NEAR_CENTS = 5
+BEST_LEVELS = 3
+UNKNOWN_CLOSE = -1
+
+# 1 / ln(1 + r) of the reference values r
+LOG_CENTS = 1.0 / math.log1p(CENTS_PER_DOLLAR)
+LOG_SIZE = 1.0 / math.log1p(1e7)
+LOG_LADDER = 1.0 / math.log1p(1e8)
+LOG_LEVELS = 1.0 / math.log1p(1000.0)
+LOG_GAP = 1.0 / math.log1p(3.6e6)
+LOG_AGE = 1.0 / math.log1p(8.64e7)
+LOG_ROWS_1S = 1.0 / math.log1p(1e3)
+LOG_ROWS_10S = 1.0 / math.log1p(1e4)
+LOG_ROWS_60S = 1.0 / math.log1p(6e4)
+LOG_SESSION_MINUTES = 1.0 / math.log1p(1440.0)
+LOG_CLOSE_SECONDS = 1.0 / math.log1p(30.0 * 86_400.0)
+
+# columns of the running sums, `History.sums`
+SUM_SQUARES, SUM_FLOW, SUM_GROSS, SUM_SPREAD, N_SUMS = 0, 1, 2, 3, 4
+# places in the window starts, `History.first`
+WINDOW_1S, WINDOW_10S, WINDOW_60S, WINDOW_300S, N_WINDOWS = 0, 1, 2, 3, 4
+
+
+class History(NamedTuple):
+    """What the rows so far of one market leave behind for the next one's features."""
+
+    sums: Int64Array
+    """[rows, 4] running sums: squared mark2 changes, flow, gross flow, spread."""
+    first: Int64Array
+    """[4] first row inside the 1, 10, 60 and 300 s windows of the last row."""
+    window_ms: Int64Array
+    """[4] the lengths of these windows."""
+    last: Int64Array
+    """[4] best YES and NO bid of the last row, time of the last change of either, unused."""
+
+
+def make_history(rows: int) -> History:
+    """Room for the history of `rows` rows."""
+    return History(
+        sums=np.zeros((rows, N_SUMS), np.int64),
+        first=np.zeros(N_WINDOWS, np.int64),
+        window_ms=np.array([1, 10, 60, 300], np.int64) * MS_PER_SECOND,
+        last=np.zeros(4, np.int64),
+    )
+
+
+@jit
+def log_scaled(x: float, inverse: float) -> float:
+    """min(1, ln(1 + x) / ln(1 + r)), given 1 / ln(1 + r)."""
+    return min(1.0, math.log1p(x) * inverse)
+
+
+@jit
+def side_shape(book: Ladders, side: int, near: int, out: Int64Array) -> None:
+    """Totals of one side: out = [near the best, of the three best, price-weighted three best]."""
+    n = book.count[side]
+    floor = best_price(book, side) - near
+    near_size = 0
+    i = n - 1
+    while i >= 0 and book.prices[side, i] >= floor:
+        near_size += book.sizes[side, i]
+        i -= 1
+    top_size = 0
+    top_value = 0
+    for k in range(max(0, n - BEST_LEVELS), n):
+        top_size += book.sizes[side, k]
+        top_value += book.sizes[side, k] * book.prices[side, k]
+    out[0] = near_size
+    out[1] = top_size
+    out[2] = top_value
+
+
+@jit
+def impact_value(book: Ladders, side: int) -> int:
+    """What selling `IMPACT_CONTRACTS` into the bids of `side` brings, in money units."""
+    left = IMPACT_CONTRACTS
+    value = 0
+    i = book.count[side] - 1
+    while i >= 0 and left > 0:
+        take = min(left, book.sizes[side, i])
+        value += take * book.prices[side, i]
+        left -= take
+        i -= 1
+    return int(value)
+
+
+@jit
+def imbalance(bid: int, ask: int) -> float:
+    """(bid - ask) / (bid + ask), 0 if both are empty."""
+    if bid + ask == 0:
+        return 0.0
+    return (bid - ask) / (bid + ask)
+
+
+@jit
+def book_features(
+    book: Ladders, mark2: int, payout: int, shape: Int64Array, out: Float32Array
+) -> None:
+    """Features 0-20 of one row into `out` [40]; `shape` is scratch space [2, 3]."""
+    cent = payout // CENTS_PER_DOLLAR
+    bid = best_price(book, 0)
+    no_bid = best_price(book, 1)
+    ask = mirror(no_bid, payout)
+    bid_n = book.count[0]
+    ask_n = book.count[1]
+    two_sided = bid_n > 0 and ask_n > 0
+    mid = mark2 / 2.0
+    side_shape(book, 0, NEAR_CENTS * cent, shape[0])
+    side_shape(book, 1, NEAR_CENTS * cent, shape[1])
+    out[0] = bid / payout
+    out[1] = ask / payout
+    out[2] = log_scaled((ask - bid) / cent, LOG_CENTS)
+    out[3] = mid / payout
+    out[4] = 0.0
+    if two_sided:
+        bid_size = shape[0, 1]
+        ask_size = shape[1, 1]
+        bid_price = shape[0, 2] / bid_size
+        ask_price = payout - shape[1, 2] / ask_size
+        micro = (bid_price * ask_size + ask_price * bid_size) / (bid_size + ask_size)
+        out[4] = math.tanh((micro - mid) / (2.0 * cent))
+    bid_top = book.sizes[0, bid_n - 1] if bid_n > 0 else 0
+    ask_top = book.sizes[1, ask_n - 1] if ask_n > 0 else 0
+    out[5] = log_scaled(bid_top, LOG_SIZE)
+    out[6] = log_scaled(ask_top, LOG_SIZE)
+    out[7] = imbalance(bid_top, ask_top)
+    out[8] = log_scaled(shape[0, 0], LOG_SIZE)
+    out[9] = log_scaled(shape[1, 0], LOG_SIZE)
+    out[10] = imbalance(shape[0, 0], shape[1, 0])
+    out[11] = log_scaled(book.total[0], LOG_LADDER)
+    out[12] = log_scaled(book.total[1], LOG_LADDER)
+    out[13] = imbalance(book.total[0], book.total[1])
+    out[14] = log_scaled(bid_n, LOG_LEVELS)
+    out[15] = log_scaled(ask_n, LOG_LEVELS)
+    out[16] = shape[0, 1] / book.total[0] if bid_n > 0 else 0.0
+    out[17] = shape[1, 1] / book.total[1] if ask_n > 0 else 0.0
+    buy_cost = IMPACT_CONTRACTS * payout - impact_value(book, 1)
+    buy = (buy_cost / IMPACT_CONTRACTS - mid) / cent
+    sell = (mid - impact_value(book, 0) / IMPACT_CONTRACTS) / cent
+    out[18] = log_scaled(max(0.0, buy), LOG_CENTS)
+    out[19] = log_scaled(max(0.0, sell), LOG_CENTS)
+    out[20] = 1.0 if two_sided else 0.0
+
+
+@jit
+def window_features(
+    history: History,
+    r: int,
+    ts_ms: Int64Array,
+    mark2: Int64Array,
+    bid: int,
+    no_bid: int,
+    net_flow: int,
+    gross_flow: int,
+    payout: int,
+    out: Float32Array,
+) -> None:
+    """Features 21-34 of row r into `out` [40], and row r into the history.
+
+    `ts_ms` and `mark2` are the market's rows up to and including r; `net_flow` and `gross_flow`
+    are the whole contracts of the row's own flow at the best prices.
+    """
+    cent = payout // CENTS_PER_DOLLAR
+    sums = history.sums
+    now = ts_ms[r]
+    spread = mirror(no_bid, payout) - bid
+    change = mark2[r] - mark2[r - 1] if r > 0 else 0
+    for k in range(N_SUMS):
+        sums[r, k] = sums[r - 1, k] if r > 0 else 0
+    sums[r, SUM_SQUARES] += change * change
+    sums[r, SUM_FLOW] += net_flow
+    sums[r, SUM_GROSS] += gross_flow
+    sums[r, SUM_SPREAD] += spread
+    if r == 0:
+        history.first[:] = 0
+        history.last[2] = now
+    elif bid != history.last[0] or no_bid != history.last[1]:
+        history.last[2] = now
+    history.last[0] = bid
+    history.last[1] = no_bid
+    for w in range(N_WINDOWS):
+        i = history.first[w]
+        start = now - history.window_ms[w]
+        while ts_ms[i] <= start:
+            i += 1
+        history.first[w] = i
+
+    out[21] = log_scaled(now - ts_ms[r - 1], LOG_GAP) if r > 0 else 0.0
+    out[22] = log_scaled(now - history.last[2], LOG_AGE)
+    rows_10s = r + 1 - history.first[WINDOW_10S]
+    rows_60s = r + 1 - history.first[WINDOW_60S]
+    out[23] = log_scaled(r + 1 - history.first[WINDOW_1S], LOG_ROWS_1S)
+    out[24] = log_scaled(rows_10s, LOG_ROWS_10S)
+    out[25] = log_scaled(rows_60s, LOG_ROWS_60S)
+    ratio = (1.0 + 6.0 * rows_10s) / (1.0 + rows_60s)
+    square = ratio * ratio  # tanh(ln x) = (x^2 - 1) / (x^2 + 1)
+    out[26] = (square - 1.0) / (square + 1.0)
+    out[27] = math.tanh(change / (2.0 * cent))
+    for k in range(3):
+        since = history.first[WINDOW_10S + k]
+        move = mark2[r] - mark2[max(0, since - 1)]
+        scale = 5.0 * (k + 1)  # 5, 10 and 15 cents
+        out[28 + k] = math.tanh(move / (2.0 * cent * scale)) if move != 0 else 0.0
+
+    before_10s = history.first[WINDOW_10S] - 1
+    before_60s = history.first[WINDOW_60S] - 1
+    squares = sums[r, SUM_SQUARES]
+    flow_10s = sums[r, SUM_FLOW]
+    gross_10s = sums[r, SUM_GROSS]
+    flow_60s = flow_10s
+    gross_60s = gross_10s
+    spreads = sums[r, SUM_SPREAD]
+    if before_10s >= 0:
+        flow_10s -= sums[before_10s, SUM_FLOW]
+        gross_10s -= sums[before_10s, SUM_GROSS]
+    if before_60s >= 0:
+        squares -= sums[before_60s, SUM_SQUARES]
+        flow_60s -= sums[before_60s, SUM_FLOW]
+        gross_60s -= sums[before_60s, SUM_GROSS]
+        spreads -= sums[before_60s, SUM_SPREAD]
+    out[31] = log_scaled(math.sqrt(squares) / (2.0 * cent), LOG_CENTS) if squares > 0 else 0.0
+    out[32] = flow_10s / gross_10s if gross_10s > 0 else 0.0
+    out[33] = flow_60s / gross_60s if gross_60s > 0 else 0.0
+    excess = spread * rows_60s - spreads
+    out[34] = math.tanh(excess / rows_60s / (5.0 * cent)) if excess != 0 else 0.0
+
+
+@jit
+def global_features(
+    now: int,
+    mark2: int,
+    session_first_ms: int,
+    utc_offset_ms: int,
+    close_ms: int,
+    taker_multiplier: int,
+    payout: int,
+    out: Float32Array,
+) -> None:
+    """Features 47-51 of one row into columns 35-39 of `out` [40]."""
+    minutes = max(0, now - session_first_ms) / MS_PER_MINUTE
+    out[GLOBAL_AT] = log_scaled(minutes, LOG_SESSION_MINUTES)
+    if close_ms == UNKNOWN_CLOSE:
+        out[GLOBAL_AT + 1] = 1.0
+    else:
+        seconds = max(0, close_ms - now) / MS_PER_SECOND
+        out[GLOBAL_AT + 1] = log_scaled(seconds, LOG_CLOSE_SECONDS)
+    angle = ((now + utc_offset_ms) % MS_PER_DAY) * (2.0 * math.pi / MS_PER_DAY)
+    out[GLOBAL_AT + 2] = math.sin(angle)
+    out[GLOBAL_AT + 3] = math.cos(angle)
+    m = mark2 / (2.0 * payout)
+    rate = 0.07 * (taker_multiplier / MULTIPLIER_SCALE)
+    out[GLOBAL_AT + 4] = min(1.0, rate * m * (1.0 - m) * (CENTS_PER_DOLLAR / 2))

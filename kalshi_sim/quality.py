@@ -1,0 +1,57 @@
+"""What the replay of a session drops, clamps, raises and skips, counted per market."""
+
+from __future__ import annotations
+
+from kalshi_sim.kernels import replay as kernel
+from kalshi_sim.session import Events, Int64Array, MarketQuality
+from kalshi_sim.units import stored_per_money
+
+
+def event_columns(events: Events, payout: int) -> kernel.EventColumns:
+    """The columns the replay kernel reads, prices in the money unit of a tape."""
+    per_money = stored_per_money(payout)
+    price = events.price if per_money == 1 else events.price // per_money
+    return kernel.EventColumns(
+        events.kind, events.side, price, events.size, events.traded, events.ts_ms
+    )
+
+
+def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[MarketQuality]:
+    """Replay each market's events at 1 ms, without computing features, and count.
+
+    Args:
+        events: grouped by market, in stream order within a market.
+        offsets: int64 [n_markets + 1], where each market's events begin.
+        payout: what a winning contract pays, in the money unit all prices fit.
+    """
+    columns = event_columns(events, payout)
+    nothing = kernel.make_rows(0, 0, 1)
+    out = []
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        replay = kernel.make_replay(
+            payout=payout,
+            row_interval_ms=1,
+            session_first_ms=0,
+            utc_offset_ms=0,
+            taker_multiplier=0,
+            close_ms=None,
+            close_updates=(),
+            history_rows=0,
+        )
+        kernel.apply_events(replay, columns, start, stop, nothing, False)
+        kernel.close_row(replay, nothing, False)
+        counts = replay.counts
+        out.append(
+            MarketQuality(
+                gaps=int(counts[kernel.GAPS]),
+                dropped_before_snapshot=int(counts[kernel.DROPPED_BEFORE_SNAPSHOT]),
+                dropped_in_gap=int(counts[kernel.DROPPED_IN_GAP]),
+                clamped_deltas=int(counts[kernel.CLAMPED]),
+                raised_times=int(counts[kernel.RAISED]),
+                crossed_ms=int(counts[kernel.CROSSED]),
+                empty_ms=int(counts[kernel.EMPTY]),
+                untrusted_levels=int(counts[kernel.UNTRUSTED]),
+                rows=int(replay.state[kernel.ROWS]),
+            )
+        )
+    return out
