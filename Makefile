@@ -66,7 +66,9 @@ types: $(DEV)
 	$(BIN)/mypy
 
 test-interpreted: $(DEV)
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest $(KERNEL_TESTS)
+	rm -f .coverage .coverage.*
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -n $(PYTEST_WORKERS) $(KERNEL_TESTS)
+	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=100
 
 test-boundscheck: $(DEV)
