@@ -1,0 +1,71 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+from kalshi_sim import SimConfig
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LIMITS = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+BIAS = LIMITS.partition("## What each option does to the bias")[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(SimConfig)])
+def test_the_limits_page_tells_the_bias_of_every_option(name: str) -> None:
+    assert f"`{name}`" in BIAS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name, hint in get_type_hints(SimConfig).items()
+        if get_origin(hint) is Literal and name != "market_order"
+        for value in get_args(hint)
+    ],
+)
+def test_the_limits_page_tells_the_bias_of_every_choice(name: str, value: str) -> None:
+    assert f"`{value}`" in BIAS
+
+
+def test_the_bold_defaults_of_the_limits_page_are_the_defaults() -> None:
+    defaults = {f.name: f.default for f in fields(SimConfig)}
+    seen = set()
+    option = ""
+    for line in BIAS.splitlines():
+        if (row := re.match(r"\| (?:`(\w+)`)? ?\|(.*?)\|", line)) is None:
+            continue
+        option = row[1] or option
+        for bold in re.findall(r"\*\*`?([\w.]+)`?\*\*", line):
+            if option in defaults:
+                seen.add(option)
+                assert str(defaults[option]) == bold, option
+    assert {"fill_model", "pricing", "latency_ms", "valuation", "random_start"} <= seen
+
+
+def test_the_fee_rules_of_the_readme_load(tmp_path: Path) -> None:
+    (text,) = blocks("json")
+    path = tmp_path / "fees.json"
+    path.write_text(text)
+    extra = FeeSchedule.from_file(path).rules[len(DEFAULT_SCHEDULE.rules) :]
+    assert [rule.series for rule in extra] == ["KXEXAMPLE*", "KXOTHER"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
