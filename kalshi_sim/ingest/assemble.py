@@ -1,0 +1,180 @@
+"""From a merged stream of events to a `Session`: grouping, times, trades, quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.ingest.matching import match_trades as match_trades_to_removals
+from kalshi_sim.kernels.recorded import resolve_times
+from kalshi_sim.quality import audit_events
+from kalshi_sim.session import (
+    NO_TIME,
+    EventKind,
+    Events,
+    Int64Array,
+    MarketInfo,
+    MarketQuality,
+    QualityReport,
+    Session,
+    validate_events,
+)
+from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, STORED_PER_CENT
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+def assemble_session(
+    session_id: int,
+    markets: Sequence[MarketInfo],
+    market_of: npt.NDArray[np.integer],
+    events: Events,
+    *,
+    trades_recorded: bool,
+    source: str,
+    started_ms: int | None = None,
+    last_message_ms: int | None = None,
+    counts: Mapping[str, MarketQuality] | None = None,
+    notes: Sequence[str] = (),
+    other_frames: Mapping[str, int] = _NOTHING,
+    bad_lines: int = 0,
+    match_trades: bool = True,
+) -> Session:
+    """A session from events in stream order.
+
+    `events` are in merged stream order, event i of market `markets[market_of[i]]`; a record
+    without a time has `ts_ms` NO_TIME. Events are grouped by market, missing times are resolved,
+    trades are matched to removals (unless `match_trades` is False: `traded` then stays as it
+    is), `sub_penny` is decided and the replay's counts are taken. `counts` are what the reader
+    of the recording counted itself, by ticker; they are added to those found here.
+
+    Raises:
+        DataError: an event has a value that cannot be right.
+    """
+    order = np.argsort(market_of, kind="stable")
+    grouped = events[order]
+    sizes = np.bincount(np.asarray(market_of, dtype=np.int64), minlength=len(markets))
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    # Trades are matched on times as recorded, so before any is inferred.
+    matched = match_trades_to_removals(grouped, offsets) if match_trades else grouped
+    ts_ms, flags = matched.ts_ms.copy(), matched.flags.copy()
+    inferred = np.zeros(len(markets), dtype=np.int64)
+    resolve_times(matched.kind, ts_ms, flags, offsets, inferred)
+    table = replace(matched, ts_ms=ts_ms, flags=flags)
+    infos = tuple(
+        _with_grid(m, table, int(offsets[i]), int(offsets[i + 1])) for i, m in enumerate(markets)
+    )
+    first_book = _first_book_ms(table, offsets)
+    known = table.ts_ms[table.ts_ms != NO_TIME]
+    if last_message_ms is None:
+        last_message_ms = int(known.max()) if len(known) else 0
+    if first_book is None:
+        first_book = int(known.min()) if len(known) else last_message_ms
+    timeless = [m.ticker for i, m in enumerate(infos) if _is_timeless(table, offsets, i)]
+    extra = [f"no event of {', '.join(timeless)} has a time: no rows"] if timeless else []
+    session = Session(
+        session_id=session_id,
+        markets=infos,
+        events=table,
+        market_offsets=offsets,
+        first_book_ms=first_book,
+        last_message_ms=last_message_ms,
+        trades_recorded=trades_recorded,
+        source=source,
+        started_ms=started_ms,
+    )
+    validate_events(session)
+    quality = _quality(session, inferred, counts or {})
+    report = QualityReport(quality, (*notes, *extra), dict(other_frames), bad_lines)
+    return replace(session, quality=report)
+
+
+def _with_grid(market: MarketInfo, events: Events, first: int, stop: int) -> MarketInfo:
+    """`market` with `sub_penny` decided: from its grid if known, else from its prices."""
+    if market.price_ranges is not None:
+        fine = any(value % STORED_PER_CENT for band in market.price_ranges for value in band)
+    else:
+        priced = np.isin(
+            events.kind[first:stop], (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)
+        )
+        fine = market.sub_penny or bool(
+            (priced & (events.price[first:stop] % STORED_PER_CENT != 0)).any()
+        )
+    return market if fine == market.sub_penny else replace(market, sub_penny=fine)
+
+
+def _is_book(kind: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    return np.isin(kind, (EventKind.SNAPSHOT, EventKind.LEVEL, EventKind.DELTA))
+
+
+def _first_book_ms(events: Events, offsets: Int64Array) -> int | None:
+    """Time of the first applied book event: the earliest first snapshot of any market.
+
+    What comes before a market's first snapshot is not applied, but its times count for the
+    running maximum that the snapshot's time is raised to.
+    """
+    found: list[int] = []
+    book = _is_book(events.kind)
+    snapshots = np.flatnonzero(events.kind == EventKind.SNAPSHOT)
+    at = np.searchsorted(snapshots, offsets[:-1])
+    for first, stop, k in zip(offsets[:-1], offsets[1:], at, strict=True):
+        if k == len(snapshots) or snapshots[k] >= stop:
+            continue
+        until = slice(int(first), int(snapshots[k]) + 1)
+        latest = int(events.ts_ms[until][book[until]].max())
+        if latest != NO_TIME:
+            found.append(latest)
+    return min(found, default=None)
+
+
+def _is_timeless(events: Events, offsets: Int64Array, market: int) -> bool:
+    rows = slice(int(offsets[market]), int(offsets[market + 1]))
+    book = _is_book(events.kind[rows])
+    return bool(book.any()) and bool((events.ts_ms[rows][book] == NO_TIME).all())
+
+
+def _quality(
+    session: Session, inferred: Int64Array, counts: Mapping[str, MarketQuality]
+) -> dict[str, MarketQuality]:
+    """Counts per market: what the replay finds, what was inferred, what the reader counted."""
+    fine = any(m.sub_penny for m in session.markets)
+    audits = audit_events(
+        session.events, session.market_offsets, PAYOUT_FINE if fine else PAYOUT_CENT
+    )
+    out: dict[str, MarketQuality] = {}
+    for i, market in enumerate(session.markets):
+        rows = slice(int(session.market_offsets[i]), int(session.market_offsets[i + 1]))
+        kind, traded = session.events.kind[rows], session.events.traded[rows]
+        trades = kind == EventKind.TRADE
+        matched = int((trades & (traded > 0)).sum())
+        snapshots = int((kind == EventKind.SNAPSHOT).sum())
+        deltas = int((kind == EventKind.DELTA).sum())
+        found = MarketQuality(
+            frames=snapshots + deltas,
+            snapshots=snapshots,
+            levels=int((kind == EventKind.LEVEL).sum()),
+            deltas=deltas,
+            trades=int(trades.sum()),
+            trades_matched=matched,
+            trades_unmatched=int(trades.sum()) - matched,
+            inferred_times=int(inferred[i]),
+            gaps=int((kind == EventKind.GAP).sum()),
+            untrusted_levels=int((kind == EventKind.DROP_LEVEL).sum()),
+        )
+        out[market.ticker] = _merge(found, audits[i], counts.get(market.ticker))
+    return out
+
+
+def _merge(
+    found: MarketQuality, audit: MarketQuality, counted: MarketQuality | None
+) -> MarketQuality:
+    """What both the table and the replay count is taken once; the reader's counts are added."""
+    values = {
+        f.name: getattr(found, f.name) or getattr(audit, f.name) for f in fields(MarketQuality)
+    }
+    merged = MarketQuality(**values)
+    return merged if counted is None else merged + counted

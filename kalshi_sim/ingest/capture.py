@@ -1,0 +1,234 @@
+"""Import of WebSocket captures: files of frames to one `Session`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.assemble import assemble_session
+from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch, Lifecycle
+from kalshi_sim.ingest.markets_csv import read_markets_csv
+from kalshi_sim.ingest.merging import Merged, merge_frames
+from kalshi_sim.ingest.reading import Progress, Recording, read_captures
+from kalshi_sim.session import (
+    NO_TIME,
+    EventKind,
+    Events,
+    Int64Array,
+    MarketInfo,
+    MarketQuality,
+    Session,
+)
+
+_PERSISTENT: Final = 2
+"""Books crossed in more than one of so many milliseconds are persistently crossed."""
+
+
+def import_captures(
+    paths: Sequence[str | Path],
+    *,
+    session_id: int,
+    markets_csv: str | Path | None = None,
+    whole_subscription: bool = False,
+    use_yes_price: bool = False,
+    max_bad_lines: int = 0,
+    progress: Progress | None = None,
+) -> Session:
+    """One session from capture files (plain or gzip; frames of the wire or envelopes).
+
+    Args:
+        paths: files of one recording; their frames are merged on (sid, seq).
+        session_id: the id of the session.
+        markets_csv: a CSV file with close times and results of the markets.
+        whole_subscription: the files hold all messages of their subscriptions, so that a hole in
+            the sequence numbers is a gap that invalidates the books.
+        use_yes_price: the recording subscribed with `use_yes_price`: NO prices are in YES terms.
+        max_bad_lines: how many malformed lines to skip instead of failing.
+        progress: called with (bytes read, bytes in all).
+
+    Raises:
+        DataError: a file cannot be read, too many lines are malformed, or nothing is in them.
+    """
+    if not paths:
+        raise DataError("no capture files given")
+    known = read_markets_csv(markets_csv) if markets_csv is not None else {}
+    recording = read_captures(
+        paths, use_yes_price=use_yes_price, max_bad_lines=max_bad_lines, progress=progress
+    )
+    frames = recording.frames
+    merged = merge_frames(frames, recording.file_of, recording.files, find_gaps=whole_subscription)
+    numbers, tickers = _session_markets(recording)
+    if not tickers:
+        raise DataError(
+            f"{', '.join(recording.files)}: no order book frame or trade in "
+            f"{len(frames)} frames; give recordings of the orderbook_delta channel"
+        )
+    events, market_of = _events(frames, merged, numbers)
+    times = frames.ts_ms[frames.ts_ms != NO_TIME]
+    notes = list(recording.notes)
+    if merged.duplicates:
+        notes.append(f"{merged.duplicates} frames were in the files twice: read once")
+    session = assemble_session(
+        session_id,
+        _with_lifecycles([known.get(t, MarketInfo(t)) for t in tickers], numbers, frames),
+        market_of,
+        events,
+        trades_recorded=_has_trades(frames),
+        source="capture",
+        started_ms=int(times.min()) if len(times) else None,
+        last_message_ms=int(times.max()) if len(times) else None,
+        counts=_block_trades(frames, merged, numbers, tickers),
+        notes=notes,
+        other_frames=_other_frames(frames, merged),
+        bad_lines=recording.bad_lines,
+    )
+    return _with_crossing_note(session, use_yes_price)
+
+
+def _session_markets(recording: Recording) -> tuple[Int64Array, list[str]]:
+    """Markets with events, by ticker: their number in the session (-1: none) and their names."""
+    frames = recording.frames
+    present = np.unique(frames.market[(frames.kind <= EventKind.TRADE) & (frames.market >= 0)])
+    chosen = sorted(present.tolist(), key=lambda m: recording.tickers[m])
+    numbers = np.full(len(recording.tickers), -1, dtype=np.int64)
+    numbers[chosen] = np.arange(len(chosen))
+    return numbers, [recording.tickers[m] for m in chosen]
+
+
+def _events(frames: Batch, merged: Merged, numbers: Int64Array) -> tuple[Events, Int64Array]:
+    """The event table in merged order, and each event's market."""
+    order = merged.order
+    place = np.flatnonzero(frames.kind[order] <= EventKind.TRADE)
+    rows = order[place]
+    snapshot = frames.kind[rows] == EventKind.SNAPSHOT
+    levels = np.where(snapshot, frames.size[rows], 0)
+    first_level = np.zeros(len(frames) + 1, dtype=np.int64)
+    np.cumsum(np.where(frames.kind == EventKind.SNAPSHOT, frames.size, 0), out=first_level[1:])
+    # Each frame becomes one event, each level of a snapshot another one after it.
+    owner = np.repeat(np.arange(len(rows)), levels + 1)
+    at = np.cumsum(levels + 1) - levels - 1
+    nth = np.arange(len(owner)) - at[owner]
+    is_level = nth > 0
+    level = (first_level[rows[owner]] + nth - 1)[is_level]
+    columns = {
+        "kind": frames.kind[rows[owner]],
+        "side": frames.side[rows[owner]],
+        "price": np.where(snapshot, 0, frames.price[rows])[owner],
+        "size": np.where(snapshot, 0, frames.size[rows])[owner],
+        "ts_ms": frames.ts_ms[rows[owner]],
+        "seq": frames.seq[rows[owner]],
+        "sid": frames.sid[rows[owner]],
+        "flags": frames.flags[rows[owner]],
+        "frame": owner.astype(np.int64),
+    }
+    columns["kind"][is_level] = EventKind.LEVEL
+    columns["side"][is_level] = frames.level_side[level]
+    columns["price"][is_level] = frames.level_price[level]
+    columns["size"][is_level] = frames.level_size[level]
+    events = Events.from_columns(**columns)
+    market_of = numbers[frames.market[rows[owner]]]
+    if not merged.gaps:
+        return events, market_of
+    return _with_gaps(events, market_of, frames, merged, numbers, place)
+
+
+def _with_gaps(
+    events: Events,
+    market_of: Int64Array,
+    frames: Batch,
+    merged: Merged,
+    numbers: Int64Array,
+    place: Int64Array,
+) -> tuple[Events, Int64Array]:
+    """Put a GAP into every market concerned, before the frame that follows the hole."""
+    # A gap stands before the event frame `before`; it has a frame number of its own.
+    before = np.searchsorted(place, [at for at, _ in merged.gaps])
+    n_markets = [len(markets) for _, markets in merged.gaps]
+    gap_of = np.repeat(np.arange(len(merged.gaps)), n_markets)
+    n = len(gap_of)
+    sids = np.array([frames.sid[merged.order[at]] for at, _ in merged.gaps], dtype=np.int64)
+    gaps = Events.from_columns(
+        kind=np.full(n, EventKind.GAP),
+        side=np.zeros(n),
+        price=np.zeros(n),
+        size=np.zeros(n),
+        ts_ms=np.full(n, NO_TIME),
+        sid=sids[gap_of],
+        frame=before[gap_of] + gap_of,
+    )
+    shifted = events.frame + np.searchsorted(before, events.frame, side="right")
+    joined = Events.concatenate([replace(events, frame=shifted), gaps])
+    markets = numbers[np.concatenate([m for _, m in merged.gaps])]
+    order = np.argsort(joined.frame, kind="stable")
+    return joined[order], np.concatenate([market_of, markets])[order]
+
+
+def _with_lifecycles(
+    markets: list[MarketInfo], numbers: Int64Array, frames: Batch
+) -> list[MarketInfo]:
+    """Markets with the close times and results that the recording itself told."""
+    for event in frames.lifecycles:
+        i = int(numbers[event.market])
+        if i >= 0:
+            markets[i] = _with_lifecycle(markets[i], event)
+    return markets
+
+
+def _with_lifecycle(market: MarketInfo, event: Lifecycle) -> MarketInfo:
+    known = None if event.known_ms == NO_TIME else event.known_ms
+    if event.event_type == "close_date_updated" and event.close_ms is not None:
+        if known is None:
+            return market
+        updates = sorted({*market.close_updates, (known, event.close_ms)})
+        return replace(market, close_updates=tuple(updates))
+    if event.event_type == "created" and market.close_time_ms is None:
+        return replace(market, close_time_ms=event.close_ms)
+    if event.event_type == "determined" and event.value is not None:
+        if market.settlement_value not in (None, event.value):
+            raise DataError(
+                f"{market.ticker}: the recording tells another result than the file of markets; "
+                "correct the result there"
+            )
+        return replace(
+            market,
+            settlement_value=event.value,
+            settlement_known_ms=known if known is not None else market.settlement_known_ms,
+        )
+    return market
+
+
+def _has_trades(frames: Batch) -> bool:
+    return bool(np.isin(frames.kind, (EventKind.TRADE, BLOCK_TRADE)).any())
+
+
+def _block_trades(
+    frames: Batch, merged: Merged, numbers: Int64Array, tickers: list[str]
+) -> Mapping[str, MarketQuality]:
+    rows = merged.order[frames.kind[merged.order] == BLOCK_TRADE]
+    found = Counter(numbers[frames.market[rows]].tolist())
+    return {tickers[m]: MarketQuality(block_trades_dropped=k) for m, k in found.items() if m >= 0}
+
+
+def _other_frames(frames: Batch, merged: Merged) -> dict[str, int]:
+    return dict(sorted(Counter(frames.other_types).items()))
+
+
+def _with_crossing_note(session: Session, use_yes_price: bool) -> Session:
+    total = session.quality.total
+    if total.crossed_ms * _PERSISTENT <= total.crossed_ms + total.rows + total.empty_ms:
+        return session
+    hint = "without" if use_yes_price else "with"
+    note = (
+        f"the books are crossed in {total.crossed_ms} of "
+        f"{total.crossed_ms + total.rows + total.empty_ms} milliseconds: the recording seems to "
+        f"tell NO prices in {'NO' if use_yes_price else 'YES'} terms; import it again "
+        f"{hint} --use-yes-price"
+    )
+    quality = replace(session.quality, notes=(*session.quality.notes, note))
+    return replace(session, quality=quality)

@@ -1,0 +1,72 @@
+"""Frames of captures: their typed wire shapes, in all three generations of keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kalshi_sim.ingest.wire_time import WireNumber
+
+Levels = list[tuple[str | int | float, str | int | float]]
+
+
+class Message(msgspec.Struct, gc=False):
+    """The `msg` of every frame that is read, all three generations of keys together."""
+
+    market_ticker: str | None = None
+    price: WireNumber = None
+    price_dollars: WireNumber = None
+    yes_price: WireNumber = None
+    yes_price_dollars: WireNumber = None
+    no_price: WireNumber = None
+    no_price_dollars: WireNumber = None
+    delta: WireNumber = None
+    delta_fp: WireNumber = None
+    count: WireNumber = None
+    count_fp: WireNumber = None
+    side: str | None = None
+    taker_outcome_side: str | None = None
+    taker_book_side: str | None = None
+    taker_side: str | None = None
+    ts: WireNumber = None
+    ts_ms: WireNumber = None
+    is_block_trade: bool | None = None
+    yes_dollars_fp: Levels | None = None
+    no_dollars_fp: Levels | None = None
+    yes_dollars: Levels | None = None
+    no_dollars: Levels | None = None
+    yes: Levels | None = None
+    no: Levels | None = None
+    event_type: str | None = None
+    close_ts: WireNumber = None
+    result: str | None = None
+    settlement_value: WireNumber = None
+    determination_ts: WireNumber = None
+
+
+class Frame(msgspec.Struct, gc=False):
+    """One line: a frame of the wire, an envelope around one, or a REST order book."""
+
+    type: str | None = None
+    sid: int | None = None
+    seq: int | None = None
+    msg: Message | list[Any] | str | None = None
+    raw: str | None = None
+    recv_ts_ns: int | float | None = None
+    recv_ts_us: int | float | None = None
+    recv_ts_ms: int | float | None = None
+    sending_ts_ms: int | None = None
+    market_ticker: str | None = None
+    ticker: str | None = None
+    orderbook_fp: Message | None = None
+    orderbook: Message | None = None
+
+
+class FrameHead(msgspec.Struct, gc=False):
+    """What is read of a frame whose message is none of ours."""
+
+    type: str
+    sid: int | None = None
+    seq: int | None = None
+    raw: str | None = None

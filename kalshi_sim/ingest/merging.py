@@ -1,0 +1,314 @@
+"""One stream from several files: connections, duplicates, order and gaps.
+
+`seq` is dense within a (connection, sid) and shared by the markets of a subscription. Within one
+file a seq that goes back starts a new connection; runs of several files whose numbers fit
+together are pieces of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.decoding import Batch
+from kalshi_sim.session import NO_TIME, EventFlag, EventKind, Int64Array
+from kalshi_sim.units import MS_PER_SECOND
+
+TOLERANCE_MS: Final = 5_000
+"""Times of one connection, put in order of seq, run backwards by no more than this."""
+_CONTENT: Final = ("kind", "market", "side", "price", "size", "ts_ms", "flags")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The order of a recording's frames.
+
+    order int64 [kept]: frames in merged order · connection int64 [n_frames]: of each frame, -1 if
+    it has no seq · duplicates: frames dropped because another file had them too · gaps: (place
+    in `order` before which messages are missing, markets concerned).
+    """
+
+    order: Int64Array
+    connection: Int64Array
+    duplicates: int
+    gaps: tuple[tuple[int, Int64Array], ...]
+
+
+@dataclass
+class _Run:
+    """Frames (indices, ascending seq) of one sid of one connection in one file."""
+
+    file: int
+    frames: Int64Array
+    start_ms: int
+
+
+def merge_frames(
+    frames: Batch, file_of: Int64Array, files: Sequence[str], *, find_gaps: bool
+) -> Merged:
+    """Put the frames of all files into one order.
+
+    Raises:
+        DataError: two connections recorded the same market at the same time.
+    """
+    book = (frames.kind == EventKind.SNAPSHOT) | (frames.kind == EventKind.DELTA)
+    seq = _usable_seq(frames, file_of, book)
+    runs = _runs(frames, file_of, seq)
+    connection = np.full(len(frames), -1, dtype=np.int64)
+    duplicate = np.zeros(len(frames), dtype=np.bool_)
+    connections: list[Int64Array] = []
+    for sid in sorted(runs):
+        for members in _join(frames, seq, runs[sid]):
+            rows, repeated = _ordered(frames, seq, members)
+            duplicate[repeated] = True
+            connection[rows] = len(connections)
+            connections.append(rows)
+    is_book = np.array([bool(book[rows].any()) for rows in connections], dtype=np.bool_)
+    _refuse_doubles(frames, book & ~duplicate, connection, file_of, files)
+    order = _order(frames, file_of, seq, connection, is_book, connections)
+    order = order[~duplicate[order]]
+    gaps = _gaps(frames, seq, connections, is_book, order) if find_gaps else ()
+    return Merged(order, connection, int(duplicate.sum()), gaps)
+
+
+def _usable_seq(frames: Batch, file_of: Int64Array, book: npt.NDArray[np.bool_]) -> Int64Array:
+    """`seq`, or -1 where a recorder numbered each market apart: such numbers order nothing."""
+    seq = frames.seq.copy()
+    numbered = np.flatnonzero(book & (seq >= 0))
+    by_sid = numbered[np.lexsort((numbered, frames.sid[numbered], file_of[numbered]))]
+    by_market = numbered[
+        np.lexsort((numbered, frames.market[numbered], frames.sid[numbered], file_of[numbered]))
+    ]
+    for file, sid in {(int(f), int(s)) for f, s in _pairs(file_of[numbered], frames.sid[numbered])}:
+        mine = by_sid[(file_of[by_sid] == file) & (frames.sid[by_sid] == sid)]
+        alone = by_market[(file_of[by_market] == file) & (frames.sid[by_market] == sid)]
+        back = int((np.diff(seq[mine]) <= 0).sum())
+        if back <= 2:
+            continue
+        same = np.diff(frames.market[alone]) == 0
+        back_within = int(((np.diff(seq[alone]) <= 0) & same).sum())
+        if back > 2 * back_within + 2:
+            seq[(file_of == file) & (frames.sid == sid)] = -1
+    return seq
+
+
+def _pairs(first: Int64Array, second: Int64Array) -> Int64Array:
+    if len(first) == 0:
+        return np.empty((0, 2), dtype=np.int64)
+    pairs: Int64Array = np.unique(np.column_stack([first, second]), axis=0)
+    return pairs
+
+
+def _runs(frames: Batch, file_of: Int64Array, seq: Int64Array) -> dict[int, list[_Run]]:
+    numbered = np.flatnonzero(seq >= 0)
+    rows = numbered[np.lexsort((numbered, frames.sid[numbered], file_of[numbered]))]
+    out: dict[int, list[_Run]] = {}
+    if len(rows) == 0:
+        return out
+    starts = np.flatnonzero(
+        (np.diff(file_of[rows]) != 0) | (np.diff(frames.sid[rows]) != 0) | (np.diff(seq[rows]) <= 0)
+    )
+    # A frame written twice in a row is a duplicate, not the start of a connection.
+    again = [
+        k for k in starts.tolist() if _same_frame(frames, seq, rows[k : k + 1], rows[k + 1 : k + 2])
+    ]
+    bounds = np.setdiff1d(starts, again) + 1
+    for part in np.split(rows, bounds):
+        times = _times(frames, part)
+        start = int(times[0]) if len(times) else NO_TIME
+        out.setdefault(int(frames.sid[part[0]]), []).append(
+            _Run(int(file_of[part[0]]), part, start)
+        )
+    return out
+
+
+def _same_frame(frames: Batch, seq: Int64Array, a: Int64Array, b: Int64Array) -> bool:
+    """Whether frames `a` and `b` (indices) are pairwise the same message."""
+    columns = [seq, frames.sid, *(getattr(frames, name) for name in _CONTENT)]
+    return all(np.array_equal(column[a], column[b]) for column in columns)
+
+
+def _times(frames: Batch, rows: Int64Array) -> Int64Array:
+    """Known times of frames other than snapshots, whose time may be another clock's."""
+    times: Int64Array = frames.ts_ms[rows]
+    return times[(times != NO_TIME) & (frames.kind[rows] != EventKind.SNAPSHOT)]
+
+
+def _backwards(frames: Batch, rows: Int64Array) -> int:
+    """By how much the times of `rows`, in this order, run backwards at most."""
+    times = _times(frames, rows)
+    return int((np.maximum.accumulate(times) - times).max(initial=0))
+
+
+def _join(frames: Batch, seq: Int64Array, runs: list[_Run]) -> list[list[_Run]]:
+    """Runs of one sid, grouped into connections in order of time."""
+    runs = sorted(runs, key=lambda r: (r.start_ms, r.file, int(r.frames[0])))
+    if len({r.file for r in runs}) == len(runs) and _fits(frames, seq, runs):
+        return [runs]
+    groups: list[list[_Run]] = []
+    for run in runs:
+        for group in groups:
+            if all(member.file != run.file for member in group) and _fits(
+                frames, seq, [*group, run]
+            ):
+                group.append(run)
+                break
+        else:
+            groups.append([run])
+    return groups
+
+
+def _fits(frames: Batch, seq: Int64Array, runs: list[_Run]) -> bool:
+    """Whether runs can be pieces of one connection: no number twice, unless the same frame."""
+    if len(runs) == 1:
+        return True
+    rows = np.concatenate([r.frames for r in runs])
+    rows = rows[np.argsort(seq[rows], kind="stable")]
+    twice = np.flatnonzero(np.diff(seq[rows]) == 0)
+    if len(twice) and not _same_frame(frames, seq, rows[twice], rows[twice + 1]):
+        return False
+    own = max(_backwards(frames, r.frames) for r in runs)
+    return _backwards(frames, rows) <= own + TOLERANCE_MS
+
+
+def _ordered(frames: Batch, seq: Int64Array, runs: list[_Run]) -> tuple[Int64Array, Int64Array]:
+    """Frames of a connection by seq, and those among them that repeat the one before."""
+    rows = np.sort(np.concatenate([r.frames for r in runs]))
+    rows = rows[np.argsort(seq[rows], kind="stable")]
+    return rows, rows[1:][np.diff(seq[rows]) == 0]
+
+
+def _refuse_doubles(
+    frames: Batch,
+    book: npt.NDArray[np.bool_],
+    connection: Int64Array,
+    file_of: Int64Array,
+    files: Sequence[str],
+) -> None:
+    """Two connections that carry one market at one time would mix two copies of its book."""
+    rows = np.flatnonzero(book & (connection >= 0) & (frames.kind == EventKind.DELTA))
+    rows = rows[frames.ts_ms[rows] != NO_TIME]
+    if len(rows) == 0 or connection[rows].min() == connection[rows].max():
+        return
+    spans: dict[int, list[tuple[int, int, int]]] = {}
+    for market, number in _pairs(frames.market[rows], connection[rows]):
+        mine = rows[(frames.market[rows] == market) & (connection[rows] == number)]
+        times = frames.ts_ms[mine]
+        spans.setdefault(int(market), []).append(
+            (int(times.min()), int(times.max()), int(file_of[mine[0]]))
+        )
+    for found in spans.values():
+        found.sort()
+        for (_, end, one), (start, _, other) in pairwise(found):
+            if start < end - TOLERANCE_MS:
+                where = files[one] if one == other else f"{files[one]} and {files[other]}"
+                raise DataError(
+                    f"{where}: the same market was recorded on two connections at the same time; "
+                    "import them as sessions of their own"
+                )
+
+
+def _order(
+    frames: Batch,
+    file_of: Int64Array,
+    seq: Int64Array,
+    connection: Int64Array,
+    is_book: npt.NDArray[np.bool_],
+    connections: list[Int64Array],
+) -> Int64Array:
+    """All frames in merged order.
+
+    One file keeps its order. Of several, book connections follow one another in time, each by
+    seq; every other frame keeps its place after the book frame before it in its own file. Files
+    without any such book frame are placed as a whole: by time if they hold only trades, so that
+    these come near their deltas, else one after the other.
+    """
+    n = len(frames)
+    here = np.arange(n, dtype=np.int64)
+    if n == 0 or file_of[0] == file_of[-1]:
+        return here
+    starts = [_start(frames, rows) for rows in connections]
+    rank = np.empty(len(connections), dtype=np.int64)
+    rank[np.lexsort((np.arange(len(connections)), np.array(starts, dtype=np.int64)))] = np.arange(
+        len(connections)
+    )
+    anchored = np.zeros(n, dtype=np.bool_)
+    numbered = connection >= 0
+    anchored[numbered] = is_book[connection[numbered]]
+    anchor = _anchors(anchored, file_of)
+    placed = anchor >= 0
+    major = np.where(placed, rank[connection[anchor]] if len(rank) else 0, len(connections))
+    minor = np.where(placed, seq[anchor], 0)
+    major[~placed] += file_of[~placed]
+    order = np.lexsort((here, file_of, minor, major)).astype(np.int64)
+    return _place_by_time(frames, file_of, order, placed)
+
+
+def _start(frames: Batch, rows: Int64Array) -> int:
+    times = _times(frames, rows)
+    return int(times[0]) if len(times) else NO_TIME
+
+
+def _anchors(anchored: npt.NDArray[np.bool_], file_of: Int64Array) -> Int64Array:
+    """For each frame the last anchored one up to it in its file, else the file's first, else -1."""
+    n = len(anchored)
+    here = np.where(anchored, np.arange(n), -1)
+    latest = np.maximum.accumulate(here)
+    wrong = (latest < 0) | (file_of[np.maximum(latest, 0)] != file_of)
+    first = np.full(int(file_of[-1]) + 1, -1, dtype=np.int64)
+    at = np.flatnonzero(anchored)[::-1]
+    first[file_of[at]] = at
+    return np.where(wrong, first[file_of], latest)
+
+
+def _place_by_time(
+    frames: Batch, file_of: Int64Array, order: Int64Array, placed: npt.NDArray[np.bool_]
+) -> Int64Array:
+    """Move the frames of files that hold trades only among the others, by time."""
+    has_book = np.zeros(int(file_of[-1]) + 1, dtype=np.bool_)
+    book = (frames.kind == EventKind.SNAPSHOT) | (frames.kind == EventKind.DELTA)
+    has_book[file_of[book]] = True
+    loose = ~placed[order] & ~has_book[file_of[order]] & (frames.ts_ms[order] != NO_TIME)
+    if not loose.any() or loose.all():
+        return order
+    fixed, moving = order[~loose], order[loose]
+    clock = np.maximum.accumulate(frames.ts_ms[fixed])
+    whole = (frames.flags[moving] & EventFlag.WHOLE_SECOND) != 0
+    latest = frames.ts_ms[moving] + np.where(whole, MS_PER_SECOND - 1, 0)
+    return np.insert(fixed, np.searchsorted(clock, latest, side="right"), moving)
+
+
+def _gaps(
+    frames: Batch,
+    seq: Int64Array,
+    connections: list[Int64Array],
+    is_book: npt.NDArray[np.bool_],
+    order: Int64Array,
+) -> tuple[tuple[int, Int64Array], ...]:
+    """Holes in the numbers of each book connection, and connections that begin in the middle."""
+    place = np.full(len(frames), -1, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    known: dict[int, Int64Array] = {}
+    out: list[tuple[int, Int64Array]] = []
+    for rows, wanted in zip(connections, is_book, strict=True):
+        if not wanted:
+            continue
+        kept = rows[place[rows] >= 0]
+        markets = np.unique(frames.market[kept][frames.kind[kept] <= EventKind.DELTA])
+        markets = markets[markets >= 0]
+        sid = int(frames.sid[rows[0]])
+        earlier = known.get(sid)
+        if earlier is not None and seq[kept[0]] > 1:
+            again = np.intersect1d(markets, earlier)
+            if len(again):
+                out.append((int(place[kept[0]]), again))
+        known[sid] = markets if earlier is None else np.union1d(earlier, markets)
+        holes = np.flatnonzero(np.diff(seq[kept]) > 1)
+        out += [(int(place[kept[at + 1]]), markets) for at in holes.tolist()]
+    return tuple(sorted(out, key=lambda gap: gap[0]))

@@ -1,0 +1,144 @@
+"""Times as the wire and recorders write them, to milliseconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.session import NO_TIME, EventFlag, Int8Array, Int64Array
+from kalshi_sim.units import MS_PER_DAY, MS_PER_SECOND
+
+WireNumber = str | int | float | None
+"""A number of the wire: a JSON number or its decimal text."""
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_FIRST_MS: Final = 10**11
+"""A number of at least this is milliseconds (1973 in ms, the year 5138 in seconds)."""
+_PUNCTUATION: Final = ((4, b"-"), (7, b"-"), (10, b"T"), (13, b":"), (16, b":"))
+_FIELDS: Final = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
+_WIDTH: Final = 36
+_ZERO: Final = ord("0")
+
+
+def rfc3339_ms(text: str) -> int:
+    """The millisecond `text` lies in (an RFC 3339 time with its zone).
+
+    Raises:
+        ValueError: not such a time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"not a time like 2026-03-18T19:36:06.826Z: {text!r}")
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return since.days * MS_PER_DAY + since.seconds * MS_PER_SECOND + since.microseconds // 1000
+
+
+def scalar_ms(value: str | int | float) -> tuple[int, int]:
+    """The time `value` tells and its `EventFlag` bits: RFC 3339, seconds or milliseconds.
+
+    Raises:
+        ValueError: not a time.
+    """
+    text = str(value)
+    if isinstance(value, str) and not text.replace(".", "", 1).isdecimal():
+        return rfc3339_ms(text), 0
+    number = Decimal(text)
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"not a time: {text}")
+    if number >= _FIRST_MS:
+        return int(number), 0
+    whole = EventFlag.WHOLE_SECOND if "." not in text else 0
+    return int(number * MS_PER_SECOND), int(whole)
+
+
+def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
+    """Times and `EventFlag` bits of many `ts` values; NO_TIME where there is none.
+
+    Raises:
+        ValueError: one is not a time.
+    """
+    n = len(values)
+    flags = np.zeros(n, dtype=np.int8)
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return _rfc3339_column(values), flags  # type: ignore[arg-type]
+    if kinds == {int}:
+        number = np.array(values, dtype=np.int64)
+        if (number < 0).any():
+            raise ValueError(f"not a time: {int(number.min())}")
+        seconds = number < _FIRST_MS
+        flags[seconds] = EventFlag.WHOLE_SECOND
+        return np.where(seconds, number * MS_PER_SECOND, number), flags
+    out = np.full(n, NO_TIME, dtype=np.int64)
+    for i, value in enumerate(values):
+        if value is not None:
+            out[i], flags[i] = scalar_ms(value)
+    return out, flags
+
+
+def _rfc3339_column(values: Sequence[str]) -> Int64Array:
+    """Times of the usual form `YYYY-MM-DDTHH:MM:SS[.fraction]Z`; others one by one."""
+    n = len(values)
+    try:
+        text = np.array(values, dtype=f"S{_WIDTH}").view(np.uint8).reshape(n, _WIDTH)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"not a time: {error}") from error
+    digit = text - _ZERO  # other characters wrap round to 10 or more
+    usual = _usual_form(text, digit)
+    numbers = [_digits(digit, first, stop) for first, stop in _FIELDS]
+    milli = np.zeros(n, dtype=np.int64)
+    inside = text[:, 19] == ord(".")
+    for place, worth in ((20, 100), (21, 10), (22, 1)):
+        inside = inside & (digit[:, place] < 10)
+        milli += np.where(inside, digit[:, place].astype(np.int64) * worth, 0)
+    year, month, day, hour, minute, second = numbers
+    days = _days(year * 10_000 + month * 100 + day, usual)
+    out = days * MS_PER_DAY + ((hour * 60 + minute) * 60 + second) * MS_PER_SECOND + milli
+    usual &= (hour < 24) & (minute < 60) & (second < 60) & (days >= 0)
+    for i in np.flatnonzero(~usual).tolist():
+        out[i] = scalar_ms(values[i])[0]
+    return out
+
+
+def _usual_form(text: npt.NDArray[np.uint8], digit: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    usual = np.ones(len(text), dtype=np.bool_)
+    for place, character in _PUNCTUATION:
+        usual &= text[:, place] == ord(character)
+    for first, stop in _FIELDS:
+        usual &= (digit[:, first:stop] < 10).all(axis=1)
+    length = (text != 0).sum(axis=1)
+    usual &= (length > 19) & (length < _WIDTH)
+    last = np.take_along_axis(text, np.maximum(length - 1, 0)[:, None], axis=1)[:, 0]
+    usual &= last == ord("Z")
+    fraction = np.arange(_WIDTH)[None, :]
+    between = (fraction >= 20) & (fraction < (length - 1)[:, None])
+    usual &= ((digit < 10) | ~between).all(axis=1)
+    usual &= (text[:, 19] == ord("Z")) & (length == 20) | (text[:, 19] == ord(".")) & (length > 21)
+    return usual
+
+
+def _digits(digit: npt.NDArray[np.uint8], first: int, stop: int) -> Int64Array:
+    out = np.zeros(len(digit), dtype=np.int64)
+    for place in range(first, stop):
+        out = out * 10 + digit[:, place]
+    return out
+
+
+def _days(dates: Int64Array, usual: npt.NDArray[np.bool_]) -> Int64Array:
+    """Days since the epoch of dates written as the number YYYYMMDD; -1 if there is no such day."""
+    known, inverse = np.unique(np.where(usual, dates, 0), return_inverse=True)
+    days = np.full(len(known), -1, dtype=np.int64)
+    for i, number in enumerate(known.tolist()):
+        try:
+            days[i] = date(number // 10_000, number // 100 % 100, number % 100).toordinal() - _EPOCH
+        except ValueError:
+            continue
+    return days[inverse]
