@@ -75,7 +75,7 @@ class SimConfig:
 
     def __post_init__(self) -> None:
         hints = get_type_hints(SimConfig)
-        for f in fields(self):
+        for f in fields(SimConfig):
             _check_field(f.name, getattr(self, f.name), hints[f.name])
         if self.order_size > self.max_position:
             raise ConfigError(

@@ -90,3 +90,7 @@ IMPACT_CONTRACTS: Final = 100
 """Contracts bought or sold for the impact features."""
 POSITION_SCALE_ORDERS: Final = 100
 """Orders' worth of position at which the position feature is full."""
+TAKER_RATE: Final = (7, 100)
+"""Fee rate of takers, an exact ratio."""
+MAKER_RATE: Final = (7, 400)
+"""Fee rate of makers, an exact ratio."""

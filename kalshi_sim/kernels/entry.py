@@ -1,0 +1,250 @@
+"""From an action to an order in the book: price, validity, size, taking, resting.
+
+`simulation.md` section 5. Everything is written for "my side s, price x": a bid on side s;
+selling YES is a bid on NO that only closes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels.footprint import shown_at, take_from
+from kalshi_sim.kernels.ladder import mirror
+from kalshi_sim.kernels.layout import (
+    A_AHEAD,
+    A_CASH,
+    A_ENTERED,
+    A_N_RECORDS,
+    A_POSITION,
+    A_PRICE,
+    A_ROW,
+    A_SIZE,
+    A_START,
+    BEYOND_DEPTH,
+    C_MAX_POSITION,
+    C_ORDER_SIZE,
+    C_PAYOUT,
+    C_PRICING,
+    C_RECORD,
+    C_TIF,
+    CROSS,
+    GTC,
+    IMPROVE,
+    R_FEE,
+    R_MAKER,
+    R_PRICE,
+    R_QTY,
+    R_ROW,
+    R_SIDE,
+    TapeArrays,
+    V_BANDS,
+    V_BANDS_END,
+)
+from kalshi_sim.kernels.ledger import (
+    affordable,
+    book_fill,
+    maker_fee,
+    resting_reserve,
+    taker_fee,
+    toward,
+)
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@jit
+def action_side(action: int) -> int:
+    """The side an action bids on: BUY_YES and SELL_NO on YES, SELL_YES and BUY_NO on NO."""
+    return 0 if action == 1 or action == 4 else 1
+
+
+@jit
+def action_closes(action: int) -> bool:
+    """Whether an action only ever closes a holding."""
+    return action == 2 or action == 4
+
+
+@jit
+def cancel_order(agent: Int64Array, side: int) -> None:
+    """Forget the resting order of a side."""
+    agent[A_PRICE + side] = 0
+    agent[A_SIZE + side] = 0
+    agent[A_AHEAD + side] = 0
+    agent[A_ENTERED + side] = 0
+
+
+@jit
+def next_price(tape: TapeArrays, view: Int64Array, side: int, price: int, payout: int) -> int:
+    """The next price of the market's grid above `price` on a side; `payout` if there is none.
+
+    A NO price lies on the grid where its mirrored YES price does.
+    """
+    first, last = view[V_BANDS], view[V_BANDS_END]
+    if side == 0:
+        for b in range(first, last):
+            start, end, step = tape.bands[b, 0], tape.bands[b, 1], tape.bands[b, 2]
+            if price < start:
+                return int(start)
+            if price < end:
+                return int(min(end, start + ((price - start) // step + 1) * step))
+        return payout
+    yes = mirror(price, payout)
+    for b in range(last - 1, first - 1, -1):
+        start, end, step = tape.bands[b, 0], tape.bands[b, 1], tape.bands[b, 2]
+        if yes > end:
+            return int(mirror(end, payout))
+        if yes > start:
+            return int(mirror(start + (yes - start - 1) // step * step, payout))
+    return payout
+
+
+@jit
+def limit_price(
+    tape: TapeArrays, view: Int64Array, row: int, side: int, pricing: int, payout: int
+) -> int:
+    """The limit price of a bid on `side` at a row; 0 if there is no price to refer to."""
+    opposite = tape.px[row, 1 - side, 0]
+    if pricing == CROSS:
+        return int(mirror(opposite, payout)) if opposite > 0 else 0
+    best = tape.px[row, side, 0]
+    if best == 0:
+        return 0
+    if pricing == IMPROVE:
+        better = next_price(tape, view, side, best, payout)
+        if better + opposite < payout:
+            return better
+    return int(best)
+
+
+@jit
+def entry_size(
+    agent: Int64Array, ints: Int64Array, view: Int64Array, side: int, closes: bool, price: int
+) -> int:
+    """Contracts a new order may have, as if the orders it replaces or meets were gone."""
+    payout = ints[C_PAYOUT]
+    position = toward(agent[A_POSITION], side)
+    size = min(ints[C_ORDER_SIZE], ints[C_MAX_POSITION] - position)
+    if closes:
+        size = min(size, -position)
+    if size <= 0:
+        return 0
+    cash = agent[A_CASH]
+    other = 1 - side
+    if agent[A_SIZE + other] > 0 and agent[A_PRICE + other] + price < payout:
+        cash -= resting_reserve(agent, other, ints, view)
+    worst_fee = max(
+        maker_fee(ints, view, 1, price), taker_fee(ints, view, 1, min(price, payout // 2))
+    )
+    return affordable(agent, side, size, price, worst_fee, cash, payout)
+
+
+@jit
+def decide_price(
+    tape: TapeArrays,
+    view: Int64Array,
+    agent: Int64Array,
+    ints: Int64Array,
+    row: int,
+    action: int,
+) -> int:
+    """The limit price of an action at a row, 0 if the action is invalid there."""
+    side = action_side(action)
+    closes = action_closes(action)
+    if closes and toward(agent[A_POSITION], side) >= 0:
+        return 0
+    price = limit_price(tape, view, row, side, ints[C_PRICING], ints[C_PAYOUT])
+    if price == 0 or entry_size(agent, ints, view, side, closes, price) == 0:
+        return 0
+    return price
+
+
+@jit
+def record_fill(
+    agent: Int64Array,
+    records: Int64Array,
+    ints: Int64Array,
+    side: int,
+    qty: int,
+    price: int,
+    fee: int,
+    maker: int,
+) -> None:
+    """Keep a fill for `fills()` if asked to."""
+    if ints[C_RECORD] == 0:
+        return
+    record = records[agent[A_N_RECORDS]]
+    record[R_ROW] = agent[A_ROW] - agent[A_START]
+    record[R_SIDE] = side
+    record[R_PRICE] = price
+    record[R_QTY] = qty
+    record[R_FEE] = fee
+    record[R_MAKER] = maker
+    agent[A_N_RECORDS] += 1
+
+
+@jit
+def take_liquidity(
+    tape: TapeArrays,
+    view: Int64Array,
+    agent: Int64Array,
+    taken: Int64Array,
+    records: Int64Array,
+    ints: Int64Array,
+    row: int,
+    side: int,
+    price: int,
+    size: int,
+) -> int:
+    """Sweep the opposite levels an order crosses, best first; returns what is left of it."""
+    payout = ints[C_PAYOUT]
+    opposite = 1 - side
+    left = size
+    for i in range(tape.px.shape[2]):
+        level = tape.px[row, opposite, i]
+        if left == 0 or level == 0 or price + level < payout:
+            break
+        got = take_from(agent, taken, opposite, level, tape.qty[row, opposite, i], left)
+        if got == 0:
+            continue
+        paid = mirror(level, payout)
+        fee = taker_fee(ints, view, got, paid)
+        book_fill(agent, side, got, paid, fee, payout)
+        record_fill(agent, records, ints, side, got, paid, fee, 0)
+        left -= got
+    return left
+
+
+@jit
+def enter_order(
+    tape: TapeArrays,
+    view: Int64Array,
+    agent: Int64Array,
+    taken: Int64Array,
+    records: Int64Array,
+    ints: Int64Array,
+    row: int,
+    action: int,
+    price: int,
+    arrival: int,
+) -> bool:
+    """An order arrives at `row` (millisecond `arrival`); False if nothing of it was left."""
+    side = action_side(action)
+    size = entry_size(agent, ints, view, side, action_closes(action), price)
+    if size == 0:
+        return False
+    if agent[A_SIZE + side] > 0 and agent[A_PRICE + side] == price:
+        return True
+    other = 1 - side
+    cancel_order(agent, side)
+    if agent[A_SIZE + other] > 0 and agent[A_PRICE + other] + price >= ints[C_PAYOUT]:
+        cancel_order(agent, other)
+    left = take_liquidity(tape, view, agent, taken, records, ints, row, side, price, size)
+    if left > 0 and ints[C_TIF] == GTC:
+        shown = shown_at(tape.px[row, side], tape.qty[row, side], price)
+        agent[A_PRICE + side] = price
+        agent[A_SIZE + side] = left
+        agent[A_AHEAD + side] = shown if shown >= 0 else BEYOND_DEPTH
+        agent[A_ENTERED + side] = arrival
+    return True

@@ -1,0 +1,168 @@
+"""The arrays that stepping reads and writes, by role, and what their columns mean."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Int8Array = npt.NDArray[np.int8]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+N_FEATURES = 52
+N_ACTIONS = 5
+PORTFOLIO_AT = 35
+"""First portfolio feature of an observation; the tape's features stand around them."""
+N_PORTFOLIO = 12
+MAX_TAKEN = 32
+"""Levels a side whose taken contracts an environment remembers."""
+BEYOND_DEPTH = 2**40
+"""`ahead` of an order whose level the tape does not show."""
+
+# actions
+HOLD, BUY_YES, SELL_YES, BUY_NO, SELL_NO = 0, 1, 2, 3, 4
+# pricing
+CROSS, JOIN, IMPROVE = 0, 1, 2
+# time in force
+GTC, IOC = 0, 1
+# fill models, from pessimistic to optimistic
+THROUGH, QUEUE, PROB, TOUCH = 0, 1, 2, 3
+# valuation
+MID, LIQUIDATION = 0, 1
+
+# columns of TapeArrays.views
+(
+    V_START,
+    V_STOP,
+    V_SETTLEMENT,
+    V_TAKER,
+    V_MAKER,
+    V_FEE_UNIT,
+    V_TRADES,
+    V_BANDS,
+    V_BANDS_END,
+    N_VIEW,
+) = range(10)
+NO_SETTLEMENT = -1
+
+# places in Settings.ints
+(
+    C_CASH_START,
+    C_ORDER_SIZE,
+    C_MAX_POSITION,
+    C_PRICING,
+    C_TIF,
+    C_FILL_MODEL,
+    C_QUEUE_POWER,
+    C_LATENCY,
+    C_FEES,
+    C_VALUATION,
+    C_TRUNCATE_END,
+    C_MAX_STEPS,
+    C_PAYOUT,
+    C_CENT,
+    C_INTERVAL,
+    C_RECORD,
+    N_INTS,
+) = range(17)
+# places in Settings.floats
+F_TRADE_SHARE, F_REWARD, N_FLOATS = 0, 1, 2
+
+# columns of Agents.core; pairs are [YES side, NO side]
+(
+    A_VIEW,
+    A_ROW,
+    A_CASH,
+    A_POSITION,
+    A_COST,
+    A_REALIZED,
+    A_FEES,
+    A_FREE,
+    A_EQUITY2,
+    A_PEAK2,
+    A_DRAWDOWN2,
+    A_RETURN2,
+    A_STEPS,
+    A_INVALID,
+    A_FILLS,
+    A_CONTRACTS,
+    A_PRICE,
+    A_PRICE_NO,
+    A_SIZE,
+    A_SIZE_NO,
+    A_AHEAD,
+    A_AHEAD_NO,
+    A_ENTERED,
+    A_ENTERED_NO,
+    A_FLIGHT,
+    A_FLIGHT_PRICE,
+    A_FLIGHT_ARRIVAL,
+    A_TAKEN,
+    A_TAKEN_NO,
+    A_N_RECORDS,
+    A_START,
+    N_CORE,
+) = range(32)
+
+# columns of Agents.records
+R_ROW, R_SIDE, R_PRICE, R_QTY, R_FEE, R_MAKER, N_RECORD = 0, 1, 2, 3, 4, 5, 6
+
+# bits of Buffers.done
+TERMINATED, TRUNCATED = 1, 2
+
+
+class TapeArrays(NamedTuple):
+    """The tape as kernels read it; money in tape units."""
+
+    ts_ms: Int64Array
+    """[rows]"""
+    px: Int64Array
+    """[rows, 2, depth]"""
+    qty: Int64Array
+    """[rows, 2, depth]"""
+    mark2: Int64Array
+    """[rows]"""
+    features: Float32Array
+    """[rows, 40]"""
+    flow_offsets: Int64Array
+    """[rows + 1]"""
+    flow: Int64Array
+    """[entries, 5]"""
+    views: Int64Array
+    """[views, N_VIEW]"""
+    bands: Int64Array
+    """[bands, 3] start, end, step of YES prices"""
+
+
+class Settings(NamedTuple):
+    """A SimConfig in numbers."""
+
+    ints: Int64Array
+    """[N_INTS]"""
+    floats: Float64Array
+    """[N_FLOATS]"""
+
+
+class Agents(NamedTuple):
+    """What each environment can change."""
+
+    core: Int64Array
+    """[n_envs, N_CORE] columns A_*; A_ROW and A_START are rows of the tape"""
+    taken: Int64Array
+    """[n_envs, 2, MAX_TAKEN, 2] (price, contracts taken) of A_TAKEN levels a side"""
+    records: Int64Array
+    """[n_envs, fills a step, N_RECORD] fills of the last step, A_N_RECORDS of them"""
+
+
+class Buffers(NamedTuple):
+    """What a step gives back."""
+
+    obs: Float32Array
+    """[n_envs, 52]"""
+    rewards: Float32Array
+    """[n_envs] cents"""
+    done: Int8Array
+    """[n_envs] bits TERMINATED, TRUNCATED"""

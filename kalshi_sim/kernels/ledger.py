@@ -1,0 +1,185 @@
+"""Money: fees, fills, reserves and equity, in exact integers (`simulation.md` section 8).
+
+`agent` is one environment's row of `Agents.core` everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim import units
+from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels.ladder import mirror
+from kalshi_sim.kernels.layout import (
+    A_CASH,
+    A_CONTRACTS,
+    A_COST,
+    A_FEES,
+    A_FILLS,
+    A_FREE,
+    A_POSITION,
+    A_PRICE,
+    A_REALIZED,
+    A_SIZE,
+    C_FEES,
+    C_PAYOUT,
+    V_FEE_UNIT,
+    V_MAKER,
+    V_TAKER,
+)
+
+Int64Array = npt.NDArray[np.int64]
+
+MULTIPLIER_SCALE = units.MULTIPLIER_SCALE
+TAKER_NUMERATOR, TAKER_DENOMINATOR = units.TAKER_RATE
+MAKER_NUMERATOR, MAKER_DENOMINATOR = units.MAKER_RATE
+
+
+@jit
+def fill_fee(
+    numerator: int,
+    denominator: int,
+    multiplier: int,
+    qty: int,
+    price: int,
+    payout: int,
+    fee_unit: int,
+) -> int:
+    """ceil(rate * M * C * p * (payout - p) / payout), rounded up to `fee_unit`.
+
+    The rate is `numerator / denominator`, the multiplier M is in 1/10 000.
+    """
+    if multiplier == 0:
+        return 0
+    exact = numerator * multiplier * qty * price * mirror(price, payout)
+    unit = denominator * MULTIPLIER_SCALE * payout * fee_unit
+    return (exact + unit - 1) // unit * fee_unit
+
+
+@jit
+def taker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
+    """The fee of a fill that took liquidity."""
+    if ints[C_FEES] == 0:
+        return 0
+    return fill_fee(
+        TAKER_NUMERATOR,
+        TAKER_DENOMINATOR,
+        view[V_TAKER],
+        qty,
+        price,
+        ints[C_PAYOUT],
+        view[V_FEE_UNIT],
+    )
+
+
+@jit
+def maker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
+    """The fee of a fill of a resting order."""
+    if ints[C_FEES] == 0:
+        return 0
+    return fill_fee(
+        MAKER_NUMERATOR,
+        MAKER_DENOMINATOR,
+        view[V_MAKER],
+        qty,
+        price,
+        ints[C_PAYOUT],
+        view[V_FEE_UNIT],
+    )
+
+
+@jit
+def toward(position: int, side: int) -> int:
+    """The signed position in the direction of a side."""
+    return position if side == 0 else -position
+
+
+@jit
+def book_fill(agent: Int64Array, side: int, qty: int, price: int, fee: int, payout: int) -> None:
+    """Buy `qty` of `side` at `price`; pairs with the opposite holding pay out at once."""
+    held = max(0, -toward(agent[A_POSITION], side))
+    pairs = min(qty, held)
+    agent[A_CASH] -= price * qty + fee
+    if pairs > 0:
+        freed = agent[A_COST] * pairs // held
+        agent[A_COST] -= freed
+        agent[A_CASH] += payout * pairs
+        agent[A_REALIZED] += mirror(price, payout) * pairs - freed
+    agent[A_COST] += price * (qty - pairs)
+    agent[A_POSITION] += qty if side == 0 else -qty
+    agent[A_FEES] += fee
+    agent[A_FILLS] += 1
+    agent[A_CONTRACTS] += qty
+
+
+@jit
+def order_reserve(
+    agent: Int64Array, side: int, qty: int, price: int, worst_fee: int, payout: int
+) -> int:
+    """What an order of `qty` holds back: its price and fee beyond the holding it offsets."""
+    held = max(0, -toward(agent[A_POSITION], side))
+    offsets = min(qty, held)
+    shortfall = max(0, worst_fee - mirror(price, payout))
+    return offsets * shortfall + (qty - offsets) * (price + worst_fee)
+
+
+@jit
+def resting_reserve(agent: Int64Array, side: int, ints: Int64Array, view: Int64Array) -> int:
+    """The reserve of the resting order of a side, 0 without one."""
+    size = agent[A_SIZE + side]
+    if size == 0:
+        return 0
+    price = agent[A_PRICE + side]
+    return order_reserve(agent, side, size, price, maker_fee(ints, view, 1, price), ints[C_PAYOUT])
+
+
+@jit
+def update_free_cash(agent: Int64Array, ints: Int64Array, view: Int64Array) -> None:
+    """Free cash: cash minus the reserves of both resting orders."""
+    agent[A_FREE] = (
+        agent[A_CASH]
+        - resting_reserve(agent, 0, ints, view)
+        - resting_reserve(agent, 1, ints, view)
+    )
+
+
+@jit
+def affordable(
+    agent: Int64Array, side: int, wanted: int, price: int, worst_fee: int, cash: int, payout: int
+) -> int:
+    """The largest order of at most `wanted` whose reserve is within `cash`."""
+    held = max(0, -toward(agent[A_POSITION], side))
+    shortfall = max(0, worst_fee - mirror(price, payout))
+    offsets = min(wanted, held)
+    if offsets * shortfall > cash:
+        return cash // shortfall
+    return min(wanted, offsets + (cash - offsets * shortfall) // (price + worst_fee))
+
+
+@jit
+def mid_value2(position: int, mark2: int, payout: int) -> int:
+    """Twice the value of a position at the mark."""
+    if position >= 0:
+        return position * mark2
+    return -position * (2 * payout - mark2)
+
+
+@jit
+def liquidation_value2(position: int, bid: int, no_bid: int) -> int:
+    """Twice what the position would bring at the best bids."""
+    if position >= 0:
+        return 2 * position * bid
+    return -2 * position * no_bid
+
+
+@jit
+def settle_position(agent: Int64Array, settlement: int, payout: int) -> None:
+    """Pay the position out at the settlement value of a YES contract; no fee."""
+    position = agent[A_POSITION]
+    value = settlement if position >= 0 else mirror(settlement, payout)
+    paid = abs(position) * value
+    agent[A_CASH] += paid
+    agent[A_REALIZED] += paid - agent[A_COST]
+    agent[A_POSITION] = 0
+    agent[A_COST] = 0

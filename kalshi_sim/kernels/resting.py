@@ -1,0 +1,171 @@
+"""Resting orders: what a row's flow and book fill of them (`simulation.md` section 6)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels.entry import cancel_order, record_fill
+from kalshi_sim.kernels.footprint import shown_at, take_from
+from kalshi_sim.kernels.layout import (
+    A_AHEAD,
+    A_ENTERED,
+    A_PRICE,
+    A_SIZE,
+    C_FILL_MODEL,
+    C_INTERVAL,
+    C_PAYOUT,
+    C_QUEUE_POWER,
+    F_TRADE_SHARE,
+    PROB,
+    THROUGH,
+    TOUCH,
+    Settings,
+    TapeArrays,
+    V_TRADES,
+)
+from kalshi_sim.kernels.ledger import book_fill, maker_fee
+from kalshi_sim.kernels.replay import FLOW_ADDED, FLOW_PRICE, FLOW_REMOVED, FLOW_SIDE, FLOW_TRADED
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@jit
+def fill_resting(
+    agent: Int64Array,
+    view: Int64Array,
+    records: Int64Array,
+    ints: Int64Array,
+    side: int,
+    qty: int,
+) -> None:
+    """Fill `qty` of the resting order of a side, as maker, at its price."""
+    price = agent[A_PRICE + side]
+    fee = maker_fee(ints, view, qty, price)
+    book_fill(agent, side, qty, price, fee, ints[C_PAYOUT])
+    record_fill(agent, records, ints, side, qty, price, fee, 1)
+    agent[A_SIZE + side] -= qty
+    if agent[A_SIZE + side] == 0:
+        cancel_order(agent, side)
+
+
+@jit
+def queue_weight(contracts: int, power: int) -> float:
+    """contracts ** power in float64 by repeated multiplication."""
+    x = float(contracts)
+    weight = x
+    for _ in range(power - 1):
+        weight = weight * x
+    return weight
+
+
+@jit
+def assumed_trades(
+    removed: int, price: int, best_before: int, fill_model: int, trade_share: float
+) -> int:
+    """Removals at an order's price taken for trades where no trades were recorded."""
+    if fill_model == TOUCH:
+        return removed
+    if price == best_before:
+        return int(math.floor(removed * trade_share))
+    return 0
+
+
+@jit
+def advance_by_cancels(
+    agent: Int64Array, side: int, cancelled: int, behind_and_ahead: int, power: int
+) -> None:
+    """Move the order forward by its likely share of the cancels (fill model `prob`)."""
+    front = agent[A_AHEAD + side]
+    back = max(0, behind_and_ahead - front)
+    in_front = queue_weight(front, power)
+    behind = queue_weight(back, power)
+    share = in_front / (in_front + behind)
+    agent[A_AHEAD + side] = max(0, front - int(math.floor(cancelled * share)))
+
+
+@jit
+def apply_flow(
+    tape: TapeArrays,
+    view: Int64Array,
+    agent: Int64Array,
+    records: Int64Array,
+    settings: Settings,
+    row: int,
+    side: int,
+) -> None:
+    """The flow into `row` acts on the resting order of a side."""
+    ints = settings.ints
+    model = ints[C_FILL_MODEL]
+    size = agent[A_SIZE + side]
+    if size == 0 or model == THROUGH:
+        return
+    interval = ints[C_INTERVAL]
+    if tape.ts_ms[row] // interval == agent[A_ENTERED + side] // interval:
+        return  # it arrived within this row's interval: the flow may have come before it
+    price = agent[A_PRICE + side]
+    filled = 0
+    for k in range(tape.flow_offsets[row], tape.flow_offsets[row + 1]):
+        entry = tape.flow[k]
+        if entry[FLOW_SIDE] != side or entry[FLOW_PRICE] > price:
+            continue
+        traded = entry[FLOW_TRADED]
+        if entry[FLOW_PRICE] < price:
+            if view[V_TRADES] == 1:
+                filled += traded  # these would have met the order first
+            continue
+        removed = entry[FLOW_REMOVED]
+        if view[V_TRADES] == 0:
+            best_before = tape.px[row - 1, side, 0]
+            share = settings.floats[F_TRADE_SHARE]
+            traded = assumed_trades(removed, price, best_before, model, share)
+        if model == TOUCH:
+            filled += traded
+            continue
+        passed = min(agent[A_AHEAD + side], traded)
+        agent[A_AHEAD + side] -= passed
+        filled += traded - passed
+        if model == PROB and agent[A_AHEAD + side] > 0:
+            shown = shown_at(tape.px[row - 1, side], tape.qty[row - 1, side], price)
+            if shown >= 0:
+                level = shown + entry[FLOW_ADDED] - traded
+                advance_by_cancels(agent, side, removed - traded, level, ints[C_QUEUE_POWER])
+    if filled > 0:
+        fill_resting(agent, view, records, ints, side, min(size, filled))
+
+
+@jit
+def apply_book(
+    tape: TapeArrays,
+    view: Int64Array,
+    agent: Int64Array,
+    taken: Int64Array,
+    records: Int64Array,
+    ints: Int64Array,
+    row: int,
+    side: int,
+) -> None:
+    """The book of `row` fills the resting order of a side where it crosses it."""
+    size = agent[A_SIZE + side]
+    if size == 0:
+        return
+    price = agent[A_PRICE + side]
+    payout = ints[C_PAYOUT]
+    opposite = 1 - side
+    filled = 0
+    for i in range(tape.px.shape[2]):
+        level = tape.px[row, opposite, i]
+        if filled == size or level == 0 or price + level < payout:
+            break
+        filled += take_from(
+            agent, taken, opposite, level, tape.qty[row, opposite, i], size - filled
+        )
+    if filled > 0:
+        fill_resting(agent, view, records, ints, side, filled)
+    if agent[A_SIZE + side] > 0:
+        shown = shown_at(tape.px[row, side], tape.qty[row, side], price)
+        if shown >= 0:
+            agent[A_AHEAD + side] = min(agent[A_AHEAD + side], shown)

@@ -1,0 +1,320 @@
+"""One step of many environments (`simulation.md` section 4), their observations and restarts.
+
+Every environment is stepped on its own, so the result of one does not depend on the others, on
+their number, or on how they are shared among threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim import units
+from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels.entry import (
+    cancel_order,
+    decide_price,
+    enter_order,
+)
+from kalshi_sim.kernels.footprint import trim_taken
+from kalshi_sim.kernels.layout import (
+    A_AHEAD,
+    A_CASH,
+    A_COST,
+    A_DRAWDOWN2,
+    A_EQUITY2,
+    A_FEES,
+    A_FLIGHT,
+    A_FLIGHT_ARRIVAL,
+    A_FLIGHT_PRICE,
+    A_FREE,
+    A_INVALID,
+    A_N_RECORDS,
+    A_PEAK2,
+    A_POSITION,
+    A_PRICE,
+    A_REALIZED,
+    A_RETURN2,
+    A_ROW,
+    A_SIZE,
+    A_START,
+    A_STEPS,
+    A_TAKEN,
+    A_VIEW,
+    C_CASH_START,
+    C_CENT,
+    C_INTERVAL,
+    C_LATENCY,
+    C_MAX_STEPS,
+    C_ORDER_SIZE,
+    C_PAYOUT,
+    C_TRUNCATE_END,
+    C_VALUATION,
+    F_REWARD,
+    HOLD,
+    MID,
+    N_ACTIONS,
+    N_FEATURES,
+    N_PORTFOLIO,
+    NO_SETTLEMENT,
+    PORTFOLIO_AT,
+    TERMINATED,
+    TRUNCATED,
+    V_SETTLEMENT,
+    V_START,
+    V_STOP,
+    Agents,
+    Buffers,
+    Settings,
+    TapeArrays,
+)
+from kalshi_sim.kernels.ledger import (
+    liquidation_value2,
+    mid_value2,
+    settle_position,
+    update_free_cash,
+)
+from kalshi_sim.kernels.resting import apply_book, apply_flow
+
+Int8Array = npt.NDArray[np.int8]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+LOG_POSITION = 1.0 / math.log1p(units.POSITION_SCALE_ORDERS)
+LOG_QUEUE = 1.0 / math.log1p(1e6)
+DISTANCE_CENTS = 5.0
+
+
+@jit
+def last_arrival(ts: int, interval: int, latency: int) -> int:
+    """When an order decided at a row of time `ts` arrives."""
+    return (ts // interval + 1) * interval - 1 + latency
+
+
+@jit
+def act(
+    tape: TapeArrays,
+    settings: Settings,
+    agent: Int64Array,
+    taken: Int64Array,
+    records: Int64Array,
+    action: int,
+) -> None:
+    """Decide the action at the agent's row; enter the order that meets this row, if any."""
+    ints = settings.ints
+    row = agent[A_ROW]
+    view = tape.views[agent[A_VIEW]]
+    if action != HOLD:
+        if agent[A_FLIGHT] != HOLD:
+            agent[A_INVALID] += 1
+        else:
+            price = decide_price(tape, view, agent, ints, row, action)
+            if price == 0:
+                agent[A_INVALID] += 1
+            else:
+                agent[A_FLIGHT] = action
+                agent[A_FLIGHT_PRICE] = price
+                agent[A_FLIGHT_ARRIVAL] = last_arrival(
+                    tape.ts_ms[row], ints[C_INTERVAL], ints[C_LATENCY]
+                )
+    if agent[A_FLIGHT] != HOLD and tape.ts_ms[row + 1] > agent[A_FLIGHT_ARRIVAL]:
+        entered = enter_order(
+            tape,
+            view,
+            agent,
+            taken,
+            records,
+            ints,
+            row,
+            agent[A_FLIGHT],
+            agent[A_FLIGHT_PRICE],
+            agent[A_FLIGHT_ARRIVAL],
+        )
+        if not entered:
+            agent[A_INVALID] += 1
+        agent[A_FLIGHT] = HOLD
+
+
+@jit
+def work_orders(
+    tape: TapeArrays,
+    settings: Settings,
+    agent: Int64Array,
+    taken: Int64Array,
+    records: Int64Array,
+) -> None:
+    """The flow into the agent's row, then its book, act on the resting orders.
+
+    The order that closes the position goes first, so that its fill pays for the other's.
+    """
+    row = agent[A_ROW]
+    view = tape.views[agent[A_VIEW]]
+    if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+        first = 1 if agent[A_POSITION] > 0 else 0
+        apply_flow(tape, view, agent, records, settings, row, first)
+        apply_flow(tape, view, agent, records, settings, row, 1 - first)
+    for side in range(2):
+        if agent[A_TAKEN + side] > 0:
+            trim_taken(agent, taken, side, tape.px[row, side], tape.qty[row, side])
+    if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+        first = 1 if agent[A_POSITION] > 0 else 0
+        apply_book(tape, view, agent, taken, records, settings.ints, row, first)
+        apply_book(tape, view, agent, taken, records, settings.ints, row, 1 - first)
+
+
+@jit
+def end_of_view(agent: Int64Array, view: Int64Array, payout: int) -> None:
+    """At a view's last row orders are dropped, and the position is settled if it can be."""
+    cancel_order(agent, 0)
+    cancel_order(agent, 1)
+    agent[A_FLIGHT] = HOLD
+    if view[V_SETTLEMENT] != NO_SETTLEMENT:
+        settle_position(agent, view[V_SETTLEMENT], payout)
+
+
+@jit
+def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
+    """Update equity, peak and drawdown at the agent's row; returns twice the equity by mid."""
+    row = agent[A_ROW]
+    position = agent[A_POSITION]
+    mid2 = 2 * agent[A_CASH] + mid_value2(position, tape.mark2[row], ints[C_PAYOUT])
+    equity2 = mid2
+    if ints[C_VALUATION] != MID:
+        bid, no_bid = tape.px[row, 0, 0], tape.px[row, 1, 0]
+        equity2 = 2 * agent[A_CASH] + liquidation_value2(position, bid, no_bid)
+    agent[A_RETURN2] += equity2 - agent[A_EQUITY2]
+    agent[A_EQUITY2] = equity2
+    agent[A_PEAK2] = max(agent[A_PEAK2], mid2)
+    agent[A_DRAWDOWN2] = max(agent[A_DRAWDOWN2], agent[A_PEAK2] - mid2)
+    return int(mid2)
+
+
+@jit
+def portfolio_features(
+    tape: TapeArrays, ints: Int64Array, agent: Int64Array, out: Float32Array
+) -> None:
+    """Features 35-46 of the agent at its row into `out` [12]."""
+    row = agent[A_ROW]
+    cash_start = float(ints[C_CASH_START])
+    position = agent[A_POSITION]
+    mid_value = mid_value2(position, tape.mark2[row], ints[C_PAYOUT]) / 2.0
+    out[0] = min(1.0, agent[A_FREE] / cash_start)
+    if position == 0:
+        out[1] = 0.0
+        out[2] = 0.0
+        out[3] = 0.0
+    else:
+        held = abs(position)
+        size = min(1.0, math.log1p(held / ints[C_ORDER_SIZE]) * LOG_POSITION)
+        out[1] = size if position > 0 else -size
+        out[2] = agent[A_COST] / held / ints[C_PAYOUT]
+        out[3] = math.tanh(5.0 * (mid_value - agent[A_COST]) / cash_start)
+    earned = agent[A_REALIZED] - agent[A_FEES]
+    out[4] = math.tanh(3.0 * earned / cash_start) if earned != 0 else 0.0
+    drawdown = agent[A_PEAK2] / 2.0 - agent[A_CASH] - mid_value
+    out[5] = min(1.0, drawdown / cash_start)
+    for side in range(2):
+        size = agent[A_SIZE + side]
+        at = 6 + 3 * side
+        if size == 0:
+            out[at] = 0.0
+            out[at + 1] = 0.0
+            out[at + 2] = 0.0
+            continue
+        distance = (tape.px[row, side, 0] - agent[A_PRICE + side]) / ints[C_CENT]
+        out[at] = min(1.0, size / ints[C_ORDER_SIZE])
+        out[at + 1] = math.tanh(distance / DISTANCE_CENTS) if distance != 0 else 0.0
+        ahead = agent[A_AHEAD + side]
+        out[at + 2] = min(1.0, math.log1p(ahead) * LOG_QUEUE) if ahead > 0 else 0.0
+
+
+@jit
+def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float32Array) -> None:
+    """The observation [52] of an agent at its row."""
+    update_free_cash(agent, settings.ints, tape.views[agent[A_VIEW]])
+    features = tape.features[agent[A_ROW]]
+    for k in range(PORTFOLIO_AT):
+        obs[k] = features[k]
+    portfolio_features(tape, settings.ints, agent, obs[PORTFOLIO_AT : PORTFOLIO_AT + N_PORTFOLIO])
+    for k in range(PORTFOLIO_AT + N_PORTFOLIO, N_FEATURES):
+        obs[k] = features[k - N_PORTFOLIO]
+
+
+@jit
+def step_agents(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    actions: Int64Array,
+    buffers: Buffers,
+    begin: int,
+    end: int,
+) -> None:
+    """Step environments `begin:end` by one row; finished ones are left as they ended."""
+    ints = settings.ints
+    for i in range(begin, end):
+        agent = agents.core[i]
+        taken = agents.taken[i]
+        records = agents.records[i]
+        agent[A_N_RECORDS] = 0
+        equity2 = agent[A_EQUITY2]
+        act(tape, settings, agent, taken, records, actions[i])
+        agent[A_ROW] += 1
+        agent[A_STEPS] += 1
+        work_orders(tape, settings, agent, taken, records)
+        view = tape.views[agent[A_VIEW]]
+        done = 0
+        if agent[A_ROW] == view[V_STOP] - 1:
+            end_of_view(agent, view, ints[C_PAYOUT])
+            unsettled = view[V_SETTLEMENT] == NO_SETTLEMENT
+            done = TRUNCATED if unsettled and ints[C_TRUNCATE_END] == 1 else TERMINATED
+        elif agent[A_STEPS] == ints[C_MAX_STEPS]:
+            done = TRUNCATED
+        if value_agent(tape, ints, agent) <= 0:
+            done = TERMINATED
+        buffers.done[i] = done
+        buffers.rewards[i] = (agent[A_EQUITY2] - equity2) * settings.floats[F_REWARD]
+        observe(tape, settings, agent, buffers.obs[i])
+
+
+@jit
+def start_agents(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    envs: Int64Array,
+    views: Int64Array,
+    offsets: Int64Array,
+    buffers: Buffers,
+) -> None:
+    """Start new episodes of `envs` on `views`, `offsets` rows after the views' first."""
+    cash = settings.ints[C_CASH_START]
+    for k in range(len(envs)):
+        i = envs[k]
+        agent = agents.core[i]
+        agent[:] = 0
+        agent[A_VIEW] = views[k]
+        agent[A_START] = tape.views[views[k], V_START]
+        agent[A_ROW] = agent[A_START] + offsets[k]
+        agent[A_CASH] = cash
+        agent[A_EQUITY2] = 2 * cash
+        agent[A_PEAK2] = 2 * cash
+        observe(tape, settings, agent, buffers.obs[i])
+
+
+@jit
+def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: BoolArray) -> None:
+    """Which actions are valid now, into `masks` [n_envs, 5]; HOLD always is."""
+    ints = settings.ints
+    for i in range(len(masks)):
+        agent = agents.core[i]
+        view = tape.views[agent[A_VIEW]]
+        row = agent[A_ROW]
+        masks[i, HOLD] = True
+        for action in range(1, N_ACTIONS):
+            masks[i, action] = (
+                agent[A_FLIGHT] == HOLD and decide_price(tape, view, agent, ints, row, action) > 0
+            )

@@ -1,0 +1,364 @@
+"""`BatchSimulator`: many environments on one tape, stepped in one compiled call."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.config import FillModel, MarketOrder, Pricing, SimConfig
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels import step as kernel
+from kalshi_sim.kernels._jit import is_warm
+from kalshi_sim.schedule import ViewSchedule
+from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
+
+Int64Array = npt.NDArray[np.int64]
+Int8Array = npt.NDArray[np.int8]
+Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+MAX_ENVS: Final = 1 << 22
+ENVS_PER_THREAD: Final = 512
+"""Smaller shares cost more to hand out than they save (see `make bench`)."""
+
+FILL_DTYPE: Final = np.dtype(
+    [
+        ("env", np.int64),
+        ("row", np.int64),
+        ("side", np.int64),
+        ("price", np.int64),
+        ("qty", np.int64),
+        ("fee", np.int64),
+        ("maker", np.bool_),
+    ]
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Finished(NamedTuple):
+    """Episodes that ended in a step, taken before their environments restarted.
+
+    k finished environments, in index order. Money in tape units, equity and drawdown doubled.
+    """
+
+    envs: Int64Array
+    """[k]"""
+    core: Int64Array
+    """[k, N_CORE] the agents as they ended, columns `layout.A_*`."""
+    observations: Float32Array
+    """[k, 52] the last observations."""
+    truncated: BoolArray
+    """[k] truncated and not terminated."""
+
+
+def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
+    """A SimConfig as the kernels read it, money in the tape's unit."""
+    cent = money_per_cent(tape.payout)
+    ints = np.zeros(layout.N_INTS, np.int64)
+    ints[layout.C_CASH_START] = config.cash_start * cent
+    ints[layout.C_ORDER_SIZE] = config.order_size
+    ints[layout.C_MAX_POSITION] = config.max_position
+    ints[layout.C_PRICING] = get_args(Pricing).index(config.pricing)
+    ints[layout.C_TIF] = layout.IOC if config.time_in_force == "ioc" else layout.GTC
+    ints[layout.C_FILL_MODEL] = get_args(FillModel).index(config.fill_model)
+    ints[layout.C_QUEUE_POWER] = config.queue_power
+    ints[layout.C_LATENCY] = config.latency_ms
+    ints[layout.C_FEES] = int(config.fees)
+    ints[layout.C_VALUATION] = layout.MID if config.valuation == "mid" else layout.LIQUIDATION
+    ints[layout.C_TRUNCATE_END] = int(config.end_of_data == "truncate")
+    ints[layout.C_MAX_STEPS] = config.max_episode_steps or -1
+    ints[layout.C_PAYOUT] = tape.payout
+    ints[layout.C_CENT] = cent
+    ints[layout.C_INTERVAL] = tape.row_interval_ms
+    ints[layout.C_RECORD] = int(config.record_fills)
+    floats = np.zeros(layout.N_FLOATS, np.float64)
+    floats[layout.F_TRADE_SHARE] = config.trade_share
+    floats[layout.F_REWARD] = config.reward_scale / (2 * tape.payout / CENTS_PER_DOLLAR)
+    return layout.Settings(ints, floats)
+
+
+def _check_counts(n_envs: int, n_threads: int | None) -> None:
+    for name, value, high in (("n_envs", n_envs, MAX_ENVS), ("n_threads", n_threads, 1024)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+            raise ConfigError(f"{name}={value!r}: must be a whole number from 1 to {high}")
+
+
+class BatchSimulator:
+    """Environments over one tape; knows no gym and no torch.
+
+    Observations and done flags alternate between two buffers: what `step` returns stays as it
+    is until the step after the next.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        n_envs: int,
+        config: SimConfig | None = None,
+        seed: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        """Make `n_envs` environments; `reset` before the first step.
+
+        Args:
+            tape: what to trade on; shared, never written.
+            n_envs: environments in the batch.
+            config: settings; the defaults without.
+            seed: decides everything random (views and starts handed out).
+            n_threads: threads that step the batch; without, as many as pay for its size. The
+                results do not depend on it.
+
+        Raises:
+            ConfigError: a number is outside its range.
+        """
+        _check_counts(n_envs, n_threads)
+        self.tape = tape
+        self.n_envs = n_envs
+        self.config = config or SimConfig()
+        self.settings = settings_of(self.config, tape)
+        record_room = 2 * tape.depth + 4 if self.config.record_fills else 0
+        self.agents = layout.Agents(
+            core=np.zeros((n_envs, layout.N_CORE), np.int64),
+            taken=np.zeros((n_envs, 2, layout.MAX_TAKEN, 2), np.int64),
+            records=np.zeros((n_envs, record_room, layout.N_RECORD), np.int64),
+        )
+        self._buffers = (_make_buffers(n_envs), _make_buffers(n_envs))
+        self._current = 0
+        self._fills: list[npt.NDArray[Any]] = []
+        self.schedule = ViewSchedule(tape, self.config, n_envs, seed)
+        self.n_threads = _threads_for(n_envs) if n_threads is None else min(n_threads, n_envs)
+        self._pool = ThreadPoolExecutor(self.n_threads - 1) if self.n_threads > 1 else None
+        bounds = np.linspace(0, n_envs, self.n_threads + 1).astype(int).tolist()
+        self._shares = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self._ready = False
+
+    @property
+    def observations(self) -> Float32Array:
+        """[n_envs, 52] the observations of the last step or reset."""
+        return self._buffers[self._current].obs
+
+    def seed(self, seed: int) -> None:
+        """Decide anew everything random, from the next reset on."""
+        self.schedule.seed(seed)
+
+    def reset(self) -> Float32Array:
+        """Start a new episode in every environment; returns the observations [n_envs, 52]."""
+        if not self._ready:
+            _say_if_compiling()
+            self._ready = True
+        self._current ^= 1
+        buffers = self._buffers[self._current]
+        envs = np.arange(self.n_envs, dtype=np.int64)
+        views, offsets = self.schedule.restart()
+        self._start(envs, views, offsets, buffers)
+        buffers.done[:] = 0
+        self._fills.clear()
+        return buffers.obs
+
+    def step(
+        self, actions: npt.ArrayLike
+    ) -> tuple[Float32Array, Float32Array, Int8Array, Finished | None]:
+        """Step every environment by one row; finished ones restart in the same call.
+
+        Args:
+            actions: [n_envs] integers 0-4.
+
+        Returns:
+            observations float32 [n_envs, 52] (of the new episode where one ended), rewards
+            float32 [n_envs] (cents), done int8 [n_envs] (bits 1 terminated, 2 truncated), and
+            what finished, None if nothing did.
+
+        Raises:
+            ValueError: actions of another shape or outside 0-4.
+        """
+        checked = np.ascontiguousarray(actions, dtype=np.int64)
+        if checked.shape != (self.n_envs,):
+            raise ValueError(f"actions have shape {checked.shape}, expected ({self.n_envs},)")
+        if checked.view(np.uint64).max() >= layout.N_ACTIONS:
+            raise ValueError(f"actions must be from 0 to {layout.N_ACTIONS - 1}")
+        if not self._ready:
+            raise RuntimeError("step before reset; call reset() first")
+        self._current ^= 1
+        buffers = self._buffers[self._current]
+        arguments = (self.tape.arrays, self.settings, self.agents, checked, buffers)
+        if self._pool is None:
+            kernel.step_agents(*arguments, 0, self.n_envs)
+        else:
+            others = [
+                self._pool.submit(kernel.step_agents, *arguments, begin, end)
+                for begin, end in self._shares[1:]
+            ]
+            kernel.step_agents(*arguments, *self._shares[0])
+            for share in others:
+                share.result()
+        if self.config.record_fills:
+            self._collect_fills()
+        finished = self._restart_finished(buffers) if buffers.done.any() else None
+        return buffers.obs, buffers.rewards, buffers.done, finished
+
+    def _restart_finished(self, buffers: layout.Buffers) -> Finished:
+        envs = np.flatnonzero(buffers.done)
+        finished = Finished(
+            envs=envs,
+            core=self.agents.core[envs],
+            observations=buffers.obs[envs],
+            truncated=buffers.done[envs] == layout.TRUNCATED,
+        )
+        views, offsets = self.schedule.next_views(len(envs))
+        self._start(envs, views, offsets, buffers)
+        return finished
+
+    def _start(
+        self, envs: Int64Array, views: Int64Array, offsets: Int64Array, buffers: layout.Buffers
+    ) -> None:
+        kernel.start_agents(
+            self.tape.arrays, self.settings, self.agents, envs, views, offsets, buffers
+        )
+
+    def _collect_fills(self) -> None:
+        counts = self.agents.core[:, layout.A_N_RECORDS]
+        envs = np.repeat(np.arange(self.n_envs), counts)
+        if not len(envs):
+            return
+        used = np.arange(self.agents.records.shape[1]) < counts[:, None]
+        records = self.agents.records[used]
+        fills = np.empty(len(envs), FILL_DTYPE)
+        fills["env"] = envs
+        for column, name in enumerate(FILL_DTYPE.names[1:] if FILL_DTYPE.names else ()):
+            fills[name] = records[:, column]
+        self._fills.append(fills)
+
+    def fills(self) -> npt.NDArray[Any]:
+        """Fills since the last call or reset, `FILL_DTYPE`: by step, then environment.
+
+        row counts from the view's first; side is the side bought, price what it cost (money in
+        tape units). Empty unless `SimConfig(record_fills=True)`.
+        """
+        out = np.concatenate(self._fills) if self._fills else np.empty(0, FILL_DTYPE)
+        self._fills.clear()
+        return out
+
+    def action_masks(self) -> BoolArray:
+        """Which actions are valid now: bool [n_envs, 5]."""
+        masks = np.zeros((self.n_envs, layout.N_ACTIONS), np.bool_)
+        kernel.mask_actions(self.tape.arrays, self.settings, self.agents, masks)
+        return masks
+
+    def state(self) -> dict[str, Int64Array]:
+        """The agents by name, copies of shape [n_envs] or [n_envs, 2]; money in tape units."""
+        core = self.agents.core
+        named = {name: core[:, column].copy() for name, column in _STATE_COLUMNS.items()}
+        named["row"] = core[:, layout.A_ROW] - core[:, layout.A_START]
+        for name, column in _ORDER_COLUMNS.items():
+            named[name] = core[:, column : column + 2].copy()
+        return named
+
+    def get_simulation_state(self) -> dict[str, Any]:
+        """Everything an exact resume needs, as a dict of arrays and plain values."""
+        return {
+            "core": self.agents.core.copy(),
+            "taken": self.agents.taken.copy(),
+            "observations": self.observations.copy(),
+            **self.schedule.get_state(),
+        }
+
+    def set_simulation_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `get_simulation_state` of an equal tape, config and batch.
+
+        Raises:
+            ConfigError: the state is of a batch of another size.
+        """
+        if state["core"].shape != self.agents.core.shape:
+            raise ConfigError(
+                f"the saved state has {len(state['core'])} environments, this batch "
+                f"{self.n_envs}; resume with the same n_envs"
+            )
+        self.agents.core[:] = state["core"]
+        self.agents.taken[:] = state["taken"]
+        self.observations[:] = state["observations"]
+        self.schedule.set_state(state)
+        self._fills.clear()
+        self._ready = True
+
+    def episode(self, finished: Finished, k: int) -> dict[str, Any]:
+        """The k-th finished episode's statistics, as `info["market"]` gives them."""
+        core = finished.core[k]
+        cent = money_per_cent(self.tape.payout)
+        view = self.view_of(core)
+        return {
+            "session_id": view.session_id,
+            "market_ticker": view.market_ticker,
+            "equity_cents": float(core[layout.A_EQUITY2] / (2 * cent)),
+            "realized_pnl_cents": float(core[layout.A_REALIZED] / cent),
+            "fees_cents": float(core[layout.A_FEES] / cent),
+            "fills": int(core[layout.A_FILLS]),
+            "contracts_traded": int(core[layout.A_CONTRACTS]),
+            "position": int(core[layout.A_POSITION]),
+            "invalid_actions": int(core[layout.A_INVALID]),
+            "max_drawdown_cents": float(core[layout.A_DRAWDOWN2] / (2 * cent)),
+            "view": int(core[layout.A_VIEW]),
+        }
+
+    def episode_return(self, finished: Finished, k: int) -> float:
+        """The k-th finished episode's return, summed in integers, in reward units."""
+        return float(finished.core[k, layout.A_RETURN2] * self.settings.floats[layout.F_REWARD])
+
+    def view_of(self, core: Int64Array) -> MarketSessionView:
+        """The view an agent's row belongs to."""
+        return self.tape.views[core[layout.A_VIEW]]
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+_STATE_COLUMNS: Final = {
+    "cash": layout.A_CASH,
+    "position": layout.A_POSITION,
+    "free_cash": layout.A_FREE,
+    "equity2": layout.A_EQUITY2,
+    "realized": layout.A_REALIZED,
+    "fees_paid": layout.A_FEES,
+    "cost": layout.A_COST,
+    "view": layout.A_VIEW,
+    "invalid_actions": layout.A_INVALID,
+    "fills": layout.A_FILLS,
+    "contracts_traded": layout.A_CONTRACTS,
+    "steps": layout.A_STEPS,
+}
+_ORDER_COLUMNS: Final = {
+    "order_price": layout.A_PRICE,
+    "order_size": layout.A_SIZE,
+    "order_ahead": layout.A_AHEAD,
+}
+
+
+def _make_buffers(n_envs: int) -> layout.Buffers:
+    return layout.Buffers(
+        obs=np.zeros((n_envs, layout.N_FEATURES), np.float32),
+        rewards=np.zeros(n_envs, np.float32),
+        done=np.zeros(n_envs, np.int8),
+    )
+
+
+def _threads_for(n_envs: int) -> int:
+
+    return max(1, min(os.cpu_count() or 1, n_envs // ENVS_PER_THREAD))
+
+
+def _say_if_compiling() -> None:
+    if not is_warm():
+        _log.warning("compiling the simulation kernels, once for this version (about 30 s) ...")

@@ -1,0 +1,418 @@
+"""The tape: every view's rows back to back in flat arrays, built once, shared by everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import ConfigError, NoViewsError
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels import replay as kernel
+from kalshi_sim.quality import event_columns
+from kalshi_sim.session import EventKind, Events, MarketInfo, Session
+from kalshi_sim.units import (
+    PAYOUT_CENT,
+    PAYOUT_FINE,
+    PRICE_SCALE,
+    STORED_PER_CENT,
+    stored_per_money,
+)
+
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+MIN_VIEW_ROWS: Final = 3
+MAX_DEPTH: Final = 64
+_EASTERN: Final = ZoneInfo("America/New_York")
+_CENT_GRID: Final = ((0, PRICE_SCALE, STORED_PER_CENT),)
+_TENTH: Final = PRICE_SCALE // 10
+_SUB_PENNY_GRID: Final = (
+    (0, _TENTH, STORED_PER_CENT // 10),
+    (_TENTH, PRICE_SCALE - _TENTH, STORED_PER_CENT),
+    (PRICE_SCALE - _TENTH, PRICE_SCALE, STORED_PER_CENT // 10),
+)
+
+
+@dataclass(frozen=True)
+class MarketSessionView:
+    """One market of one session: rows `start:stop` of the tape. Money in tape units."""
+
+    session_id: int
+    market_ticker: str
+    start: int
+    stop: int
+    event: str = ""
+    settlement_value: int | None = None
+    """What a YES contract pays at the view's end, None if that was not known by then."""
+    taker_multiplier: int = 0
+    """In 1/10 000."""
+    maker_multiplier: int = 0
+    """In 1/10 000."""
+    fee_unit: int = 1
+    tick_bands: tuple[tuple[int, int, int], ...] = ()
+    """(start, end, step) of YES prices."""
+    utc_offset_ms: int = 0
+    """US Eastern time minus UTC at the session's start."""
+    first_book_ms: int = 0
+    """Time of the session's first applied book event of any market."""
+    trades_recorded: bool = False
+    rows_after_close: int = 0
+    """Rows left out because they came at or after the close time as known then."""
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> slice:
+        """The view's rows, to index the tape's arrays with."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class SkippedView:
+    """A market that has no view on the tape, and why."""
+
+    session_id: int
+    market_ticker: str
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """Flat, read-only arrays of all rows; `simulation.md` section 3 defines them.
+
+    payout is what a winning contract pays, in the tape's money unit. Shapes: ts_ms int64 [rows]
+    · px, qty int64 [rows, 2, depth] (best first, zero-padded; side 0 YES bids, 1 NO bids) ·
+    mark2 int64 [rows] (twice the mark of YES) · features float32 [rows, 40] (0-34, then 47-51) ·
+    flow_offsets int64 [rows + 1] · flow int64 [entries, 5] (side, price, and the whole contracts
+    removed, added, traded since the row before; by side and price).
+    """
+
+    payout: int
+    depth: int
+    row_interval_ms: int
+    min_episode_length: int
+    ts_ms: Int64Array
+    px: Int64Array
+    qty: Int64Array
+    mark2: Int64Array
+    features: Float32Array
+    flow_offsets: Int64Array
+    flow: Int64Array
+    views: tuple[MarketSessionView, ...]
+    skipped: tuple[SkippedView, ...] = ()
+    arrays: layout.TapeArrays = field(init=False, repr=False)
+    """The same, as kernels read it."""
+
+    def __post_init__(self) -> None:
+        views, bands = _view_tables(self.views)
+        columns = (self.ts_ms, self.px, self.qty, self.mark2, self.features)
+        arrays = layout.TapeArrays(*columns, self.flow_offsets, self.flow, views, bands)
+        for array in arrays:
+            array.flags.writeable = False
+        object.__setattr__(self, "arrays", arrays)
+
+    def __len__(self) -> int:
+        return len(self.ts_ms)
+
+    @property
+    def flow_side(self) -> Int64Array:
+        """int64 [entries] side of each flow entry."""
+        return self.flow[:, kernel.FLOW_SIDE]
+
+    @property
+    def flow_price(self) -> Int64Array:
+        """int64 [entries] price of each flow entry."""
+        return self.flow[:, kernel.FLOW_PRICE]
+
+    @property
+    def flow_removed(self) -> Int64Array:
+        """int64 [entries] whole contracts removed."""
+        return self.flow[:, kernel.FLOW_REMOVED]
+
+    @property
+    def flow_added(self) -> Int64Array:
+        """int64 [entries] whole contracts added."""
+        return self.flow[:, kernel.FLOW_ADDED]
+
+    @property
+    def flow_traded(self) -> Int64Array:
+        """int64 [entries] whole contracts of `removed` that are known trades."""
+        return self.flow[:, kernel.FLOW_TRADED]
+
+    @property
+    def row_bytes(self) -> float:
+        """Bytes a row takes, its flow apart."""
+        columns = (self.ts_ms, self.px, self.qty, self.mark2, self.features, self.flow_offsets)
+        return sum(c.nbytes for c in columns) / max(1, len(self))
+
+    def select(self, views: Sequence[int]) -> Tape:
+        """A tape of only these views, by index, in this order; it shares all arrays."""
+        return replace(self, views=tuple(self.views[i] for i in views))
+
+
+def _view_tables(views: Sequence[MarketSessionView]) -> tuple[Int64Array, Int64Array]:
+    table = np.zeros((len(views), layout.N_VIEW), np.int64)
+    bands: list[tuple[int, int, int]] = []
+    for row, view in zip(table, views, strict=True):
+        row[layout.V_START] = view.start
+        row[layout.V_STOP] = view.stop
+        known = view.settlement_value is not None
+        row[layout.V_SETTLEMENT] = view.settlement_value if known else layout.NO_SETTLEMENT
+        row[layout.V_TAKER] = view.taker_multiplier
+        row[layout.V_MAKER] = view.maker_multiplier
+        row[layout.V_FEE_UNIT] = view.fee_unit
+        row[layout.V_TRADES] = int(view.trades_recorded)
+        row[layout.V_BANDS] = len(bands)
+        bands.extend(view.tick_bands)
+        row[layout.V_BANDS_END] = len(bands)
+    return table, np.array(bands, np.int64).reshape(-1, 3)
+
+
+def price_grid(market: MarketInfo) -> tuple[tuple[int, int, int], ...]:
+    """The market's grid: (start, end, step) of YES prices in 1/100 cent."""
+    if market.price_ranges is not None:
+        return market.price_ranges
+    return _SUB_PENNY_GRID if market.sub_penny else _CENT_GRID
+
+
+def utc_offset_ms(ts_ms: int) -> int:
+    """US Eastern time minus UTC at a time, in ms."""
+    offset = datetime.fromtimestamp(ts_ms // 1000, UTC).astimezone(_EASTERN).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds()) * 1000
+
+
+def decide_payout(sessions: Sequence[Session], schedule: FeeSchedule = DEFAULT_SCHEDULE) -> int:
+    """100 if every price, settlement value, tick and fee unit is a whole cent, else 10 000."""
+    for session in sessions:
+        for market in session.markets:
+            numbers = [n for band in price_grid(market) for n in band]
+            numbers.append(schedule.terms(market, session.first_book_ms).fee_unit)
+            numbers.append(market.settlement_value or 0)
+            if any(n % STORED_PER_CENT for n in numbers):
+                return PAYOUT_FINE
+        priced = session.events.kind != EventKind.GAP
+        if np.any(session.events.price[priced] % STORED_PER_CENT):
+            return PAYOUT_FINE
+    return PAYOUT_CENT
+
+
+def known_settlement(session: Session, market: MarketInfo) -> int | None:
+    """The market's settlement value in 1/100 cent if known by the session's last message."""
+    known = market.settlement_known_ms
+    if known is not None and known > session.last_message_ms:
+        return None
+    return market.settlement_value
+
+
+def _rows_at_most(events: Events, row_interval_ms: int) -> int:
+    """An upper bound of a market's rows: changes of the interval in stream order."""
+    book = (events.kind != EventKind.TRADE) & (events.kind != EventKind.GAP)
+    intervals = events.ts_ms[book] // row_interval_ms
+    return int(np.count_nonzero(np.diff(intervals))) + min(1, len(intervals))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One market to replay."""
+
+    session: Session
+    market: MarketInfo
+    index: int
+    start: int
+    stop: int
+    most_rows: int
+    terms: FeeTerms
+
+
+def _plan(
+    sessions: Sequence[Session],
+    row_interval_ms: int,
+    schedule: FeeSchedule,
+) -> list[_Job]:
+    jobs = []
+    for session in sessions:
+        offsets = session.market_offsets.tolist()
+        for i, market in enumerate(session.markets):
+            events = session.events[slice(offsets[i], offsets[i + 1])]
+            most = _rows_at_most(events, row_interval_ms)
+            terms = schedule.terms(market, session.first_book_ms)
+            jobs.append(_Job(session, market, i, offsets[i], offsets[i + 1], most, terms))
+    return jobs
+
+
+def make_market_replay(
+    market: MarketInfo,
+    *,
+    payout: int,
+    row_interval_ms: int,
+    first_book_ms: int,
+    taker_multiplier: int,
+    history_rows: int,
+) -> kernel.Replay:
+    """A fresh replay of one market, as the tape and a live market both use it."""
+    return kernel.make_replay(
+        payout=payout,
+        row_interval_ms=row_interval_ms,
+        session_first_ms=first_book_ms,
+        utc_offset_ms=utc_offset_ms(first_book_ms),
+        taker_multiplier=taker_multiplier,
+        close_ms=market.close_time_ms,
+        close_updates=market.close_updates,
+        history_rows=history_rows,
+    )
+
+
+def _skip_reason(rows: int, after_close: int, min_episode_length: int, job: _Job) -> str:
+    kinds = job.session.events.kind[job.start : job.stop]
+    if after_close:
+        return f"{rows} rows before the close time, {after_close} after; needs {min_episode_length}"
+    if not np.any(kinds == EventKind.SNAPSHOT):
+        return "no snapshot of the book, so no row"
+    return f"{rows} rows; needs {min_episode_length}"
+
+
+def _make_view(
+    job: _Job, payout: int, start: int, rows: int, after_close: int
+) -> MarketSessionView:
+    per_money = stored_per_money(payout)
+    settlement = known_settlement(job.session, job.market)
+    return MarketSessionView(
+        session_id=job.session.session_id,
+        market_ticker=job.market.ticker,
+        start=start,
+        stop=start + rows,
+        event=job.market.event,
+        settlement_value=None if settlement is None else settlement // per_money,
+        taker_multiplier=job.terms.taker_multiplier,
+        maker_multiplier=job.terms.maker_multiplier,
+        fee_unit=job.terms.fee_unit // per_money,
+        tick_bands=tuple(
+            (a // per_money, b // per_money, c // per_money) for a, b, c in price_grid(job.market)
+        ),
+        utc_offset_ms=utc_offset_ms(job.session.first_book_ms),
+        first_book_ms=job.session.first_book_ms,
+        trades_recorded=job.session.trades_recorded,
+        rows_after_close=after_close,
+    )
+
+
+def check_tape_options(min_episode_length: int, depth: int, row_interval_ms: int) -> None:
+    """Check the options of `build_tape`.
+
+    Raises:
+        ConfigError: one is outside its range.
+    """
+    limits = (
+        ("min_episode_length", min_episode_length, MIN_VIEW_ROWS, 2**40),
+        ("depth", depth, 1, MAX_DEPTH),
+        ("row_interval_ms", row_interval_ms, 1, 3_600_000),
+    )
+    for name, value, low, high in limits:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(f"{name}={value!r}: must be a whole number from {low} to {high}")
+
+
+def build_tape(
+    sessions: Sequence[Session],
+    *,
+    min_episode_length: int = 10,
+    depth: int = 10,
+    row_interval_ms: int = 1,
+    fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
+    market_filter: Callable[[MarketInfo], bool] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tape:
+    """Replay sessions into a tape.
+
+    Args:
+        sessions: what to replay; their markets become views in this order.
+        min_episode_length: fewest rows a view may have (at least 3).
+        depth: levels a side that a row keeps.
+        row_interval_ms: events within the same interval of this length form one row.
+        fee_schedule: dated fees; what a market's metadata says itself goes before it.
+        market_filter: markets for which it is False are left out.
+        progress: called with (events done, events in all) after each market.
+
+    Raises:
+        ConfigError: an option is outside its range.
+        NoViewsError: no market has enough rows.
+    """
+    check_tape_options(min_episode_length, depth, row_interval_ms)
+    if market_filter is not None:
+        keep = market_filter
+        sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]
+    payout = decide_payout(sessions, fee_schedule)
+    jobs = _plan(sessions, row_interval_ms, fee_schedule)
+    deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
+    out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, depth)
+    n_rows = n_flow = done = 0
+    total = sum(j.stop - j.start for j in jobs)
+    views: list[MarketSessionView] = []
+    skipped: list[SkippedView] = []
+    columns: dict[int, kernel.EventColumns] = {}
+    for job in jobs:
+        key = id(job.session)
+        if key not in columns:
+            columns = {key: event_columns(job.session.events, payout)}
+        replay = make_market_replay(
+            job.market,
+            payout=payout,
+            row_interval_ms=row_interval_ms,
+            first_book_ms=job.session.first_book_ms,
+            taker_multiplier=job.terms.taker_multiplier,
+            history_rows=job.most_rows,
+        )
+        rows = kernel.Rows(*(a[n_rows:] for a in out[:-1]), flow=out.flow[n_flow:])
+        kernel.apply_events(replay, columns[key], job.start, job.stop, rows, True)
+        kernel.close_row(replay, rows, True)
+        made = int(replay.state[kernel.ROWS])
+        after_close = int(replay.counts[kernel.AFTER_CLOSE])
+        if made >= min_episode_length:
+            views.append(_make_view(job, payout, n_rows, made, after_close))
+            out.flow_end[n_rows : n_rows + made] += n_flow
+            n_rows += made
+            n_flow += int(replay.state[kernel.FLOWS])
+        else:
+            reason = _skip_reason(made, after_close, min_episode_length, job)
+            skipped.append(SkippedView(job.session.session_id, job.market.ticker, made, reason))
+        done += job.stop - job.start
+        if progress is not None:
+            progress(done, total)
+    if not views:
+        raise NoViewsError(_no_views_message(sessions, skipped, min_episode_length))
+    return Tape(
+        payout=payout,
+        depth=depth,
+        row_interval_ms=row_interval_ms,
+        min_episode_length=min_episode_length,
+        ts_ms=out.ts_ms[:n_rows],
+        px=out.px[:n_rows],
+        qty=out.qty[:n_rows],
+        mark2=out.mark2[:n_rows],
+        features=out.features[:n_rows],
+        flow_offsets=np.concatenate([np.zeros(1, np.int64), out.flow_end[:n_rows]]),
+        flow=out.flow[:n_flow],
+        views=tuple(views),
+        skipped=tuple(skipped),
+    )
+
+
+def _no_views_message(
+    sessions: Sequence[Session], skipped: Sequence[SkippedView], min_episode_length: int
+) -> str:
+    ids = ", ".join(str(s.session_id) for s in sessions)
+    best = max(skipped, key=lambda s: s.rows, default=None)
+    longest = "" if best is None else f" (the longest, {best.market_ticker}: {best.reason})"
+    return (
+        f"no market of session {ids} has at least {min_episode_length} rows{longest}; "
+        "lower min_episode_length or choose another session"
+    )

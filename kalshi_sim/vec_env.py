@@ -1,0 +1,203 @@
+"""`KalshiVecEnv`: a BatchSimulator as a native Stable-Baselines3 VecEnv."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from stable_baselines3.common.vec_env.base_vec_env import (
+    VecEnv,
+    VecEnvIndices,
+    VecEnvObs,
+    VecEnvStepReturn,
+)
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels import layout
+from kalshi_sim.simulator import BatchSimulator, Finished
+from kalshi_sim.tape import Tape
+
+Int64Array = npt.NDArray[np.int64]
+
+
+def observation_space() -> gym.spaces.Box:
+    """The 52 features, each within its bounds."""
+    low = np.array([f.low for f in FEATURES], np.float32)
+    high = np.array([f.high for f in FEATURES], np.float32)
+    return gym.spaces.Box(low, high, dtype=np.float32)
+
+
+def action_space() -> gym.spaces.Discrete:
+    """HOLD, BUY_YES_LIMIT, SELL_YES_LIMIT, BUY_NO_LIMIT, SELL_NO_LIMIT."""
+    return gym.spaces.Discrete(layout.N_ACTIONS)
+
+
+class KalshiVecEnv(VecEnv):
+    """Thousands of views of a tape stepped as one Stable-Baselines3 VecEnv.
+
+    Observations float32 [n_envs, 52], rewards float32 [n_envs] (cents), dones bool [n_envs].
+    Observations and dones alternate between two buffers, since SB3 stores those of a step only
+    after the next. `infos[i]` is empty unless environment i finished; then it has `episode`
+    (r, l, t as Monitor gives them), `market`, `terminal_observation` and `TimeLimit.truncated`.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        n_envs: int = 1,
+        config: SimConfig | None = None,
+        seed: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        """See `BatchSimulator`.
+
+        Raises:
+            ConfigError: a number is outside its range.
+        """
+        self.simulator = BatchSimulator(tape, n_envs, config, seed, n_threads)
+        self.render_mode: str | None = None
+        super().__init__(n_envs, observation_space(), action_space())
+        self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
+        self._turn = 0
+        self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)
+        self._infos: list[dict[str, Any]] = [{} for _ in range(n_envs)]
+        self._started = time.time()
+        self.last_finished: Int64Array = np.zeros(0, np.int64)
+        """Indices of the environments that finished in the last step."""
+
+    @property
+    def tape(self) -> Tape:
+        """The tape all environments share."""
+        return self.simulator.tape
+
+    @property
+    def config(self) -> SimConfig:
+        """The settings of the simulation."""
+        return self.simulator.config
+
+    def reset(self) -> VecEnvObs:
+        """Start a new episode in every environment."""
+        for seed in self._seeds:
+            if seed is not None:
+                self.simulator.seed(seed)
+                break
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self._reset_seeds()
+        self._reset_options()
+        self._infos = [{} for _ in range(self.num_envs)]
+        return self.simulator.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Remember the actions [n_envs] for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every environment; finished ones restart in the same call."""
+        obs, rewards, done, finished = self.simulator.step(self._actions)
+        self._turn ^= 1
+        dones = self._dones[self._turn]
+        np.not_equal(done, 0, out=dones)
+        # a caller may keep the list of the step before, and change this one
+        infos = self._infos = [{} for _ in range(self.num_envs)]
+        if finished is None:
+            self.last_finished = _NOTHING
+        else:
+            self.last_finished = finished.envs
+            self._fill_infos(infos, finished)
+        return obs, rewards, dones, infos  # type: ignore[return-value]  # float32 rewards, on purpose
+
+    def _fill_infos(self, infos: list[dict[str, Any]], finished: Finished) -> None:
+        elapsed = round(time.time() - self._started, 6)
+        for k, env in enumerate(finished.envs.tolist()):
+            infos[env] = {
+                "episode": {
+                    "r": self.simulator.episode_return(finished, k),
+                    "l": int(finished.core[k, layout.A_STEPS]),
+                    "t": elapsed,
+                },
+                "market": self.simulator.episode(finished, k),
+                "terminal_observation": finished.observations[k],
+                "TimeLimit.truncated": bool(finished.truncated[k]),
+            }
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Which actions are valid now: bool [n_envs, 5] (sb3-contrib's MaskablePPO)."""
+        return self.simulator.action_masks()
+
+    def state(self) -> dict[str, Int64Array]:
+        """The agents by name; see `BatchSimulator.state`."""
+        return self.simulator.state()
+
+    def fills(self) -> npt.NDArray[Any]:
+        """Fills since the last call; see `BatchSimulator.fills`."""
+        return self.simulator.fills()
+
+    def set_view_order(self, order: npt.ArrayLike) -> None:
+        """Hand out only these views, in this order, from the next one on."""
+        self.simulator.schedule.set_order(order)
+
+    def set_view_weights(self, weights: npt.ArrayLike) -> None:
+        """Draw the next views by these weights [n_views] (market_order="weighted")."""
+        self.simulator.schedule.set_weights(weights)
+
+    def get_simulation_state(self) -> dict[str, Any]:
+        """Everything an exact resume needs; see `BatchSimulator.get_simulation_state`."""
+        return self.simulator.get_simulation_state()
+
+    def set_simulation_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_simulation_state`."""
+        self.simulator.set_simulation_state(state)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self.simulator.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute of each environment; all share one batch, so all have the same."""
+        value = getattr(self, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the batch; `indices` must name all environments.
+
+        Raises:
+            ValueError: only some environments were named; they share their attributes.
+        """
+        if len(list(self._get_indices(indices))) != self.num_envs:
+            raise ValueError("environments of a batch share their attributes; leave out indices")
+        setattr(self, attr_name, value)
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Call a method of the batch once; one result per environment asked for.
+
+        A result with a first axis of n_envs (`action_masks`) is handed out by environment.
+        """
+        chosen = list(self._get_indices(indices))
+        result = getattr(self, method_name)(*method_args, **method_kwargs)
+        if isinstance(result, np.ndarray) and result.shape[:1] == (self.num_envs,):
+            return [result[i] for i in chosen]
+        return [result for _ in chosen]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """No environment of a batch is wrapped (statistics come from the kernel's own sums)."""
+        return [False for _ in self._get_indices(indices)]
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """There is nothing to draw."""
+        return [None] * self.num_envs
+
+
+_NOTHING = np.zeros(0, np.int64)
