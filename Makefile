@@ -18,6 +18,8 @@ TRAIN_ARGS ?= --algorithm ppo --total-timesteps 200000
 PYTEST_ARGS ?=
 # Worker processes of `make test`; hypothesis and numba leave little to gain beyond the cores.
 PYTEST_WORKERS ?= 2
+# Tests of one file stay together: what they share (a recording, a server) is made once.
+PARALLEL = -n $(PYTEST_WORKERS) --dist loadfile
 # What runs again without compilation and with bounds checks: everything that drives the kernels.
 KERNEL_TESTS := $(wildcard tests/kernels tests/test_tape.py tests/test_simulator.py \
 	tests/test_oracle*.py tests/test_invariants*.py tests/test_golden*.py tests/test_live.py)
@@ -54,7 +56,7 @@ train: $(RUN)
 	$(BIN)/kalshi-train --session "$$session" $(TRAIN_ARGS)
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 check: lint types test-interpreted test-boundscheck wheel
 
@@ -67,12 +69,12 @@ types: $(DEV)
 
 test-interpreted: $(DEV)
 	rm -f .coverage .coverage.*
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -n $(PYTEST_WORKERS) $(KERNEL_TESTS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest $(PARALLEL) $(KERNEL_TESTS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=100
 
 test-boundscheck: $(DEV)
-	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(KERNEL_TESTS)
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest $(PARALLEL) $(KERNEL_TESTS)
 
 # The built wheel, away from the checkout, offers the public names.
 wheel: $(DEV)
