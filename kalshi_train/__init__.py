@@ -1,1 +1,70 @@
-"""Training and evaluation of agents on recorded Kalshi order books."""
+"""Training and evaluation of agents on recorded Kalshi order books.
+
+Names are imported when first used, so that `import kalshi_train` and `--help` are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
+
+    from kalshi_sim.tape import MarketSessionView
+    from kalshi_train.algorithms import FastA2C, FastPPO
+    from kalshi_train.config import TrainConfig
+    from kalshi_train.curriculum import SimpleSessionCurriculum
+    from kalshi_train.data import SessionDataLoader
+    from kalshi_train.environments import (
+        CurriculumEnvironmentFactory,
+        SB3TrainingConfig,
+        SessionBasedEnvironment,
+        create_env_config,
+        create_training_config,
+    )
+    from kalshi_train.training import TrainResult, train
+
+_HOME = {
+    "CurriculumEnvironmentFactory": "kalshi_train.environments",
+    "FastA2C": "kalshi_train.algorithms",
+    "FastPPO": "kalshi_train.algorithms",
+    "MarketAgnosticKalshiEnv": "kalshi_sim.gym_env",
+    "MarketSessionView": "kalshi_sim.tape",
+    "SB3TrainingConfig": "kalshi_train.environments",
+    "SessionBasedEnvironment": "kalshi_train.environments",
+    "SessionDataLoader": "kalshi_train.data",
+    "SimpleSessionCurriculum": "kalshi_train.curriculum",
+    "TrainConfig": "kalshi_train.config",
+    "TrainResult": "kalshi_train.training",
+    "create_env_config": "kalshi_train.environments",
+    "create_training_config": "kalshi_train.environments",
+    "train": "kalshi_train.training",
+}
+
+__all__ = [
+    "CurriculumEnvironmentFactory",
+    "FastA2C",
+    "FastPPO",
+    "MarketAgnosticKalshiEnv",
+    "MarketSessionView",
+    "SB3TrainingConfig",
+    "SessionBasedEnvironment",
+    "SessionDataLoader",
+    "SimpleSessionCurriculum",
+    "TrainConfig",
+    "TrainResult",
+    "create_env_config",
+    "create_training_config",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

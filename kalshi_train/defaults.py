@@ -1,0 +1,63 @@
+"""Settings that learn, by algorithm and number of environments: found by experiment.
+
+`docs/training.md` tells what was tried; `benchmarks/learns_edge.py` repeats the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+MINIBATCHES: Final = 8
+
+
+def _ppo(n_envs: int, n_steps: int | None) -> dict[str, Any]:
+    n_steps = n_steps or _rollout_steps(n_envs, 16_384, shortest=32, longest=2048)
+    return {
+        "learning_rate": 3e-4,
+        "n_steps": n_steps,
+        "batch_size": _even_batch(n_envs * n_steps),
+        "n_epochs": 4,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.01,
+        "vf_coef": 0.5,
+        "clip_range": 0.2,
+        "max_grad_norm": 0.5,
+    }
+
+
+def _a2c(n_envs: int, n_steps: int | None) -> dict[str, Any]:
+    return {
+        "learning_rate": 7e-4,
+        "n_steps": n_steps or _rollout_steps(n_envs, 2048, shortest=8, longest=64),
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.01,
+        "vf_coef": 0.5,
+        "max_grad_norm": 0.5,
+    }
+
+
+def _rollout_steps(n_envs: int, rollout: int, *, shortest: int, longest: int) -> int:
+    """Steps of each environment, a multiple of 8, for a rollout of about `rollout` transitions."""
+    return min(longest, max(shortest, rollout // n_envs // 8 * 8))
+
+
+def _even_batch(rollout: int) -> int:
+    """A batch size that divides the rollout, about `MINIBATCHES` batches if it can."""
+    for batches in range(MINIBATCHES, 1, -1):
+        if rollout % batches == 0 and rollout // batches >= 2:
+            return rollout // batches
+    return rollout
+
+
+Defaults = Callable[[int, int | None], dict[str, Any]]
+ALGORITHM_DEFAULTS: Final[dict[str, Defaults]] = {"ppo": _ppo, "a2c": _a2c}
+
+
+def only_of(algorithm: str) -> tuple[str, ...]:
+    """Settings that only this algorithm has."""
+    others = [d(1, None) for name, d in ALGORITHM_DEFAULTS.items() if name != algorithm]
+    mine = ALGORITHM_DEFAULTS[algorithm](1, None)
+    return tuple(k for k in mine if all(k not in other for other in others))

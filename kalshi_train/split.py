@@ -1,0 +1,72 @@
+"""Which markets are held out for evaluation: whole events, or whole sessions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import ConfigError
+
+
+class HasEvent(Protocol):
+    """What the split needs to know of a view."""
+
+    @property
+    def session_id(self) -> int:
+        """The session it comes from."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """The event its market belongs to (both teams of a game share one)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """View indices, ascending int64: `train` for learning, `heldout` for evaluation only."""
+
+    train: npt.NDArray[np.int64]
+    heldout: npt.NDArray[np.int64]
+    rule: str
+    """What was held out and how it was chosen, for people."""
+
+
+def split_by_session(views: Sequence[HasEvent], eval_sessions: Sequence[int]) -> Split:
+    """Hold out all views of `eval_sessions`.
+
+    Raises:
+        ConfigError: nothing is left on one of the two sides.
+    """
+    out = np.array([v.session_id in eval_sessions for v in views], dtype=np.bool_)
+    named = ",".join(map(str, eval_sessions))
+    if not out.any():
+        raise ConfigError(f"eval_sessions={named}: none of these sessions has a market to hold out")
+    if out.all():
+        raise ConfigError(f"eval_sessions={named} leaves no market to train on")
+    return Split(np.flatnonzero(~out), np.flatnonzero(out), f"sessions {named}")
+
+
+def split_by_event(views: Sequence[HasEvent], fraction: float, seed: int) -> Split:
+    """Hold out a share of the events, whole, chosen by `seed` alone.
+
+    An event is on the same side whatever other events there are around it as far as their number
+    allows: events are ranked by a hash of seed and name, and the first ones are held out. At
+    least one event is held out and one is left, unless there is only one.
+    """
+    events = sorted({v.event for v in views})
+    ranked = sorted(events, key=lambda name: _hash(seed, name))
+    count = min(max(1, round(fraction * len(events))), len(events) - 1) if fraction > 0 else 0
+    chosen = set(ranked[:count])
+    out = np.array([v.event in chosen for v in views], dtype=np.bool_)
+    rule = f"{count} of {len(events)} events, seed {seed}" if count else "none"
+    return Split(np.flatnonzero(~out), np.flatnonzero(out), rule)
+
+
+def _hash(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
