@@ -22,7 +22,7 @@ NEWS: Final = 0.4
 """Chance of a move at each update."""
 STEP: Final = 2.5 * CENT
 """Mean move at 50 cents, in 1/100 cent; at price p it is 4p(1 - p) of that."""
-FLIP: Final = 0.1
+FLIP: Final = 0.06
 """Chance at each update that the sign is drawn anew (half of the draws change it)."""
 THRESHOLD: Final = 0.2
 """Top-of-book imbalance beyond which it shows the sign and not the crowd's small orders."""
@@ -30,6 +30,9 @@ UPDATES: Final = (60, 180)
 """A market's updates in 35 minutes: least and most."""
 CROWD_SIZES: Final = ((0.0, 1), (0.5, 8), (0.9, 40), (1.0, 80))
 """Contracts of everybody else's orders, small against the signalling maker's: (quantile, n)."""
+
+_BID, _ASK, _MID, _IMBALANCE = 0, 1, 3, 7
+"""The features the best policy reads."""
 
 
 def draw_flow(rng: np.random.Generator, edge: float, fractional: bool) -> tuple[Flow, float]:
@@ -50,3 +53,43 @@ def draw_flow(rng: np.random.Generator, edge: float, fractional: bool) -> tuple[
         flip=FLIP,
     )
     return flow, PRICE_SCALE * (0.3 + 0.4 * rng.random())
+
+
+def best_edge_policy(
+    observations: npt.NDArray[np.float32], edge: float, *, order_size: int = 10
+) -> npt.NDArray[np.int64]:
+    """The actions that are best against a planted edge, from flat or from any position.
+
+    A contract bought while a sign shows is expected to gain `remaining_gain`, and it costs half
+    the spread and the taker fee, whether it opens a position or closes one; so each order is
+    judged by itself: buy the side the sign favours if the gain is larger than the cost. Exact
+    for `pricing="cross"` as long as neither cash nor `max_position` binds; where they do it is a
+    yardstick, not a bound.
+
+    Args:
+        observations: float32 [n, 52], the features of `kalshi_sim.features`.
+        edge: the edge the session was generated with.
+        order_size: contracts of an order, for the rounding of its fee.
+
+    Returns:
+        int64 [n]: 0 HOLD, 1 BUY_YES_LIMIT or 3 BUY_NO_LIMIT.
+    """
+    bid, ask, mid = (observations[:, i].astype(np.float64) for i in (_BID, _ASK, _MID))
+    imbalance = observations[:, _IMBALANCE]
+    sign = np.sign(imbalance) * (np.abs(imbalance) > THRESHOLD)
+    price = np.where(sign > 0, ask, 1.0 - bid)
+    fee = np.ceil(np.round(7.0 * order_size * price * (1.0 - price), 9)) / order_size
+    cost = 100.0 * (ask - bid) / 2.0 + fee
+    worth = remaining_gain(mid, edge) > cost
+    return np.where(worth & (sign > 0), 1, np.where(worth & (sign < 0), 3, 0)).astype(np.int64)
+
+
+def remaining_gain(mid: npt.NDArray[np.float64], edge: float) -> npt.NDArray[np.float64]:
+    """Cents a contract still gains in expectation from the first showing of a sign on.
+
+    The sign that moves the price k updates from now is the one shown now with a share of
+    (1 - FLIP) ** k, and else a fresh one that is worth nothing.
+    """
+    updates = (1.0 - FLIP) / FLIP
+    gain: npt.NDArray[np.float64] = updates * NEWS * STEP / CENT * edge * 4.0 * mid * (1.0 - mid)
+    return gain

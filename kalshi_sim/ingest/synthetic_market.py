@@ -32,22 +32,22 @@ UPDATES: Final = (
     (0.75, 61),
     (0.9, 200),
     (0.95, 450),
-    (0.99, 1300),
+    (0.99, 1100),
     (1.0, 2430),
 )
 """Rows of a market in `USUAL_MINUTES`: (quantile, rows)."""
 MAKER_SIZES: Final = (
     (0.0, 1),
-    (0.1, 15),
-    (0.25, 150),
-    (0.5, 600),
-    (0.75, 2_200),
-    (0.9, 10_000),
-    (0.95, 45_000),
-    (1.0, 250_000),
+    (0.1, 10),
+    (0.25, 130),
+    (0.5, 500),
+    (0.75, 1_200),
+    (0.9, 4_500),
+    (0.95, 20_000),
+    (1.0, 200_000),
 )
 """Contracts of a limit order: (quantile, contracts)."""
-TAKER_SIZES: Final = ((0.0, 1), (0.1, 5), (0.5, 60), (0.9, 900), (1.0, 20_000))
+TAKER_SIZES: Final = ((0.0, 1), (0.1, 5), (0.5, 100), (0.9, 2_000), (1.0, 50_000))
 """Contracts of a market order: (quantile, contracts)."""
 
 CENT_RANGES: Final = ((0, PRICE_SCALE, CENT),)
@@ -169,7 +169,7 @@ def _draw_flow(
     """A market without an edge, and its fair value at the start."""
     active = rng.random() < min(0.9, 0.35 + updates / 400.0)
     if active:
-        half_spread = CENT * float(rng.choice([0.4, 0.9, 1.4, 2.2], p=[0.2, 0.45, 0.2, 0.15]))
+        half_spread = CENT * float(rng.choice([0.4, 1.0, 1.6, 2.4], p=[0.1, 0.35, 0.35, 0.2]))
         news = 0.06
     else:
         half_spread = CENT * float(min(25.0, 4.0 * np.exp(0.8 * rng.standard_normal())))
@@ -179,7 +179,7 @@ def _draw_flow(
     bare = rng.random()
     flow = Flow(
         news=news,
-        taker=0.05 if active else 0.02,
+        taker=0.09 if active else 0.03,
         snapshot=0.1 / max(updates, 1),
         step=PRICE_SCALE * total / moves**0.5,
         last_step=20.0 if closes else 1.0,

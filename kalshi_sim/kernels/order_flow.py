@@ -58,8 +58,8 @@ REQUOTES: Final = 0.6
 """Chance that makers quote anew in the millisecond of the news."""
 SEES_SIZE: Final = 0.9
 """Chance that a noise taker asks for no more than the best level shows."""
-IMPROVES: Final = 0.12
-JOINS: Final = 0.38
+IMPROVES: Final = 0.08
+JOINS: Final = 0.4
 """Chances that a new limit order goes inside the usual spread, or to it (else deeper)."""
 PART: Final = 0.2
 """Chance that a cancellation halves the order instead, which keeps its place."""
