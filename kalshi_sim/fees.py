@@ -26,18 +26,26 @@ import msgspec
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.session import MarketInfo
 from kalshi_sim.units import (
+    MAKER_RATE,
     MS_PER_DAY,
     MULTIPLIER_SCALE,
     PRICE_SCALE,
     STORED_PER_CENT,
+    TAKER_RATE,
     format_decimal,
     parse_decimal,
 )
 
-TAKER_RATE: Final = (7, 100)
-"""The taker rate, 7 %, as an exact ratio."""
-MAKER_RATE: Final = (7, 400)
-"""The maker rate, 1.75 %, as an exact ratio."""
+__all__ = [
+    "DEFAULT_SCHEDULE",
+    "MAKER_RATE",
+    "MAX_MULTIPLIER",
+    "TAKER_RATE",
+    "FeeRule",
+    "FeeSchedule",
+    "FeeTerms",
+]
+
 MAX_MULTIPLIER: Final = 5 * MULTIPLIER_SCALE
 """Largest multiplier: keeps the fee of the largest order inside int64."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from kalshi_sim import SimConfig
+from kalshi_sim import SimConfig, open_store
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
+from kalshi_sim.ingest.synthetic import generate_session
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,6 +55,18 @@ def test_the_bold_defaults_of_the_limits_page_are_the_defaults() -> None:
                 seen.add(option)
                 assert str(defaults[option]) == bold, option
     assert {"fill_model", "pricing", "latency_ms", "valuation", "random_start"} <= seen
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_store("sessions").save(generate_session(9, markets=8, minutes=10))
+    code = "\n".join(blocks("python"))
+    long, short = ".learn(1_000_000)", ".learn(1)"
+    assert long in code
+    names: dict[str, Any] = {}
+    exec(compile(code.replace(long, short), "README.md", "exec"), names)
+    assert names["model"].num_timesteps == 32 * 1024
+    assert (tmp_path / "mine.zip").is_file()
 
 
 def test_the_fee_rules_of_the_readme_load(tmp_path: Path) -> None:

@@ -1,12 +1,33 @@
 from datetime import UTC, date, datetime
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kalshi_sim.config import MAX_CONTRACTS
 from kalshi_sim.errors import ConfigError, DataError
-from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeRule, FeeSchedule, FeeTerms
+from kalshi_sim.fees import (
+    DEFAULT_SCHEDULE,
+    MAKER_RATE,
+    MAX_MULTIPLIER,
+    TAKER_RATE,
+    FeeRule,
+    FeeSchedule,
+    FeeTerms,
+)
+from kalshi_sim.kernels.ledger import fill_fee
 from kalshi_sim.session import MarketInfo
-from kalshi_sim.units import MULTIPLIER_SCALE, STORED_PER_CENT
+from kalshi_sim.units import (
+    MULTIPLIER_SCALE,
+    PAYOUT_CENT,
+    PAYOUT_FINE,
+    PRICE_SCALE,
+    STORED_PER_CENT,
+    money_per_cent,
+)
 
 HALF = MULTIPLIER_SCALE // 2
 DECI_CENT = ((0, 1000, 10), (1000, 9000, 100), (9000, 10_000, 10))
@@ -174,3 +195,48 @@ def test_a_bad_file_is_refused_by_file_and_rule(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.json: cannot be read \(No such file"):
         FeeSchedule.from_file(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("rate", "qty", "price_cents", "centicents", "cents"),
+    [
+        (TAKER_RATE, 1, 50, 175, 2),
+        (TAKER_RATE, 100, 25, 13_125, 132),
+        (MAKER_RATE, 1, 50, 44, 1),
+        (MAKER_RATE, 100, 50, 4_375, 44),
+    ],
+)
+def test_fees_are_those_the_exchange_publishes(
+    rate: tuple[int, int], qty: int, price_cents: int, centicents: int, cents: int
+) -> None:
+    def fee(payout: int, unit: int) -> int:
+        price = price_cents * money_per_cent(payout)
+        return int(fill_fee(*rate, MULTIPLIER_SCALE, qty, price, payout, unit))
+
+    assert fee(PAYOUT_FINE, 1) == centicents
+    assert fee(PAYOUT_FINE, STORED_PER_CENT) == cents * STORED_PER_CENT
+    assert fee(PAYOUT_CENT, 1) == cents
+
+
+@given(
+    rate=st.sampled_from([TAKER_RATE, MAKER_RATE]),
+    multiplier=st.integers(0, MAX_MULTIPLIER),
+    qty=st.integers(1, MAX_CONTRACTS),
+    data=st.data(),
+    payout=st.sampled_from([PAYOUT_CENT, PAYOUT_FINE]),
+    unit=st.integers(1, PRICE_SCALE),
+)
+def test_fees_are_exact_to_the_largest_order_and_multiplier(
+    rate: tuple[int, int], multiplier: int, qty: int, data: st.DataObject, payout: int, unit: int
+) -> None:
+    price = data.draw(st.integers(1, payout - 1))
+    exact = Fraction(*rate) * Fraction(multiplier, MULTIPLIER_SCALE) * qty
+    exact *= Fraction(price * (payout - price), payout)
+    fee = fill_fee(*rate, multiplier, qty, price, payout, unit)
+    assert fee == ceil(exact / unit) * unit
+
+
+def test_the_largest_fee_fits_in_64_bits() -> None:
+    price = PAYOUT_FINE // 2
+    fee = fill_fee(*TAKER_RATE, MAX_MULTIPLIER, MAX_CONTRACTS, price, PAYOUT_FINE, PRICE_SCALE)
+    assert fee == Fraction(7, 100) * 5 * MAX_CONTRACTS * Fraction(PAYOUT_FINE, 4)
