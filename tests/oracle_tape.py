@@ -173,18 +173,17 @@ class _Book:
             self.in_gap = True
             return False
         if not self.started or self.in_gap:
-            if kind != EventKind.DROP_LEVEL:
-                self.count("dropped_in_gap" if self.started else "dropped_before_snapshot")
+            self.count("dropped_in_gap" if self.started else "dropped_before_snapshot")
             return False
-        if kind == EventKind.DROP_LEVEL:
+        if kind == EventKind.DROP_LEVEL:  # a delta of which only the place is known
             self.unknown.add((side, price))
             self.sizes[side].pop(price, None)
-            return False
+            return True
         if kind == EventKind.LEVEL:
             self.sizes[side][price] = size
             return True
         if (side, price) in self.unknown:
-            return False
+            return True
         self._change(side, price, size, traded)
         return True
 
@@ -237,7 +236,7 @@ def _timed_events(
         if kind == EventKind.TRADE:
             continue
         raised = ts if latest is None else max(ts, latest)
-        if kind in (EventKind.SNAPSHOT, EventKind.LEVEL, EventKind.DELTA):
+        if kind != EventKind.GAP:
             if ts == NO_TIME:
                 return []
             if raised > ts:

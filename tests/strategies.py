@@ -66,6 +66,8 @@ class MarketWalk:
     unit: int = field(init=False)
     mid: int = field(init=False)
     book: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
+    dropped: set[tuple[int, int]] = field(default_factory=set)
+    """(side, price) of levels whose size is unknown until the next snapshot."""
     events: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
     """(kind, side, price, size, traded, ts_ms)."""
 
@@ -107,6 +109,10 @@ class MarketWalk:
         ts = self.ts
         if self.knobs.nasty and self.rng.random() < 0.03:
             ts -= self.rng.choice((1, 7, 300))
+        if (side, price) in self.dropped:
+            self.emit(EventKind.DROP_LEVEL, side, price, ts=ts)
+            self.book[side].pop(price, None)
+            return
         self.emit(EventKind.DELTA, side, price, size, traded, ts)
         self.book[side][price] = max(0, self.book[side].get(price, 0) + size)
 
@@ -115,6 +121,7 @@ class MarketWalk:
     def snapshot(self) -> None:
         """A new book around the middle."""
         self.emit(EventKind.SNAPSHOT)
+        self.dropped.clear()
         thin = self.knobs.style == "thin"
         for side in (0, 1):
             self.book[side].clear()
@@ -233,14 +240,12 @@ class MarketWalk:
         self.snapshot()
 
     def drop_level(self) -> None:
-        """A level becomes unknown, and deltas at it mean nothing."""
+        """A level becomes unknown; every later change of it is stored so too."""
         side = self.rng.randrange(2)
         price = self.best(side)
         if price is not None:
-            self.emit(EventKind.DROP_LEVEL, side, price)
-            self.book[side].pop(price)
-            self.wait()
-            self.emit(EventKind.DELTA, side, price, self.size())
+            self.dropped.add((side, price))
+            self.change(side, price, 0)
 
     def wait(self) -> None:
         """Time passes, or does not."""

@@ -1,0 +1,139 @@
+"""Compiled and slow: the kernels give what the oracle gives, exactly."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kalshi_sim import BatchSimulator, SimConfig
+from kalshi_sim.session import Session
+from tests.agreement import assert_features_equal, assert_tapes_equal, oracle_views, twins
+from tests.comparing import assert_same_episode
+from tests.engines import run_compiled_batch, run_oracle_on
+from tests.modes import examples
+from tests.oracle import OracleEnv
+from tests.oracle_tape import OracleView
+from tests.strategies import random_actions, random_config, sessions
+
+DEPTHS = st.sampled_from((1, 2, 3, 10))
+INTERVALS = st.sampled_from((1, 1, 10, 1000))
+SEEDS = st.integers(0, 2**32)
+
+TAPES = examples(125)
+CONFIGS_PER_TAPE = 5
+ENVS_PER_CONFIG = 4
+"""125 x 5 x 4: at least 2 000 (tape, actions) cases in a compiled run."""
+
+
+@settings(max_examples=examples(300))
+@given(session=sessions(), depth=DEPTHS, interval=INTERVALS)
+def test_tapes_agree(session: Session, depth: int, interval: int) -> None:
+    views = oracle_views([session], depth=depth, row_interval_ms=interval)
+    assume(views)
+    tape, views = twins([session], depth=depth, row_interval_ms=interval)
+    assert_tapes_equal(tape, views)
+
+
+@settings(max_examples=examples(40))
+@given(first=sessions(), second=sessions(session_id=2))
+def test_tapes_of_several_sessions_agree(first: Session, second: Session) -> None:
+    """One money unit for all of them, views in the order given."""
+    assume(oracle_views([first, second]))
+    assert_tapes_equal(*twins([first, second]))
+
+
+@settings(max_examples=TAPES)
+@given(session=sessions(max_moments=80, max_markets=2), seed=SEEDS, depth=DEPTHS,
+       interval=INTERVALS)  # fmt: skip
+def test_episodes_agree(session: Session, seed: int, depth: int, interval: int) -> None:
+    views = oracle_views([session], depth=depth, row_interval_ms=interval)
+    assume(views)
+    tape, views = twins([session], depth=depth, row_interval_ms=interval)
+    rng = random.Random(seed)
+    for _ in range(CONFIGS_PER_TAPE):
+        config = random_config(rng)
+        actions = [random_actions(rng, 90) for _ in range(ENVS_PER_CONFIG)]
+        compiled = run_compiled_batch(tape, config, actions)
+        for i in range(ENVS_PER_CONFIG):
+            slow = run_oracle_on(views[i % len(views)], config, actions[i])
+            assert_same_episode(compiled[i], slow)
+
+
+@settings(max_examples=examples(40))
+@given(session=sessions(max_moments=25), seed=SEEDS, n_envs=st.integers(1, 5))
+def test_restarts_agree(session: Session, seed: int, n_envs: int) -> None:
+    """Finished environments go on with the next view by the shared cursor, in index order."""
+    assume(oracle_views([session]))
+    tape, views = twins([session])
+    rng = random.Random(seed)
+    config = random_config(rng)
+    sim = BatchSimulator(tape, n_envs=n_envs, config=config, seed=0, n_threads=1)
+    seen = sim.reset()
+    slow = [OracleEnv(views[i % len(views)], config) for i in range(n_envs)]
+    cursor = n_envs
+    for _ in range(80):
+        actions = random_actions(rng, n_envs)
+        seen, rewards, _, finished = sim.step(actions)
+        ended = []
+        for i, env in enumerate(slow):
+            change, _, truncated = env.step(actions[i])
+            assert float(rewards[i]) == float(np.float32(env.reward(change)))
+            if env.done:
+                assert finished is not None
+                k = finished.envs.tolist().index(i)
+                assert_features_equal(
+                    finished.observations[k].tolist(), env.observation(), range(52), f"last {i}"
+                )
+                assert bool(finished.truncated[k]) == truncated
+                slow[i] = OracleEnv(views[cursor % len(views)], config)
+                cursor += 1
+                ended.append(i)
+            assert_features_equal(seen[i].tolist(), slow[i].observation(), range(52), f"env {i}")
+        assert ended == ([] if finished is None else finished.envs.tolist())
+    sim.close()
+
+
+@settings(max_examples=examples(40))
+@given(session=sessions(max_moments=25), seed=SEEDS,
+       order=st.sampled_from(("sequential", "shuffle", "weighted")))  # fmt: skip
+def test_random_starts_agree(session: Session, seed: int, order: str) -> None:
+    """Wherever an episode starts, it is the oracle's from there on."""
+    assume(oracle_views([session]))
+    tape, views = twins([session])
+    rng = random.Random(seed)
+    config = random_config(rng, random_start=True, market_order=order)
+    sim = BatchSimulator(tape, n_envs=3, config=config, seed=seed, n_threads=1)
+    sim.reset()
+    state = sim.state()
+    slow = _restarted(state, range(3), views, config)
+    for _ in range(40):
+        actions = random_actions(rng, 3)
+        _, rewards, _, _ = sim.step(actions)
+        state = sim.state()
+        for i, env in slow.items():
+            change, _, _ = env.step(actions[i])
+            assert float(rewards[i]) == float(np.float32(env.reward(change)))
+            if not env.done:
+                assert env.state()["cash"] == state["cash"][i]
+                assert env.row == state["row"][i]
+        slow |= _restarted(state, [i for i, env in slow.items() if env.done], views, config)
+    sim.close()
+
+
+def _restarted(
+    state: dict[str, Any], envs: Iterable[int], views: list[OracleView], config: SimConfig
+) -> dict[int, OracleEnv]:
+    """Slow twins of environments that have just started, wherever the batch put them."""
+    fresh = {}
+    for i in envs:
+        view = views[int(state["view"][i])]
+        start = int(state["row"][i])
+        assert 0 <= start <= len(view.rows) - 3
+        fresh[i] = OracleEnv(view, config)
+        fresh[i].reset(start)
+    return fresh
