@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ from kalshi_sim.session import (
 )
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, STORED_PER_CENT
 
+_NAMED: Final = 5
+"""A sentence names at most so many markets."""
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -75,7 +78,6 @@ def assemble_session(
     if first_book is None:
         first_book = int(known.min()) if len(known) else last_message_ms
     timeless = [m.ticker for i, m in enumerate(infos) if _is_timeless(table, offsets, i)]
-    extra = [f"no event of {', '.join(timeless)} has a time: no rows"] if timeless else []
     session = Session(
         session_id=session_id,
         markets=infos,
@@ -89,7 +91,8 @@ def assemble_session(
     )
     validate_events(session)
     quality = _quality(session, inferred, counts or {})
-    report = QualityReport(quality, (*notes, *extra), dict(other_frames), bad_lines)
+    said = (*notes, *_complaints(quality, timeless))
+    report = QualityReport(quality, said, dict(other_frames), bad_lines)
     return replace(session, quality=report)
 
 
@@ -135,6 +138,24 @@ def _is_timeless(events: Events, offsets: Int64Array, market: int) -> bool:
     rows = slice(int(offsets[market]), int(offsets[market + 1]))
     book = _is_book(events.kind[rows])
     return bool(book.any()) and bool((events.ts_ms[rows][book] == NO_TIME).all())
+
+
+def _complaints(quality: Mapping[str, MarketQuality], timeless: Sequence[str]) -> list[str]:
+    """Sentences on markets of which nothing can be replayed."""
+    notes = [f"{_names(timeless)}: no event has a time, so no row"] if timeless else []
+    unseen = [t for t, q in quality.items() if q.deltas and q.dropped_before_snapshot >= q.deltas]
+    if unseen:
+        lost = sum(quality[t].dropped_before_snapshot for t in unseen)
+        notes.append(
+            f"{_names(unseen)}: all {lost} deltas came before the first snapshot and were dropped, "
+            "so no row of a book; add the part of the recording that has the snapshot"
+        )
+    return notes
+
+
+def _names(tickers: Sequence[str]) -> str:
+    more = len(tickers) - _NAMED
+    return ", ".join(tickers[:_NAMED]) + (f" and {more} more markets" if more > 0 else "")
 
 
 def _quality(

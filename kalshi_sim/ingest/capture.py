@@ -26,6 +26,8 @@ from kalshi_sim.session import (
     Session,
 )
 
+_HOLES_BY_NATURE: Final = 100
+"""More than one gap in so many frames: files of some markets, not of a subscription."""
 _PERSISTENT: Final = 2
 """Books crossed in more than one of so many milliseconds are persistently crossed."""
 
@@ -74,6 +76,12 @@ def import_captures(
     notes = list(recording.notes)
     if merged.duplicates:
         notes.append(f"{merged.duplicates} frames were in the files twice: read once")
+    if len(merged.gaps) * _HOLES_BY_NATURE > len(frames):
+        notes.append(
+            f"{len(merged.gaps)} gaps in {len(frames)} frames: the files do not hold the whole "
+            "subscription (files of single markets have holes by nature); import them again "
+            "without --whole-subscription, or with the files of all markets"
+        )
     session = assemble_session(
         session_id,
         _with_lifecycles([known.get(t, MarketInfo(t)) for t in tickers], numbers, frames),
@@ -204,6 +212,9 @@ def _with_lifecycle(market: MarketInfo, event: Lifecycle) -> MarketInfo:
 
 
 def _has_trades(frames: Batch) -> bool:
+    """Whether the recording had a trade channel: it says so, or there are trades."""
+    if "trade" in frames.channels:
+        return True
     return bool(np.isin(frames.kind, (EventKind.TRADE, BLOCK_TRADE)).any())
 
 

@@ -76,6 +76,8 @@ class Batch:
     level_size: Int64Array
     lifecycles: tuple[Lifecycle, ...]
     other_types: tuple[str, ...]
+    channels: tuple[str, ...]
+    """Channels that `subscribed` frames confirm."""
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -177,6 +179,7 @@ class FrameDecoder:
             level_price=np.empty(0, dtype=np.int64),
             level_size=np.empty(0, dtype=np.int64),
             lifecycles=(),
+            channels=(),
             other_types=tuple(
                 f.type or "" for f, k in zip(frames, kinds, strict=True) if k >= OTHER
             ),
@@ -191,11 +194,16 @@ class FrameDecoder:
         snapshots = np.flatnonzero(kind == EventKind.SNAPSHOT)
         levels = self._snapshots(out, snapshots, frames, recv)
         lifecycles: list[Lifecycle] = []
+        channels: list[str] = []
         for i in np.flatnonzero(kind >= OTHER).tolist():
             message = messages[i]
             out.ts_ms[i] = _other_time(message, int(recv[i]), frames[i].sending_ts_ms)
-            if kinds[i] == LIFECYCLE and isinstance(message, Message):
+            if not isinstance(message, Message):
+                continue
+            if kinds[i] == LIFECYCLE:
                 lifecycles.append(self._lifecycle(message, int(out.ts_ms[i])))
+            if frames[i].type == "subscribed" and message.channel:
+                channels.append(message.channel)
         return Batch(
             **{
                 **{name: getattr(out, name) for name in Batch.__dataclass_fields__},
@@ -203,6 +211,7 @@ class FrameDecoder:
                 "level_price": np.array(levels[1], dtype=np.int64),
                 "level_size": np.array(levels[2], dtype=np.int64),
                 "lifecycles": tuple(lifecycles),
+                "channels": tuple(channels),
             }
         )
 

@@ -43,6 +43,7 @@ class Message(msgspec.Struct, gc=False):
     result: str | None = None
     settlement_value: WireNumber = None
     determination_ts: WireNumber = None
+    channel: str | None = None
 
 
 class Frame(msgspec.Struct, gc=False):

@@ -136,8 +136,9 @@ def _same_frame(frames: Batch, seq: Int64Array, a: Int64Array, b: Int64Array) ->
 
 def _times(frames: Batch, rows: Int64Array) -> Int64Array:
     """Known times of frames other than snapshots, whose time may be another clock's."""
-    times: Int64Array = frames.ts_ms[rows]
-    return times[(times != NO_TIME) & (frames.kind[rows] != EventKind.SNAPSHOT)]
+    times = frames.ts_ms[rows]
+    known: Int64Array = times[(times != NO_TIME) & (frames.kind[rows] != EventKind.SNAPSHOT)]
+    return known
 
 
 def _backwards(frames: Batch, rows: Int64Array) -> int:

@@ -186,6 +186,7 @@ def _concatenate(batches: list[Batch]) -> Batch:
     joined: dict[str, object] = {
         "lifecycles": _flat([b.lifecycles for b in batches]),
         "other_types": _flat([b.other_types for b in batches]),
+        "channels": _flat([b.channels for b in batches]),
     }
     names = [f.name for f in fields(Batch) if f.name not in joined]
     return Batch(**{name: column(name) for name in names}, **joined)  # type: ignore[arg-type]

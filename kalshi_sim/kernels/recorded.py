@@ -132,7 +132,7 @@ def match_market(
     start = np.zeros(n_keys + 1, np.int64)
     for i in range(n):
         if kind[i] == DELTA and size[i] < 0:
-            start[side[i] * PRICE_SCALE + price[i] + 1] += 1
+            start[int(side[i]) * PRICE_SCALE + price[i] + 1] += 1
     for key in range(n_keys):
         start[key + 1] += start[key]
     n_removals = start[n_keys]
@@ -143,7 +143,7 @@ def match_market(
     fill = start[:-1].copy()
     for i in range(n):
         if kind[i] == DELTA and size[i] < 0:
-            key = side[i] * PRICE_SCALE + price[i]
+            key = int(side[i]) * PRICE_SCALE + price[i]
             k = fill[key]
             fill[key] += 1
             event[k] = i
@@ -163,9 +163,9 @@ def match_market(
     seen = start[:-1].copy()
     for i in range(n):
         if kind[i] == DELTA and size[i] < 0:
-            seen[side[i] * PRICE_SCALE + price[i]] += 1
+            seen[int(side[i]) * PRICE_SCALE + price[i]] += 1
         elif kind[i] == TRADE and ts_ms[i] != NO_TIME and (flags[i] & TIME_INFERRED) == 0:
-            key = side[i] * PRICE_SCALE + price[i]
+            key = int(side[i]) * PRICE_SCALE + price[i]
             k = _match_one(
                 size[i],
                 ts_ms[i],

@@ -1,0 +1,280 @@
+"""A session back into captures: frames of the wire that import reads as the same events."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from kalshi_sim.errors import ConfigError, StoreError
+from kalshi_sim.session import (
+    NO_TIME,
+    EventFlag,
+    EventKind,
+    Events,
+    Int64Array,
+    MarketInfo,
+    Session,
+)
+from kalshi_sim.units import (
+    MS_PER_SECOND,
+    MULTIPLIER_SCALE,
+    PRICE_SCALE,
+    SIZE_SCALE,
+    format_decimal,
+    mirror,
+)
+
+_SIDES: Final = ("yes", "no")
+_NS_PER_MS: Final = 1_000_000
+_SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".gz")
+_MARKETS: Final = "markets.csv"
+_TIMED: Final = (EventKind.SNAPSHOT, EventKind.DELTA, EventKind.TRADE)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files written, captures first, and the command that imports them again."""
+
+    files: tuple[Path, ...]
+    import_command: str
+
+
+def export_captures(
+    session: Session, out: str | os.PathLike[str], *, overwrite: bool = False
+) -> Exported:
+    """Write a session as captures, and its markets' metadata as a CSV file beside them.
+
+    Args:
+        session: what to write.
+        out: a file (`.jsonl`, `.ndjson`, `.json`, `.gz`): all markets in one, whose import gives
+            equal events; or a folder: a file for each market, whose import gives equal events
+            but for `frame`, their rank among other markets' frames.
+        overwrite: replace files that are there.
+
+    Raises:
+        ConfigError: a file is there already, or the session holds what captures cannot.
+        StoreError: the files cannot be written.
+    """
+    _check(session)
+    target = Path(out)
+    if target.suffix in _SUFFIXES and not target.is_dir():
+        parts = {target: list(range(len(session.markets)))}
+        markets_csv = target.with_name(f"{target.name.partition('.')[0]}-{_MARKETS}")
+    else:
+        names = [target / f"{m.ticker.replace('/', '_')}.ndjson.gz" for m in session.markets]
+        parts = {name: [i] for i, name in enumerate(names)}
+        markets_csv = target / _MARKETS
+    for path in (*parts, markets_csv):
+        if path.exists() and not overwrite:
+            raise ConfigError(f"{path} is there already; name another, or --overwrite")
+    try:
+        markets_csv.parent.mkdir(parents=True, exist_ok=True)
+        for path, members in parts.items():
+            _write(path, b"".join(line + b"\n" for line in _lines(session, members)))
+        _write(markets_csv, _markets_csv(session.markets))
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
+    captures = shlex.quote(str(target)) if len(parts) == 1 else f"{shlex.quote(str(target))}/*.gz"
+    whole = " --whole-subscription" if (session.events.kind == EventKind.GAP).any() else ""
+    command = f"kalshi-sim import {captures} --markets {shlex.quote(str(markets_csv))}{whole}"
+    return Exported((*parts, markets_csv), command)
+
+
+def _check(session: Session) -> None:
+    events = session.events
+    instead = f"copy session {session.session_id} into a store with --to instead"
+    if (events.kind == EventKind.DROP_LEVEL).any():
+        raise ConfigError(f"captures cannot say that a level's size is unknown; {instead}")
+    if ((events.kind == EventKind.GAP) & (events.sid < 0)).any():
+        raise ConfigError(f"captures cannot say where messages without seq are missing; {instead}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write whole or not at all."""
+    if path.suffix == ".gz":
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _lines(session: Session, members: Sequence[int]) -> Iterator[bytes]:
+    """The capture of some markets, by index, a frame a line."""
+    chosen = session.select([session.markets[i].ticker for i in members])
+    encode = msgspec.json.encode
+    if session.trades_recorded:
+        yield encode({"type": "subscribed", "id": 1, "msg": {"channel": "trade"}})
+    yield from _session_ends(session)
+    for market in chosen.markets:
+        for known_ms, close_ms in market.close_updates:
+            message = {
+                "event_type": "close_date_updated",
+                "market_ticker": market.ticker,
+                "close_ts": close_ms,
+                "ts_ms": known_ms,
+            }
+            yield encode({"type": "market_lifecycle_v2", "msg": message})
+    yield from _frames(chosen)
+
+
+def _session_ends(session: Session) -> Iterator[bytes]:
+    """Frames that carry the times of the first and last message, where no event has them."""
+    events = session.events
+    told = np.isin(events.kind, _TIMED) & (events.flags & EventFlag.TIME_INFERRED == 0)
+    times = events.ts_ms[told & (events.ts_ms != NO_TIME)]
+    first = session.started_ms
+    ends = (
+        (first, int(times.min()) if len(times) else None),
+        (session.last_message_ms, int(times.max()) if len(times) else None),
+    )
+    for wanted, found in ends:
+        if wanted is not None and wanted != found:
+            yield msgspec.json.encode({"type": "recording", "msg": {"ts_ms": wanted}})
+
+
+def _frames(session: Session) -> Iterator[bytes]:
+    events, offsets = session.events, session.market_offsets
+    market = np.repeat(np.arange(len(session.markets)), np.diff(offsets))
+    tickers = [m.ticker for m in session.markets]
+    heads = np.flatnonzero(events.kind != EventKind.LEVEL)
+    heads = heads[np.argsort(events.frame[heads], kind="stable")]
+    next_head = _ends_of_levels(events)
+    prices = {p: format_decimal(p, PRICE_SCALE) for p in np.unique(events.price).tolist()}
+    sizes = {s: format_decimal(s, SIZE_SCALE) for s in np.unique(events.size).tolist()}
+    has_gaps = bool((events.kind == EventKind.GAP).any())
+    latest: dict[int, int] = {}
+    open_gaps: set[int] = set()
+    columns = (events.kind, events.side, events.price, events.size, events.ts_ms, events.sid)
+    for i, kind, side, price, size, ts_ms, sid, seq, flags in zip(
+        heads.tolist(),
+        *(column[heads].tolist() for column in columns),
+        events.seq[heads].tolist(),
+        events.flags[heads].tolist(),
+        strict=True,
+    ):
+        if kind == EventKind.GAP:
+            open_gaps.add(sid)
+            continue
+        if has_gaps and seq >= 0:
+            # Control frames consumed the numbers of the holes that were no gaps.
+            if sid not in open_gaps:
+                for missing in range(latest.get(sid, seq) + 1, seq):
+                    yield msgspec.json.encode({"type": "ok", "sid": sid, "seq": missing})
+            open_gaps.discard(sid)
+            latest[sid] = seq
+        message: dict[str, Any] = {"market_ticker": tickers[market[i]]}
+        frame: dict[str, Any] = {"type": "", "sid": sid, "seq": seq, "msg": message}
+        if sid < 0:
+            del frame["sid"]
+        if seq < 0:
+            del frame["seq"]
+        if kind == EventKind.SNAPSHOT:
+            frame["type"] = "orderbook_snapshot"
+            _add_levels(message, events, i + 1, int(next_head[i]), prices, sizes)
+            yield _with_receive_time(frame, ts_ms, flags)
+            continue
+        if kind == EventKind.DELTA:
+            frame["type"] = "orderbook_delta"
+            message["price_dollars"] = prices[price]
+            message["delta_fp"] = sizes[size]
+            message["side"] = _SIDES[side]
+        else:
+            frame["type"] = "trade"
+            other = format_decimal(mirror(price, PRICE_SCALE), PRICE_SCALE)
+            message[f"{_SIDES[side]}_price_dollars"] = prices[price]
+            message[f"{_SIDES[1 - side]}_price_dollars"] = other
+            message["count_fp"] = sizes[size]
+            message["taker_side"] = _SIDES[1 - side]
+        if flags & EventFlag.WHOLE_SECOND:
+            message["ts"] = ts_ms // MS_PER_SECOND
+        elif not flags & EventFlag.TIME_INFERRED and ts_ms != NO_TIME:
+            message["ts_ms"] = ts_ms
+        yield msgspec.json.encode(frame)
+
+
+def _ends_of_levels(events: Events) -> Int64Array:
+    """For each event the first one after it that is no level."""
+    n = len(events)
+    at = np.where(events.kind != EventKind.LEVEL, np.arange(n), n)
+    following = np.minimum.accumulate(at[::-1])[::-1]
+    return np.append(following[1:], n).astype(np.int64)
+
+
+def _add_levels(
+    message: dict[str, Any],
+    events: Events,
+    first: int,
+    stop: int,
+    prices: dict[int, str],
+    sizes: dict[int, str],
+) -> None:
+    for k in range(first, stop):
+        levels = message.setdefault(f"{_SIDES[events.side[k]]}_dollars_fp", [])
+        levels.append((prices[int(events.price[k])], sizes[int(events.size[k])]))
+
+
+def _with_receive_time(frame: dict[str, Any], ts_ms: int, flags: int) -> bytes:
+    """A snapshot has no time of its own: its receive time stands around it, if it had one."""
+    raw = msgspec.json.encode(frame)
+    if flags & EventFlag.TIME_INFERRED or ts_ms == NO_TIME:
+        return raw
+    return msgspec.json.encode({"recv_ts_ns": ts_ms * _NS_PER_MS, "raw": raw.decode()})
+
+
+def _time(ms: int | None) -> str:
+    if ms is None:
+        return ""
+    moment = datetime.fromtimestamp(ms // MS_PER_SECOND, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % MS_PER_SECOND:03d}Z"
+
+
+def _dollars(value: int | None) -> str:
+    return "" if value is None else format_decimal(value, PRICE_SCALE)
+
+
+def _multiplier(value: int | None) -> str:
+    return "" if value is None else format_decimal(value, MULTIPLIER_SCALE)
+
+
+def _markets_csv(markets: Sequence[MarketInfo]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ("market_ticker", "event_ticker", "close_time", "settlement_value", "settlement_time",
+         "sub_penny", "price_ranges", "taker_multiplier", "maker_multiplier", "fee_unit")
+    )  # fmt: skip
+    for m in markets:
+        bands = [":".join(map(_dollars, band)) for band in m.price_ranges or ()]
+        writer.writerow(
+            (
+                m.ticker,
+                m.event_ticker or "",
+                _time(m.close_time_ms),
+                _dollars(m.settlement_value),
+                _time(m.settlement_known_ms),
+                "true" if m.sub_penny else "",
+                ";".join(bands),
+                _multiplier(m.taker_multiplier),
+                _multiplier(m.maker_multiplier),
+                _dollars(m.fee_unit),
+            )
+        )
+    return text.getvalue().encode()
