@@ -7,7 +7,7 @@ import os
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 """Whether kernels run as plain Python (NUMBA_DISABLE_JIT=1): some hundred times slower."""
 
-INTERPRETED_SHARE = 20
+INTERPRETED_SHARE = 5
 """An interpreted run draws one example where a compiled one draws this many."""
 
 
