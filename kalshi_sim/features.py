@@ -27,8 +27,7 @@ _MARKET: Final = (
     ("mid", "mark of YES, p̂", 0.0),
     (
         "microprice_offset",
-        "tanh((m3 - mid) / 2 cents), m3 the three best levels' prices weighted by the opposite "
-        "sizes; 0 if one-sided",
+        "tanh((m3 - mid) / 2 cents), m3 of the three best levels weighted by opposite sizes",
         -1.0,
     ),
     ("bid_size", "log(contracts at the best YES bid; 1e7)", 0.0),
@@ -62,8 +61,7 @@ _TEMPORAL: Final = (
     ("volatility_60s", "log(root of the summed squared row changes over 60 s in cents; 100)", 0.0),
     (
         "order_flow_10s",
-        "(bid added + ask removed - bid removed - ask added) over their sum, at the best prices, "
-        "10 s",
+        "bid added + ask removed - bid removed - ask added, over their sum, at the best prices",
         -1.0,
     ),
     ("order_flow_60s", "the same over 60 s", -1.0),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, get_args
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.config import FillModel, MarketOrder, Pricing, SimConfig
+from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
@@ -141,7 +141,7 @@ class BatchSimulator:
         self.n_threads = _threads_for(n_envs) if n_threads is None else min(n_threads, n_envs)
         self._pool = ThreadPoolExecutor(self.n_threads - 1) if self.n_threads > 1 else None
         bounds = np.linspace(0, n_envs, self.n_threads + 1).astype(int).tolist()
-        self._shares = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self._shares = list(itertools.pairwise(bounds))
         self._ready = False
 
     @property
@@ -317,7 +317,7 @@ class BatchSimulator:
 
     def view_of(self, core: Int64Array) -> MarketSessionView:
         """The view an agent's row belongs to."""
-        return self.tape.views[core[layout.A_VIEW]]
+        return self.tape.views[int(core[layout.A_VIEW])]
 
     def close(self) -> None:
         """Let the threads go."""

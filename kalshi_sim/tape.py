@@ -165,8 +165,8 @@ def _view_tables(views: Sequence[MarketSessionView]) -> tuple[Int64Array, Int64A
     for row, view in zip(table, views, strict=True):
         row[layout.V_START] = view.start
         row[layout.V_STOP] = view.stop
-        known = view.settlement_value is not None
-        row[layout.V_SETTLEMENT] = view.settlement_value if known else layout.NO_SETTLEMENT
+        value = view.settlement_value
+        row[layout.V_SETTLEMENT] = layout.NO_SETTLEMENT if value is None else value
         row[layout.V_TAKER] = view.taker_multiplier
         row[layout.V_MAKER] = view.maker_multiplier
         row[layout.V_FEE_UNIT] = view.fee_unit
@@ -371,7 +371,7 @@ def build_tape(
             taker_multiplier=job.terms.taker_multiplier,
             history_rows=job.most_rows,
         )
-        rows = kernel.Rows(*(a[n_rows:] for a in out[:-1]), flow=out.flow[n_flow:])
+        rows = kernel.rows_from(out, n_rows, n_flow)
         kernel.apply_events(replay, columns[key], job.start, job.stop, rows, True)
         kernel.close_row(replay, rows, True)
         made = int(replay.state[kernel.ROWS])

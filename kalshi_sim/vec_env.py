@@ -65,7 +65,7 @@ class KalshiVecEnv(VecEnv):
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
         self._turn = 0
         self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)
-        self._infos: list[dict[str, Any]] = [{} for _ in range(n_envs)]
+        self._blank_infos: list[dict[str, Any]] = [{} for _ in range(n_envs)]
         self._started = time.time()
         self.last_finished: Int64Array = np.zeros(0, np.int64)
         """Indices of the environments that finished in the last step."""
@@ -89,7 +89,6 @@ class KalshiVecEnv(VecEnv):
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        self._infos = [{} for _ in range(self.num_envs)]
         return self.simulator.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -102,14 +101,13 @@ class KalshiVecEnv(VecEnv):
         self._turn ^= 1
         dones = self._dones[self._turn]
         np.not_equal(done, 0, out=dones)
-        # a caller may keep the list of the step before, and change this one
-        infos = self._infos = [{} for _ in range(self.num_envs)]
+        infos = self._blank_infos.copy()  # making n_envs dicts would take longer than the step
         if finished is None:
             self.last_finished = _NOTHING
         else:
             self.last_finished = finished.envs
             self._fill_infos(infos, finished)
-        return obs, rewards, dones, infos  # type: ignore[return-value]  # float32 rewards, on purpose
+        return obs, rewards, dones, infos
 
     def _fill_infos(self, infos: list[dict[str, Any]], finished: Finished) -> None:
         elapsed = round(time.time() - self._started, 6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.footprint import shown_at, take_from
 from kalshi_sim.kernels.ladder import mirror
 from kalshi_sim.kernels.layout import (
@@ -38,9 +38,9 @@ from kalshi_sim.kernels.layout import (
     R_QTY,
     R_ROW,
     R_SIDE,
-    TapeArrays,
     V_BANDS,
     V_BANDS_END,
+    TapeArrays,
 )
 from kalshi_sim.kernels.ledger import (
     affordable,
@@ -54,19 +54,19 @@ from kalshi_sim.kernels.ledger import (
 Int64Array = npt.NDArray[np.int64]
 
 
-@jit
+@hot_jit
 def action_side(action: int) -> int:
     """The side an action bids on: BUY_YES and SELL_NO on YES, SELL_YES and BUY_NO on NO."""
     return 0 if action == 1 or action == 4 else 1
 
 
-@jit
+@hot_jit
 def action_closes(action: int) -> bool:
     """Whether an action only ever closes a holding."""
     return action == 2 or action == 4
 
 
-@jit
+@hot_jit
 def cancel_order(agent: Int64Array, side: int) -> None:
     """Forget the resting order of a side."""
     agent[A_PRICE + side] = 0
@@ -75,7 +75,7 @@ def cancel_order(agent: Int64Array, side: int) -> None:
     agent[A_ENTERED + side] = 0
 
 
-@jit
+@hot_jit
 def next_price(tape: TapeArrays, view: Int64Array, side: int, price: int, payout: int) -> int:
     """The next price of the market's grid above `price` on a side; `payout` if there is none.
 
@@ -100,7 +100,7 @@ def next_price(tape: TapeArrays, view: Int64Array, side: int, price: int, payout
     return payout
 
 
-@jit
+@hot_jit
 def limit_price(
     tape: TapeArrays, view: Int64Array, row: int, side: int, pricing: int, payout: int
 ) -> int:
@@ -118,7 +118,7 @@ def limit_price(
     return int(best)
 
 
-@jit
+@hot_jit
 def entry_size(
     agent: Int64Array, ints: Int64Array, view: Int64Array, side: int, closes: bool, price: int
 ) -> int:
@@ -140,7 +140,7 @@ def entry_size(
     return affordable(agent, side, size, price, worst_fee, cash, payout)
 
 
-@jit
+@hot_jit
 def decide_price(
     tape: TapeArrays,
     view: Int64Array,
@@ -160,7 +160,7 @@ def decide_price(
     return price
 
 
-@jit
+@hot_jit
 def record_fill(
     agent: Int64Array,
     records: Int64Array,
@@ -184,7 +184,7 @@ def record_fill(
     agent[A_N_RECORDS] += 1
 
 
-@jit
+@hot_jit
 def take_liquidity(
     tape: TapeArrays,
     view: Int64Array,
@@ -216,7 +216,7 @@ def take_liquidity(
     return left
 
 
-@jit
+@hot_jit
 def enter_order(
     tape: TapeArrays,
     view: Int64Array,

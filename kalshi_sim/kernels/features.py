@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
 
 Int64Array = npt.NDArray[np.int64]
@@ -77,16 +77,16 @@ def make_history(rows: int) -> History:
     )
 
 
-@jit
+@hot_jit
 def log_scaled(x: float, inverse: float) -> float:
     """min(1, ln(1 + x) / ln(1 + r)), given 1 / ln(1 + r)."""
     return min(1.0, math.log1p(x) * inverse)
 
 
-@jit
+@hot_jit
 def side_shape(book: Ladders, side: int, near: int, out: Int64Array) -> None:
     """Totals of one side: out = [near the best, of the three best, price-weighted three best]."""
-    n = book.count[side]
+    n = book.levels[side]
     floor = best_price(book, side) - near
     near_size = 0
     i = n - 1
@@ -103,12 +103,12 @@ def side_shape(book: Ladders, side: int, near: int, out: Int64Array) -> None:
     out[2] = top_value
 
 
-@jit
+@hot_jit
 def impact_value(book: Ladders, side: int) -> int:
     """What selling `IMPACT_CONTRACTS` into the bids of `side` brings, in money units."""
     left = IMPACT_CONTRACTS
     value = 0
-    i = book.count[side] - 1
+    i = book.levels[side] - 1
     while i >= 0 and left > 0:
         take = min(left, book.sizes[side, i])
         value += take * book.prices[side, i]
@@ -117,7 +117,7 @@ def impact_value(book: Ladders, side: int) -> int:
     return int(value)
 
 
-@jit
+@hot_jit
 def imbalance(bid: int, ask: int) -> float:
     """(bid - ask) / (bid + ask), 0 if both are empty."""
     if bid + ask == 0:
@@ -125,7 +125,7 @@ def imbalance(bid: int, ask: int) -> float:
     return (bid - ask) / (bid + ask)
 
 
-@jit
+@hot_jit
 def book_features(
     book: Ladders, mark2: int, payout: int, shape: Int64Array, out: Float32Array
 ) -> None:
@@ -134,8 +134,8 @@ def book_features(
     bid = best_price(book, 0)
     no_bid = best_price(book, 1)
     ask = mirror(no_bid, payout)
-    bid_n = book.count[0]
-    ask_n = book.count[1]
+    bid_n = book.levels[0]
+    ask_n = book.levels[1]
     two_sided = bid_n > 0 and ask_n > 0
     mid = mark2 / 2.0
     side_shape(book, 0, NEAR_CENTS * cent, shape[0])
@@ -175,7 +175,7 @@ def book_features(
     out[20] = 1.0 if two_sided else 0.0
 
 
-@jit
+@hot_jit
 def window_features(
     history: History,
     r: int,
@@ -258,7 +258,7 @@ def window_features(
     out[34] = math.tanh(excess / rows_60s / (5.0 * cent)) if excess != 0 else 0.0
 
 
-@jit
+@hot_jit
 def global_features(
     now: int,
     mark2: int,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.layout import A_TAKEN, MAX_TAKEN
 
 Int64Array = npt.NDArray[np.int64]
 
 
-@jit
+@hot_jit
 def shown_at(px: Int64Array, qty: Int64Array, price: int) -> int:
     """Contracts a side [depth] shows at a price; -1 if the price lies beyond its depth."""
     for i in range(len(px)):
@@ -26,7 +26,7 @@ def shown_at(px: Int64Array, qty: Int64Array, price: int) -> int:
     return -1
 
 
-@jit
+@hot_jit
 def find_taken(agent: Int64Array, taken: Int64Array, side: int, price: int) -> int:
     """The place of a remembered level; the place after the last if it is not remembered."""
     n = agent[A_TAKEN + side]
@@ -36,7 +36,7 @@ def find_taken(agent: Int64Array, taken: Int64Array, side: int, price: int) -> i
     return int(n)
 
 
-@jit
+@hot_jit
 def take_from(
     agent: Int64Array, taken: Int64Array, side: int, price: int, shown: int, wanted: int
 ) -> int:
@@ -56,7 +56,7 @@ def take_from(
     return int(got)
 
 
-@jit
+@hot_jit
 def trim_taken(
     agent: Int64Array, taken: Int64Array, side: int, px: Int64Array, qty: Int64Array
 ) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit
 
 Int64Array = npt.NDArray[np.int64]
 
 SIZE_SCALE = units.SIZE_SCALE
-mirror = jit(units.mirror)
+mirror = hot_jit(units.mirror)
 
 
 class Ladders(NamedTuple):
@@ -27,10 +27,10 @@ class Ladders(NamedTuple):
     exact: Int64Array
     """[2, payout + 1] size at each price, 1/100 contract."""
     prices: Int64Array
-    """[2, payout + 1] prices of the shown levels, ascending; `count` of them are used."""
+    """[2, payout + 1] prices of the shown levels, ascending; `levels` of them are used."""
     sizes: Int64Array
     """[2, payout + 1] whole contracts shown at these."""
-    count: Int64Array
+    levels: Int64Array
     """[2] shown levels."""
     total: Int64Array
     """[2] whole contracts shown, all levels."""
@@ -43,33 +43,33 @@ def make_ladders(payout: int) -> Ladders:
         exact=np.zeros((2, width), np.int64),
         prices=np.zeros((2, width), np.int64),
         sizes=np.zeros((2, width), np.int64),
-        count=np.zeros(2, np.int64),
+        levels=np.zeros(2, np.int64),
         total=np.zeros(2, np.int64),
     )
 
 
-@jit
+@hot_jit
 def clear_ladders(book: Ladders) -> None:
     """Empty both sides."""
     book.exact[:, :] = 0
-    book.count[:] = 0
+    book.levels[:] = 0
     book.total[:] = 0
 
 
-@jit
+@hot_jit
 def best_price(book: Ladders, side: int) -> int:
     """The best bid of a side, 0 if it shows none."""
-    n = book.count[side]
+    n = book.levels[side]
     if n == 0:
         return 0
     return int(book.prices[side, n - 1])
 
 
-@jit
+@hot_jit
 def find_level(book: Ladders, side: int, price: int) -> int:
     """The place of the first shown level at or above `price`."""
     low = 0
-    high = book.count[side]
+    high = book.levels[side]
     while low < high:
         middle = (low + high) // 2
         if book.prices[side, middle] < price:
@@ -79,7 +79,7 @@ def find_level(book: Ladders, side: int, price: int) -> int:
     return int(low)
 
 
-@jit
+@hot_jit
 def set_level(book: Ladders, side: int, price: int, exact: int) -> None:
     """Make `exact` (1/100 contract, >= 0) the size at a price."""
     before = book.exact[side, price] // SIZE_SCALE
@@ -88,7 +88,7 @@ def set_level(book: Ladders, side: int, price: int, exact: int) -> None:
     if shown == before:
         return
     at = find_level(book, side, price)
-    n = book.count[side]
+    n = book.levels[side]
     book.total[side] += shown - before
     if before == 0:
         for i in range(n, at, -1):
@@ -96,20 +96,20 @@ def set_level(book: Ladders, side: int, price: int, exact: int) -> None:
             book.sizes[side, i] = book.sizes[side, i - 1]
         book.prices[side, at] = price
         book.sizes[side, at] = shown
-        book.count[side] = n + 1
+        book.levels[side] = n + 1
     elif shown == 0:
         for i in range(at, n - 1):
             book.prices[side, i] = book.prices[side, i + 1]
             book.sizes[side, i] = book.sizes[side, i + 1]
-        book.count[side] = n - 1
+        book.levels[side] = n - 1
     else:
         book.sizes[side, at] = shown
 
 
-@jit
+@hot_jit
 def copy_top(book: Ladders, side: int, px: Int64Array, qty: Int64Array) -> None:
     """Write the best levels into `px` and `qty` [depth], best first, zero-padded."""
-    n = book.count[side]
+    n = book.levels[side]
     for i in range(len(px)):
         if i < n:
             px[i] = book.prices[side, n - 1 - i]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import mirror
 from kalshi_sim.kernels.layout import (
     A_CASH,
@@ -36,7 +36,7 @@ TAKER_NUMERATOR, TAKER_DENOMINATOR = units.TAKER_RATE
 MAKER_NUMERATOR, MAKER_DENOMINATOR = units.MAKER_RATE
 
 
-@jit
+@hot_jit
 def fill_fee(
     numerator: int,
     denominator: int,
@@ -57,7 +57,7 @@ def fill_fee(
     return (exact + unit - 1) // unit * fee_unit
 
 
-@jit
+@hot_jit
 def taker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
     """The fee of a fill that took liquidity."""
     if ints[C_FEES] == 0:
@@ -73,7 +73,7 @@ def taker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
     )
 
 
-@jit
+@inlined_jit
 def maker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
     """The fee of a fill of a resting order."""
     if ints[C_FEES] == 0:
@@ -89,13 +89,13 @@ def maker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
     )
 
 
-@jit
+@inlined_jit
 def toward(position: int, side: int) -> int:
     """The signed position in the direction of a side."""
     return position if side == 0 else -position
 
 
-@jit
+@hot_jit
 def book_fill(agent: Int64Array, side: int, qty: int, price: int, fee: int, payout: int) -> None:
     """Buy `qty` of `side` at `price`; pairs with the opposite holding pay out at once."""
     held = max(0, -toward(agent[A_POSITION], side))
@@ -113,7 +113,7 @@ def book_fill(agent: Int64Array, side: int, qty: int, price: int, fee: int, payo
     agent[A_CONTRACTS] += qty
 
 
-@jit
+@hot_jit
 def order_reserve(
     agent: Int64Array, side: int, qty: int, price: int, worst_fee: int, payout: int
 ) -> int:
@@ -124,7 +124,7 @@ def order_reserve(
     return offsets * shortfall + (qty - offsets) * (price + worst_fee)
 
 
-@jit
+@inlined_jit
 def resting_reserve(agent: Int64Array, side: int, ints: Int64Array, view: Int64Array) -> int:
     """The reserve of the resting order of a side, 0 without one."""
     size = agent[A_SIZE + side]
@@ -134,7 +134,7 @@ def resting_reserve(agent: Int64Array, side: int, ints: Int64Array, view: Int64A
     return order_reserve(agent, side, size, price, maker_fee(ints, view, 1, price), ints[C_PAYOUT])
 
 
-@jit
+@inlined_jit
 def update_free_cash(agent: Int64Array, ints: Int64Array, view: Int64Array) -> None:
     """Free cash: cash minus the reserves of both resting orders."""
     agent[A_FREE] = (
@@ -144,7 +144,7 @@ def update_free_cash(agent: Int64Array, ints: Int64Array, view: Int64Array) -> N
     )
 
 
-@jit
+@hot_jit
 def affordable(
     agent: Int64Array, side: int, wanted: int, price: int, worst_fee: int, cash: int, payout: int
 ) -> int:
@@ -157,7 +157,7 @@ def affordable(
     return min(wanted, offsets + (cash - offsets * shortfall) // (price + worst_fee))
 
 
-@jit
+@inlined_jit
 def mid_value2(position: int, mark2: int, payout: int) -> int:
     """Twice the value of a position at the mark."""
     if position >= 0:
@@ -165,7 +165,7 @@ def mid_value2(position: int, mark2: int, payout: int) -> int:
     return -position * (2 * payout - mark2)
 
 
-@jit
+@inlined_jit
 def liquidation_value2(position: int, bid: int, no_bid: int) -> int:
     """Twice what the position would bring at the best bids."""
     if position >= 0:
@@ -173,7 +173,7 @@ def liquidation_value2(position: int, bid: int, no_bid: int) -> int:
     return -2 * position * no_bid
 
 
-@jit
+@hot_jit
 def settle_position(agent: Int64Array, settlement: int, payout: int) -> None:
     """Pay the position out at the settlement value of a YES contract; no fee."""
     position = agent[A_POSITION]

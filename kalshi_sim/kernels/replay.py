@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.features import (
     N_TAPE_FEATURES,
     UNKNOWN_CLOSE,
@@ -174,7 +174,20 @@ def make_rows(rows: int, flow: int, depth: int) -> Rows:
     )
 
 
-@jit
+def rows_from(rows: Rows, row: int, flow: int) -> Rows:
+    """The same room, beginning at a row and a flow entry."""
+    return Rows(
+        ts_ms=rows.ts_ms[row:],
+        px=rows.px[row:],
+        qty=rows.qty[row:],
+        mark2=rows.mark2[row:],
+        features=rows.features[row:],
+        flow_end=rows.flow_end[row:],
+        flow=rows.flow[flow:],
+    )
+
+
+@hot_jit
 def touch(replay: Replay, side: int, price: int) -> None:
     """Remember that (side, price) has flow since the last row."""
     if replay.is_touched[side, price] == 0:
@@ -184,7 +197,7 @@ def touch(replay: Replay, side: int, price: int) -> None:
         replay.state[TOUCHED] = n + 1
 
 
-@jit
+@hot_jit
 def apply_delta(replay: Replay, side: int, price: int, change: int, traded: int) -> None:
     """Apply a signed change and add it to the flow; a level never becomes negative."""
     before = replay.book.exact[side, price]
@@ -202,7 +215,7 @@ def apply_delta(replay: Replay, side: int, price: int, change: int, traded: int)
     set_level(replay.book, side, price, after)
 
 
-@jit
+@hot_jit
 def next_mark2(mark2: int, bid: int, no_bid: int, payout: int) -> int:
     """The doubled mark of YES after a book with these best bids (0 = none)."""
     if bid > 0 and no_bid > 0:
@@ -212,7 +225,7 @@ def next_mark2(mark2: int, bid: int, no_bid: int, payout: int) -> int:
     return min(mark2, 2 * (payout - no_bid))
 
 
-@jit
+@hot_jit
 def clear_flow(replay: Replay) -> None:
     """Forget the flow since the last row."""
     width = replay.is_touched.shape[1]
@@ -224,7 +237,19 @@ def clear_flow(replay: Replay) -> None:
     replay.state[TOUCHED] = 0
 
 
-@jit
+@hot_jit
+def sort_keys(keys: Int64Array, n: int) -> None:
+    """Sort the first `n` keys in place; rows touch few prices."""
+    for i in range(1, n):
+        key = keys[i]
+        j = i
+        while j > 0 and keys[j - 1] > key:
+            keys[j] = keys[j - 1]
+            j -= 1
+        keys[j] = key
+
+
+@hot_jit
 def write_flow(replay: Replay, rows: Rows, bid: int, no_bid: int) -> tuple[int, int]:
     """Write the flow entries since the last row, by side and price.
 
@@ -234,7 +259,7 @@ def write_flow(replay: Replay, rows: Rows, bid: int, no_bid: int) -> tuple[int, 
     state = replay.state
     width = replay.is_touched.shape[1]
     n = state[TOUCHED]
-    replay.touched[:n].sort()
+    sort_keys(replay.touched, n)
     net = 0
     gross = 0
     for i in range(n):
@@ -256,7 +281,7 @@ def write_flow(replay: Replay, rows: Rows, bid: int, no_bid: int) -> tuple[int, 
     return net, gross
 
 
-@jit
+@hot_jit
 def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
     """End the open interval: judge its book and, unless it makes no row, write the row."""
     state = replay.state
@@ -313,7 +338,7 @@ def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
     state[ROWS] = r + 1
 
 
-@jit
+@hot_jit
 def apply_events(
     replay: Replay, events: EventColumns, start: int, stop: int, rows: Rows, emit: bool
 ) -> None:
@@ -354,7 +379,7 @@ def apply_events(
             close_row(replay, rows, emit)
         state[IN_INTERVAL] = 1
         state[INTERVAL_LAST] = ts
-        side = events.side[i]
+        side = int(events.side[i])
         price = events.price[i]
         if kind == SNAPSHOT:
             clear_ladders(replay.book)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.entry import cancel_order, record_fill
 from kalshi_sim.kernels.footprint import shown_at, take_from
 from kalshi_sim.kernels.layout import (
@@ -23,9 +23,9 @@ from kalshi_sim.kernels.layout import (
     PROB,
     THROUGH,
     TOUCH,
+    V_TRADES,
     Settings,
     TapeArrays,
-    V_TRADES,
 )
 from kalshi_sim.kernels.ledger import book_fill, maker_fee
 from kalshi_sim.kernels.replay import FLOW_ADDED, FLOW_PRICE, FLOW_REMOVED, FLOW_SIDE, FLOW_TRADED
@@ -33,7 +33,7 @@ from kalshi_sim.kernels.replay import FLOW_ADDED, FLOW_PRICE, FLOW_REMOVED, FLOW
 Int64Array = npt.NDArray[np.int64]
 
 
-@jit
+@hot_jit
 def fill_resting(
     agent: Int64Array,
     view: Int64Array,
@@ -52,7 +52,7 @@ def fill_resting(
         cancel_order(agent, side)
 
 
-@jit
+@hot_jit
 def queue_weight(contracts: int, power: int) -> float:
     """contracts ** power in float64 by repeated multiplication."""
     x = float(contracts)
@@ -62,7 +62,7 @@ def queue_weight(contracts: int, power: int) -> float:
     return weight
 
 
-@jit
+@hot_jit
 def assumed_trades(
     removed: int, price: int, best_before: int, fill_model: int, trade_share: float
 ) -> int:
@@ -74,7 +74,7 @@ def assumed_trades(
     return 0
 
 
-@jit
+@hot_jit
 def advance_by_cancels(
     agent: Int64Array, side: int, cancelled: int, behind_and_ahead: int, power: int
 ) -> None:
@@ -87,7 +87,7 @@ def advance_by_cancels(
     agent[A_AHEAD + side] = max(0, front - int(math.floor(cancelled * share)))
 
 
-@jit
+@hot_jit
 def apply_flow(
     tape: TapeArrays,
     view: Int64Array,
@@ -137,7 +137,7 @@ def apply_flow(
         fill_resting(agent, view, records, ints, side, min(size, filled))
 
 
-@jit
+@hot_jit
 def apply_book(
     tape: TapeArrays,
     view: Int64Array,

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels._jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.entry import (
     cancel_order,
     decide_price,
     enter_order,
 )
+from kalshi_sim.kernels.features import N_TAPE_FEATURES
 from kalshi_sim.kernels.footprint import trim_taken
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
@@ -76,6 +77,7 @@ from kalshi_sim.kernels.ledger import (
     settle_position,
     update_free_cash,
 )
+from kalshi_sim.kernels.prefetch import prefetch
 from kalshi_sim.kernels.resting import apply_book, apply_flow
 
 Int8Array = npt.NDArray[np.int8]
@@ -86,15 +88,19 @@ BoolArray = npt.NDArray[np.bool_]
 LOG_POSITION = 1.0 / math.log1p(units.POSITION_SCALE_ORDERS)
 LOG_QUEUE = 1.0 / math.log1p(1e6)
 DISTANCE_CENTS = 5.0
+LINE_BYTES = 64
+ROWS_AHEAD = 12
+"""Environments ahead whose rows are asked for (flat optimum, 6 to 24)."""
+FLOW_AHEAD = 6
 
 
-@jit
+@inlined_jit
 def last_arrival(ts: int, interval: int, latency: int) -> int:
     """When an order decided at a row of time `ts` arrives."""
     return (ts // interval + 1) * interval - 1 + latency
 
 
-@jit
+@inlined_jit
 def act(
     tape: TapeArrays,
     settings: Settings,
@@ -138,7 +144,7 @@ def act(
         agent[A_FLIGHT] = HOLD
 
 
-@jit
+@inlined_jit
 def work_orders(
     tape: TapeArrays,
     settings: Settings,
@@ -165,7 +171,7 @@ def work_orders(
         apply_book(tape, view, agent, taken, records, settings.ints, row, 1 - first)
 
 
-@jit
+@inlined_jit
 def end_of_view(agent: Int64Array, view: Int64Array, payout: int) -> None:
     """At a view's last row orders are dropped, and the position is settled if it can be."""
     cancel_order(agent, 0)
@@ -175,7 +181,7 @@ def end_of_view(agent: Int64Array, view: Int64Array, payout: int) -> None:
         settle_position(agent, view[V_SETTLEMENT], payout)
 
 
-@jit
+@inlined_jit
 def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
     """Update equity, peak and drawdown at the agent's row; returns twice the equity by mid."""
     row = agent[A_ROW]
@@ -192,7 +198,7 @@ def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
     return int(mid2)
 
 
-@jit
+@inlined_jit
 def portfolio_features(
     tape: TapeArrays, ints: Int64Array, agent: Int64Array, out: Float32Array
 ) -> None:
@@ -231,7 +237,7 @@ def portfolio_features(
         out[at + 2] = min(1.0, math.log1p(ahead) * LOG_QUEUE) if ahead > 0 else 0.0
 
 
-@jit
+@inlined_jit
 def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float32Array) -> None:
     """The observation [52] of an agent at its row."""
     update_free_cash(agent, settings.ints, tape.views[agent[A_VIEW]])
@@ -243,7 +249,34 @@ def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float3
         obs[k] = features[k - N_PORTFOLIO]
 
 
-@jit
+@inlined_jit
+def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end: int) -> None:
+    """Ask for the memory that the environments after i will need."""
+    j = i + ROWS_AHEAD
+    if j < end:
+        agent = agents.core[j]
+        row = agent[A_ROW] + 1
+        prefetch(tape.mark2, row, 0)
+        for line in range(0, 4 * N_TAPE_FEATURES, LINE_BYTES):
+            prefetch(tape.features, row, line)
+        if actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+            side = 8 * tape.px.shape[2]
+            prefetch(tape.ts_ms, row, 0)
+            prefetch(tape.flow_offsets, row, 0)
+            for side_start in (0, side):
+                for line in (0, LINE_BYTES):
+                    prefetch(tape.px, row, side_start + line)
+                    prefetch(tape.qty, row, side_start + line)
+                prefetch(tape.px, row - 1, side_start)
+                prefetch(tape.qty, row - 1, side_start)
+    j = i + FLOW_AHEAD
+    if j < end:
+        agent = agents.core[j]
+        if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+            prefetch(tape.flow, tape.flow_offsets[agent[A_ROW] + 1], 0)
+
+
+@hot_jit
 def step_agents(
     tape: TapeArrays,
     settings: Settings,
@@ -256,6 +289,7 @@ def step_agents(
     """Step environments `begin:end` by one row; finished ones are left as they ended."""
     ints = settings.ints
     for i in range(begin, end):
+        ask_ahead(tape, agents, actions, i, end)
         agent = agents.core[i]
         taken = agents.taken[i]
         records = agents.records[i]
@@ -280,7 +314,7 @@ def step_agents(
         observe(tape, settings, agent, buffers.obs[i])
 
 
-@jit
+@hot_jit
 def start_agents(
     tape: TapeArrays,
     settings: Settings,
@@ -305,7 +339,7 @@ def start_agents(
         observe(tape, settings, agent, buffers.obs[i])
 
 
-@jit
+@hot_jit
 def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: BoolArray) -> None:
     """Which actions are valid now, into `masks` [n_envs, 5]; HOLD always is."""
     ints = settings.ints
