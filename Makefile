@@ -41,7 +41,8 @@ $(DEV): $(RUN)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# Trains on what DATABASE_URL or the folder `sessions` holds; generates a session if there is none.
+# Trains on the longest session that DATABASE_URL or the folder `sessions` holds, or SESSION of it;
+# generates one if there is neither.
 train: $(RUN)
 	@set -e; \
 	if [ -z "$$DATABASE_URL" ] && [ -z "$$(ls sessions 2>/dev/null)" ]; then \
@@ -51,9 +52,11 @@ train: $(RUN)
 	fi; \
 	session="$(SESSION)"; \
 	if [ -z "$$session" ]; then \
-		session=$$($(BIN)/python -c 'from kalshi_sim import open_store; \
-			print(open_store().list_sessions()[-1].session_id)'); \
+		listed=$$($(BIN)/kalshi-sim list --json); \
+		session=$$($(BIN)/python -c 'import json, sys; sessions = json.loads(sys.argv[1]); \
+			print(max(sessions, key=lambda s: s["deltas"])["session_id"] if sessions else "")' "$$listed"); \
 	fi; \
+	if [ -z "$$session" ]; then echo "DATABASE_URL holds no sessions"; exit 1; fi; \
 	$(BIN)/kalshi-train --session "$$session" $(TRAIN_ARGS)
 
 test: $(DEV)
