@@ -48,8 +48,9 @@ def twins(
     return tape, views
 
 
-def assert_features_equal(actual: Sequence[float], expected: Sequence[float], indices: Sequence[int],
-                          where: str) -> None:  # fmt: skip
+def assert_features_equal(
+    actual: Sequence[float], expected: Sequence[float], indices: Sequence[int], where: str
+) -> None:
     """Features agree to 1e-6 beyond the rounding of a float32."""
     for index, a, e in zip(indices, actual, expected, strict=True):
         assert abs(float(a) - e) <= FEATURE_TOLERANCE, f"{where}: feature {index}: {a} is not {e}"
