@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.modes import examples
 
+pytest_plugins = ["tests.postgres_fixtures"]
+
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 _REQUIRED = any(
