@@ -6,6 +6,7 @@ Names are imported when first used, so that `import kalshi_sim` is quick and com
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+if "gymnasium" in sys.modules:  # else gymnasium finds the entry point when it is imported
+    importlib.import_module(f"{__name__}.registration").register_envs()
 
 
 def __dir__() -> list[str]:

@@ -66,10 +66,14 @@ class ViewSchedule:
             raise ConfigError("view weights must be finite, not negative, and not all zero")
         self._weights = given
 
-    def restart(self) -> tuple[Int64Array, Int64Array]:
-        """Views and start rows for a reset of all environments, int64 [n_envs] each."""
+    def rewind(self) -> None:
+        """Begin the order of views anew."""
         self._cursor = 0
         self._round = self._order
+
+    def restart(self) -> tuple[Int64Array, Int64Array]:
+        """Views and start rows for a reset of all environments, int64 [n_envs] each."""
+        self.rewind()
         return self.next_views(self._n_envs)
 
     def next_views(self, count: int) -> tuple[Int64Array, Int64Array]:

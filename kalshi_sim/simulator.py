@@ -167,13 +167,41 @@ class BatchSimulator:
         self._fills.clear()
         return buffers.obs
 
+    def reset_one(self, env: int, view: int | None = None, restart: bool = False) -> Float32Array:
+        """Start a new episode in one environment; returns its observation [52].
+
+        Args:
+            env: which environment.
+            view: the view to play from its first row; without, the next one.
+            restart: begin the order of views anew.
+
+        Raises:
+            ConfigError: there is no such view.
+        """
+        if not self._ready:
+            _say_if_compiling()
+            self._ready = True
+        if view is not None and not 0 <= view < len(self.tape.views):
+            raise ConfigError(f"view={view!r}: must be from 0 to {len(self.tape.views) - 1}")
+        if restart:
+            self.schedule.rewind()
+        views, offsets = self.schedule.next_views(1)
+        if view is not None:
+            views, offsets = np.array([view]), np.zeros(1, np.int64)
+        buffers = self._buffers[self._current]
+        self._start(np.array([env]), views, offsets, buffers)
+        observation: Float32Array = buffers.obs[env]
+        return observation
+
     def step(
-        self, actions: npt.ArrayLike
+        self, actions: npt.ArrayLike, restart: bool = True
     ) -> tuple[Float32Array, Float32Array, Int8Array, Finished | None]:
         """Step every environment by one row; finished ones restart in the same call.
 
         Args:
             actions: [n_envs] integers 0-4.
+            restart: start finished environments on their next view; without it they must be
+                started by `reset_one` before the next step.
 
         Returns:
             observations float32 [n_envs, 52] (of the new episode where one ended), rewards
@@ -205,20 +233,20 @@ class BatchSimulator:
                 share.result()
         if self.config.record_fills:
             self._collect_fills()
-        finished = self._restart_finished(buffers) if buffers.done.any() else None
+        finished = self._gather_finished(buffers) if buffers.done.any() else None
+        if finished is not None and restart:
+            views, offsets = self.schedule.next_views(len(finished.envs))
+            self._start(finished.envs, views, offsets, buffers)
         return buffers.obs, buffers.rewards, buffers.done, finished
 
-    def _restart_finished(self, buffers: layout.Buffers) -> Finished:
+    def _gather_finished(self, buffers: layout.Buffers) -> Finished:
         envs = np.flatnonzero(buffers.done)
-        finished = Finished(
+        return Finished(
             envs=envs,
             core=self.agents.core[envs],
             observations=buffers.obs[envs],
             truncated=buffers.done[envs] == layout.TRUNCATED,
         )
-        views, offsets = self.schedule.next_views(len(envs))
-        self._start(envs, views, offsets, buffers)
-        return finished
 
     def _start(
         self, envs: Int64Array, views: Int64Array, offsets: Int64Array, buffers: layout.Buffers

@@ -190,14 +190,19 @@ def utc_offset_ms(ts_ms: int) -> int:
     return 0 if offset is None else int(offset.total_seconds()) * 1000
 
 
+def market_payout(market: MarketInfo, first_book_ms: int, schedule: FeeSchedule) -> int:
+    """The coarsest money unit that fits a market's grid, settlement value and fee unit."""
+    numbers = [n for band in price_grid(market) for n in band]
+    numbers.append(schedule.terms(market, first_book_ms).fee_unit)
+    numbers.append(market.settlement_value or 0)
+    return PAYOUT_FINE if any(n % STORED_PER_CENT for n in numbers) else PAYOUT_CENT
+
+
 def decide_payout(sessions: Sequence[Session], schedule: FeeSchedule = DEFAULT_SCHEDULE) -> int:
     """100 if every price, settlement value, tick and fee unit is a whole cent, else 10 000."""
     for session in sessions:
         for market in session.markets:
-            numbers = [n for band in price_grid(market) for n in band]
-            numbers.append(schedule.terms(market, session.first_book_ms).fee_unit)
-            numbers.append(market.settlement_value or 0)
-            if any(n % STORED_PER_CENT for n in numbers):
+            if market_payout(market, session.first_book_ms, schedule) == PAYOUT_FINE:
                 return PAYOUT_FINE
         priced = session.events.kind != EventKind.GAP
         if np.any(session.events.price[priced] % STORED_PER_CENT):

@@ -17,24 +17,12 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 
 from kalshi_sim.config import SimConfig
-from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels import layout
 from kalshi_sim.simulator import BatchSimulator, Finished
+from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
 
 Int64Array = npt.NDArray[np.int64]
-
-
-def observation_space() -> gym.spaces.Box:
-    """The 52 features, each within its bounds."""
-    low = np.array([f.low for f in FEATURES], np.float32)
-    high = np.array([f.high for f in FEATURES], np.float32)
-    return gym.spaces.Box(low, high, dtype=np.float32)
-
-
-def action_space() -> gym.spaces.Discrete:
-    """HOLD, BUY_YES_LIMIT, SELL_YES_LIMIT, BUY_NO_LIMIT, SELL_NO_LIMIT."""
-    return gym.spaces.Discrete(layout.N_ACTIONS)
 
 
 class KalshiVecEnv(VecEnv):

@@ -249,6 +249,20 @@ def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float3
         obs[k] = features[k - N_PORTFOLIO]
 
 
+@hot_jit
+def observe_agent(
+    tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float32Array
+) -> None:
+    """The observation [52] of one agent, outside a step."""
+    observe(tape, settings, agent, obs)
+
+
+@hot_jit
+def value_row(tape: TapeArrays, settings: Settings, agent: Int64Array) -> None:
+    """Update equity, peak and drawdown of one agent, outside a step."""
+    value_agent(tape, settings.ints, agent)
+
+
 @inlined_jit
 def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end: int) -> None:
     """Ask for the memory that the environments after i will need."""

@@ -1,0 +1,218 @@
+"""The gymnasium environments: one environment, and a vector of many.
+
+Both step the same `BatchSimulator` as `KalshiVecEnv` and give the same numbers. Importing this
+module registers `kalshi_sim/Kalshi-v0` for `gymnasium.make` and `gymnasium.make_vec`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.kernels import layout
+from kalshi_sim.registration import ENV_ID, register_envs
+from kalshi_sim.simulator import BatchSimulator, Finished
+from kalshi_sim.spaces import action_space, observation_space
+from kalshi_sim.tape import Tape
+
+Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def _episode_info(simulator: BatchSimulator, finished: Finished, k: int) -> dict[str, Any]:
+    return {
+        "episode": {
+            "r": simulator.episode_return(finished, k),
+            "l": int(finished.core[k, layout.A_STEPS]),
+        },
+        "market": simulator.episode(finished, k),
+    }
+
+
+def _require_tape(tape: Tape | None) -> Tape:
+    if not isinstance(tape, Tape):
+        raise ConfigError(
+            f"{ENV_ID} needs a tape: gymnasium.make({ENV_ID!r}, tape=build_tape([session]))"
+        )
+    return tape
+
+
+class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
+    """One environment: a batch of one, without automatic restart.
+
+    Observations float32 [52], actions 0-4, rewards in cents. The info of an episode's last step
+    has `episode` (r, l) and `market`. Each `reset` goes on to the next view of the tape;
+    `reset(options={"view": i})` chooses one.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012  # gymnasium's own convention
+
+    def __init__(
+        self,
+        tape: Tape | None = None,
+        config: SimConfig | None = None,
+        seed: int = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        """Trade on `tape`.
+
+        Raises:
+            ConfigError: no tape was given.
+        """
+        self.simulator = BatchSimulator(_require_tape(tape), 1, config, seed, n_threads=1)
+        self.render_mode = render_mode
+        self.observation_space: gym.spaces.Space[Any] = observation_space()
+        self.action_space: gym.spaces.Space[Any] = action_space()
+        self._over = True
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32Array, dict[str, Any]]:
+        """Start the next episode; a seed starts the order of views anew.
+
+        Raises:
+            ConfigError: `options["view"]` is not the index of a view.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self.simulator.seed(seed)
+        view = None if options is None else options.get("view")
+        fresh = seed is not None
+        obs = self.simulator.reset_one(0, view=view, restart=fresh)
+        self._over = False
+        return obs.copy(), {}
+
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
+        """One row further; after the last, `reset` before the next step.
+
+        Raises:
+            RuntimeError: the episode is over.
+        """
+        if self._over:
+            raise RuntimeError("the episode is over; call reset()")
+        obs, rewards, done, finished = self.simulator.step(np.array([action]), restart=False)
+        info: dict[str, Any] = {}
+        if finished is not None:
+            self._over = True
+            info = _episode_info(self.simulator, finished, 0)
+        terminated = bool(done[0] & layout.TERMINATED)
+        return obs[0].copy(), float(rewards[0]), terminated, bool(done[0]) and not terminated, info
+
+    def action_masks(self) -> BoolArray:
+        """Which actions are valid now: bool [5]."""
+        masks: BoolArray = self.simulator.action_masks()[0]
+        return masks
+
+    def state(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The agent by name; see `BatchSimulator.state`, arrays of one row."""
+        return self.simulator.state()
+
+    def fills(self) -> npt.NDArray[Any]:
+        """Fills since the last call; see `BatchSimulator.fills`."""
+        return self.simulator.fills()
+
+    def close(self) -> None:
+        """Nothing to let go."""
+        self.simulator.close()
+
+
+class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray]):
+    """Many environments as a gymnasium VectorEnv, autoreset mode SAME_STEP.
+
+    Observations float32 [n, 52]; a finished environment's last observation is in
+    `infos["final_obs"]` (object array with a mask `_final_obs`), its statistics in
+    `infos["final_info"]`.
+    """
+
+    metadata = {  # noqa: RUF012  # gymnasium's own convention
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        tape: Tape | None = None,
+        num_envs: int = 1,
+        config: SimConfig | None = None,
+        seed: int = 0,
+        n_threads: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Trade on `tape` with `num_envs` environments; see `BatchSimulator`.
+
+        Raises:
+            ConfigError: no tape was given, or a number is outside its range.
+        """
+        self.simulator = BatchSimulator(_require_tape(tape), num_envs, config, seed, n_threads)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.single_observation_space = observation_space()
+        self.single_action_space = action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32Array, dict[str, Any]]:
+        """Start a new episode in every environment; the first seed given counts."""
+        seeds = seed if isinstance(seed, list) else [seed]
+        given = [s for s in seeds if s is not None]
+        super().reset(seed=given[0] if given else None)
+        if given:
+            self.simulator.seed(given[0])
+        return self.simulator.reset().copy(), {}
+
+    def step(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[Float32Array, Any, BoolArray, BoolArray, dict[str, Any]]:
+        """Step every environment; finished ones restart in the same call."""
+        obs, rewards, done, finished = self.simulator.step(actions)
+        terminated = (done & layout.TERMINATED) != 0
+        truncated = (done != 0) & ~terminated
+        infos: dict[str, Any] = {}
+        if finished is not None:
+            infos = self._final_infos(finished)
+        return obs.copy(), rewards.astype(np.float64), terminated, truncated, infos
+
+    def _final_infos(self, finished: Finished) -> dict[str, Any]:
+        mask = np.zeros(self.num_envs, np.bool_)
+        mask[finished.envs] = True
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        infos: dict[str, Any] = {}
+        for k, env in enumerate(finished.envs.tolist()):
+            final_obs[env] = finished.observations[k]
+            infos = self._add_info(infos, _episode_info(self.simulator, finished, k), env)
+        return {
+            "final_obs": final_obs,
+            "_final_obs": mask,
+            "final_info": infos,
+            "_final_info": mask.copy(),
+        }
+
+    def action_masks(self) -> BoolArray:
+        """Which actions are valid now: bool [n, 5]."""
+        return self.simulator.action_masks()
+
+    def state(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The agents by name; see `BatchSimulator.state`."""
+        return self.simulator.state()
+
+    def fills(self) -> npt.NDArray[Any]:
+        """Fills since the last call; see `BatchSimulator.fills`."""
+        return self.simulator.fills()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let the threads go."""
+        self.simulator.close()
+
+
+register_envs()

@@ -1,0 +1,412 @@
+"""`LiveMarket`: the replay kernel fed as the market happens, so that a policy can be deployed.
+
+Books, marks and features are those of a tape of the same stream, bit for bit; only the traded
+part of the flow needs the matching of trades that an import does afterwards, and no feature
+uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError, DataError
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
+from kalshi_sim.ingest.decoding import FrameDecoder
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels import replay as kernel
+from kalshi_sim.kernels import step as step_kernel
+from kalshi_sim.quality import event_columns
+from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
+from kalshi_sim.simulator import settings_of
+from kalshi_sim.tape import (
+    MarketSessionView,
+    Tape,
+    check_tape_options,
+    make_market_replay,
+    market_payout,
+    price_grid,
+    utc_offset_ms,
+)
+from kalshi_sim.units import money_per_cent, stored_per_money
+
+Float32Array = npt.NDArray[np.float32]
+Cents = int | Decimal
+
+_FIRST_ROOM = 1024
+
+
+class Policy(Protocol):
+    """What SB3's algorithms offer: an action for an observation."""
+
+    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, Any]:
+        """The action for an observation, and a state that is not used here."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portfolio:
+    """What an agent has in one market; money in cents, exact (int or Decimal).
+
+    Orders are (price of their side in cents, contracts left, contracts ahead) or None.
+    """
+
+    cash: Cents
+    position: int = 0
+    """Contracts held: + YES, - NO."""
+    cost: Cents = 0
+    """What the open contracts cost, fees apart."""
+    realized: Cents = 0
+    fees_paid: Cents = 0
+    peak_equity: Cents | None = None
+    """Highest equity by mid since the start; None: the equity now, or cash_start if higher."""
+    yes_order: tuple[Cents, int, int] | None = None
+    no_order: tuple[Cents, int, int] | None = None
+
+
+class LiveMarket:
+    """One market, followed event by event.
+
+    A row closes at the first event of a later interval, at `advance(now_ms)`, or at `finish()`.
+    `ts_ms`, `px`, `qty`, `mark2`, `features` and `flow` are the rows so far, as in `Tape`.
+    """
+
+    def __init__(
+        self,
+        market: MarketInfo,
+        *,
+        first_book_ms: int | None = None,
+        payout: int | None = None,
+        depth: int = 10,
+        row_interval_ms: int = 1,
+        fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
+    ) -> None:
+        """Follow `market`, of which nothing is known yet but its metadata.
+
+        Args:
+            market: its metadata as known now (grid, close time, fees).
+            first_book_ms: time of the session's first book event of any market; without, the
+                first one of this market.
+            payout: the money unit of the tape a policy was trained on (100 or 10 000); without,
+                the coarsest that fits the market.
+            depth: levels a side that a row keeps.
+            row_interval_ms: as in `build_tape`.
+            fee_schedule: as in `build_tape`.
+
+        Raises:
+            ConfigError: an option is outside its range.
+        """
+        check_tape_options(3, depth, row_interval_ms)
+        self.market = market
+        self.depth = depth
+        self.row_interval_ms = row_interval_ms
+        self._schedule = fee_schedule
+        self._payout = payout
+        self._first_book_ms = first_book_ms
+        self._decoder = FrameDecoder()
+        self._out = kernel.make_rows(_FIRST_ROOM, _FIRST_ROOM, depth)
+        self._replay: kernel.Replay | None = None
+        if first_book_ms is not None:
+            self._begin(first_book_ms)
+
+    def _begin(self, first_book_ms: int) -> kernel.Replay:
+        self._first_book_ms = first_book_ms
+        if self._payout is None:
+            self._payout = market_payout(self.market, first_book_ms, self._schedule)
+        self._terms = self._schedule.terms(self.market, first_book_ms)
+        self._replay = make_market_replay(
+            self.market,
+            payout=self._payout,
+            row_interval_ms=self.row_interval_ms,
+            first_book_ms=first_book_ms,
+            taker_multiplier=self._terms.taker_multiplier,
+            history_rows=len(self._out.ts_ms),
+        )
+        return self._replay
+
+    @property
+    def payout(self) -> int:
+        """What a winning contract pays, in money units.
+
+        Raises:
+            DataError: nothing was fed yet and neither payout nor first_book_ms was given.
+        """
+        if self._payout is None:
+            raise DataError(f"{self.market.ticker}: no book event was fed yet")
+        return self._payout
+
+    def __len__(self) -> int:
+        """Rows closed so far."""
+        return 0 if self._replay is None else int(self._replay.state[kernel.ROWS])
+
+    @property
+    def ts_ms(self) -> npt.NDArray[np.int64]:
+        """int64 [rows]"""
+        return self._out.ts_ms[: len(self)]
+
+    @property
+    def px(self) -> npt.NDArray[np.int64]:
+        """int64 [rows, 2, depth]"""
+        return self._out.px[: len(self)]
+
+    @property
+    def qty(self) -> npt.NDArray[np.int64]:
+        """int64 [rows, 2, depth]"""
+        return self._out.qty[: len(self)]
+
+    @property
+    def mark2(self) -> npt.NDArray[np.int64]:
+        """int64 [rows]"""
+        return self._out.mark2[: len(self)]
+
+    @property
+    def features(self) -> Float32Array:
+        """float32 [rows, 40]"""
+        return self._out.features[: len(self)]
+
+    @property
+    def flow(self) -> npt.NDArray[np.int64]:
+        """int64 [entries, 5]"""
+        entries = 0 if self._replay is None else int(self._replay.state[kernel.FLOWS])
+        return self._out.flow[:entries]
+
+    def feed(self, events: Events) -> int:
+        """Apply events of this market in stream order; returns how many rows that closed.
+
+        Raises:
+            DataError: a price does not fit the money unit, or a snapshot has no time.
+        """
+        replay = self._replay
+        if replay is None:
+            times = events.ts_ms[events.kind == EventKind.SNAPSHOT]
+            if not len(times):
+                return 0  # nothing counts before the first snapshot
+            if times[0] == NO_TIME:
+                raise DataError(f"{self.market.ticker}: a live snapshot needs its receive time")
+            replay = self._begin(int(times[0]))
+        if np.any(events.price % stored_per_money(self.payout)):
+            raise DataError(
+                f"{self.market.ticker}: a price is finer than the money unit; "
+                "follow the market with payout=10_000, as a tape that holds sub-penny prices"
+            )
+        self._make_room(len(events))
+        before = len(self)
+        columns = event_columns(events, self.payout)
+        kernel.apply_events(self._current, columns, 0, len(events), self._out, True)
+        return len(self) - before
+
+    @property
+    def _current(self) -> kernel.Replay:
+        assert self._replay is not None  # feed and advance see to it
+        return self._replay
+
+    def feed_frame(self, frame: bytes | str, recv_ms: int | None = None) -> int:
+        """Apply one WebSocket frame (JSON); other markets' and other frames do nothing.
+
+        Args:
+            frame: the frame as received.
+            recv_ms: when it was received; snapshots carry no time of their own and need it.
+
+        Returns:
+            How many rows that closed.
+
+        Raises:
+            DataError: the frame cannot be read, or a snapshot has no time.
+        """
+        line = frame.encode() if isinstance(frame, str) else frame
+        try:
+            batch = self._decoder.decode(line)
+        except ValueError as error:
+            raise DataError(f"{self.market.ticker}: {error}") from None
+        number = self._decoder.tickers.get(self.market.ticker, -1)
+        total = 0
+        for i in range(len(batch)):
+            if batch.market[i] != number or batch.kind[i] > EventKind.DELTA:
+                continue
+            ts = int(batch.ts_ms[i])
+            ts = ts if ts != NO_TIME or recv_ms is None else recv_ms
+            if batch.kind[i] == EventKind.SNAPSHOT:
+                levels = zip(
+                    batch.level_side.tolist(),
+                    batch.level_price.tolist(),
+                    batch.level_size.tolist(),
+                    strict=True,
+                )
+                total += self.feed(_snapshot_events(ts, levels))
+            else:
+                delta = (int(batch.side[i]), int(batch.price[i]), int(batch.size[i]))
+                total += self.feed(_delta_event(ts, *delta))
+        return total
+
+    def gap(self) -> None:
+        """Messages were missed: the book is invalid until the next snapshot."""
+        if self._replay is not None:
+            self.feed(
+                Events.from_columns(kind=[EventKind.GAP], side=[0], price=[0], size=[0], ts_ms=[0])
+            )
+
+    def advance(self, now_ms: int) -> int:
+        """Close the open row if `now_ms` lies in a later interval; returns rows closed (0, 1)."""
+        if self._replay is None:
+            return 0
+        state = self._replay.state
+        interval = self.row_interval_ms
+        open_interval = int(state[kernel.INTERVAL_LAST]) // interval
+        if state[kernel.IN_INTERVAL] == 0 or now_ms // interval <= open_interval:
+            return 0
+        closed = self.finish()
+        # what still arrives for the closed interval belongs to the next one
+        next_start = (open_interval + 1) * interval
+        state[kernel.LATEST] = max(int(state[kernel.LATEST]), next_start)
+        return closed
+
+    def finish(self) -> int:
+        """Close the open row, if there is one; returns rows closed (0 or 1)."""
+        if self._replay is None:
+            return 0
+        before = len(self)
+        self._make_room(1)
+        kernel.close_row(self._replay, self._out, True)
+        return len(self) - before
+
+    def observation(self, portfolio: Portfolio, config: SimConfig | None = None) -> Float32Array:
+        """The observation float32 [52] of the last row with this portfolio, as training saw it.
+
+        Raises:
+            DataError: no row has closed yet.
+            ConfigError: an amount is finer than the tape's money unit.
+        """
+        if not len(self):
+            raise DataError(f"{self.market.ticker}: no row has closed yet; feed a snapshot first")
+        tape = self._tape()
+        settings = settings_of(config or SimConfig(), tape)
+        agent = self._agent(portfolio, settings, tape)
+        obs = np.empty(layout.N_FEATURES, np.float32)
+        step_kernel.observe_agent(tape.arrays, settings, agent, obs)
+        return obs
+
+    def act(
+        self,
+        policy: Policy,
+        portfolio: Portfolio,
+        config: SimConfig | None = None,
+        *,
+        deterministic: bool = True,
+    ) -> int:
+        """The action (0-4) a policy takes on the live book with this portfolio."""
+        action, _ = policy.predict(self.observation(portfolio, config), deterministic=deterministic)
+        return int(action)
+
+    def _tape(self) -> Tape:
+        """The last row as a tape of one view, for the kernels."""
+        last = slice(len(self) - 1, len(self))
+        per_money = stored_per_money(self.payout)
+        first = self._first_book_ms or 0
+        view = MarketSessionView(
+            session_id=0,
+            market_ticker=self.market.ticker,
+            start=0,
+            stop=1,
+            taker_multiplier=self._terms.taker_multiplier,
+            maker_multiplier=self._terms.maker_multiplier,
+            fee_unit=self._terms.fee_unit // per_money,
+            tick_bands=tuple(
+                (a // per_money, b // per_money, c // per_money)
+                for a, b, c in price_grid(self.market)
+            ),
+            utc_offset_ms=utc_offset_ms(first),
+            first_book_ms=first,
+        )
+        return Tape(
+            payout=self.payout,
+            depth=self.depth,
+            row_interval_ms=self.row_interval_ms,
+            min_episode_length=3,
+            ts_ms=self.ts_ms[last].copy(),
+            px=self.px[last].copy(),
+            qty=self.qty[last].copy(),
+            mark2=self.mark2[last].copy(),
+            features=self.features[last].copy(),
+            flow_offsets=np.zeros(2, np.int64),
+            flow=np.zeros((0, kernel.N_FLOW), np.int64),
+            views=(view,),
+        )
+
+    def _money(self, cents: Cents) -> int:
+        money = Decimal(cents) * money_per_cent(self.payout)
+        if money != int(money):
+            raise ConfigError(f"{cents} cents are finer than the market's money unit")
+        return int(money)
+
+    def _agent(
+        self, portfolio: Portfolio, settings: layout.Settings, tape: Tape
+    ) -> npt.NDArray[np.int64]:
+        agent = np.zeros(layout.N_CORE, np.int64)
+        agent[layout.A_CASH] = self._money(portfolio.cash)
+        agent[layout.A_POSITION] = portfolio.position
+        agent[layout.A_COST] = self._money(portfolio.cost)
+        agent[layout.A_REALIZED] = self._money(portfolio.realized)
+        agent[layout.A_FEES] = self._money(portfolio.fees_paid)
+        for side, order in enumerate((portfolio.yes_order, portfolio.no_order)):
+            if order is not None:
+                agent[layout.A_PRICE + side] = self._money(order[0])
+                agent[layout.A_SIZE + side] = order[1]
+                agent[layout.A_AHEAD + side] = order[2]
+        agent[layout.A_EQUITY2] = 2 * int(settings.ints[layout.C_CASH_START])
+        agent[layout.A_PEAK2] = agent[layout.A_EQUITY2]
+        if portfolio.peak_equity is not None:
+            agent[layout.A_PEAK2] = self._money(2 * portfolio.peak_equity)
+        step_kernel.value_row(tape.arrays, settings, agent)
+        return agent
+
+    def _make_room(self, events: int) -> None:
+        """Double the arrays where `events` more might not fit."""
+        rows = self._room(len(self._out.ts_ms), len(self) + events)
+        flow = self._room(len(self._out.flow), len(self.flow) + 2 * events + self._touched)
+        if rows == len(self._out.ts_ms) and flow == len(self._out.flow):
+            return
+        grown = kernel.make_rows(rows, flow, self.depth)
+        made, entries = len(self), len(self.flow)
+        for name in kernel.Rows._fields:
+            kept = entries if name == "flow" else made
+            getattr(grown, name)[:kept] = getattr(self._out, name)[:kept]
+        self._out = grown
+        if self._replay is not None:
+            sums = np.zeros((rows, self._replay.history.sums.shape[1]), np.int64)
+            sums[: len(self)] = self._replay.history.sums[: len(self)]
+            history = self._replay.history._replace(sums=sums)
+            self._replay = self._replay._replace(history=history)
+
+    @property
+    def _touched(self) -> int:
+        return 0 if self._replay is None else int(self._replay.state[kernel.TOUCHED])
+
+    @staticmethod
+    def _room(now: int, needed: int) -> int:
+        while now <= needed:
+            now *= 2
+        return now
+
+
+def _snapshot_events(ts_ms: int, levels: Iterable[tuple[int, int, int]]) -> Events:
+    rows = list(levels)
+    n = 1 + len(rows)
+    return Events.from_columns(
+        kind=[EventKind.SNAPSHOT] + [EventKind.LEVEL] * len(rows),
+        side=[0] + [side for side, _, _ in rows],
+        price=[0] + [price for _, price, _ in rows],
+        size=[0] + [size for _, _, size in rows],
+        ts_ms=[ts_ms] * n,
+    )
+
+
+def _delta_event(ts_ms: int, side: int, price: int, change: int) -> Events:
+    return Events.from_columns(
+        kind=[EventKind.DELTA], side=[side], price=[price], size=[change], ts_ms=[ts_ms]
+    )

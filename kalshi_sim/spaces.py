@@ -1,0 +1,21 @@
+"""The observation and action spaces every environment shares."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+
+from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels.layout import N_ACTIONS
+
+
+def observation_space() -> gym.spaces.Box:
+    """The 52 features, float32, each within its bounds."""
+    low = np.array([f.low for f in FEATURES], np.float32)
+    high = np.array([f.high for f in FEATURES], np.float32)
+    return gym.spaces.Box(low, high, dtype=np.float32)
+
+
+def action_space() -> gym.spaces.Discrete:
+    """HOLD, BUY_YES_LIMIT, SELL_YES_LIMIT, BUY_NO_LIMIT, SELL_NO_LIMIT."""
+    return gym.spaces.Discrete(N_ACTIONS)
