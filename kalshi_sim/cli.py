@@ -75,11 +75,7 @@ def import_sessions(
     if origin is not None and session is None:
         raise ConfigError("say which session to copy, with --session ID")
     number = target.next_session_id() if session is None else _checked_id(session)
-    if not overwrite and any(info.session_id == number for info in target.list_sessions()):
-        raise ConfigError(
-            f"{_shown(store)} already has session {number}; "
-            "choose another --session, or --overwrite"
-        )
+    _check_free(target, number, store, overwrite=overwrite)
     begun = time.perf_counter()
     if origin is not None:
         imported = origin.load(number)
@@ -103,6 +99,15 @@ def import_sessions(
     target.save(imported, overwrite=overwrite)
     report_import(imported, _shown(store), seconds, as_json=as_json)
     return 0
+
+
+def _check_free(target: SessionStore, number: int, store: str | None, *, overwrite: bool) -> None:
+    """Refuse a number that is taken before the work, not after it."""
+    if not overwrite and any(info.session_id == number for info in target.list_sessions()):
+        raise ConfigError(
+            f"{_shown(store)} already has session {number}; "
+            "choose another --session, or --overwrite"
+        )
 
 
 def _checked_id(session_id: int) -> int:
@@ -212,6 +217,7 @@ def generate(
     """A realistic synthetic session, from a true price-time queue."""
     target = open_store(store)
     number = target.next_session_id() if session is None else _checked_id(session)
+    _check_free(target, number, store, overwrite=overwrite)
     from kalshi_sim.ingest.synthetic import generate_session
 
     begun = time.perf_counter()

@@ -62,6 +62,7 @@ def assemble_session(
     grouped = events[order]
     sizes = np.bincount(np.asarray(market_of, dtype=np.int64), minlength=len(markets))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    _validate(session_id, markets, grouped, offsets)
     # Trades are matched on times as recorded, so before any is inferred.
     matched = match_trades_to_removals(grouped, offsets) if match_trades else grouped
     ts_ms, flags = matched.ts_ms.copy(), matched.flags.copy()
@@ -89,11 +90,27 @@ def assemble_session(
         source=source,
         started_ms=started_ms,
     )
-    validate_events(session)
     quality = _quality(session, inferred, counts or {})
     said = (*notes, *_complaints(quality, timeless))
     report = QualityReport(quality, said, dict(other_frames), bad_lines)
     return replace(session, quality=report)
+
+
+def _validate(
+    session_id: int, markets: Sequence[MarketInfo], events: Events, offsets: Int64Array
+) -> None:
+    """Refuse values that cannot be right before a kernel uses them as places in an array."""
+    validate_events(
+        Session(
+            session_id=session_id,
+            markets=tuple(markets),
+            events=events,
+            market_offsets=offsets,
+            first_book_ms=0,
+            last_message_ms=0,
+            trades_recorded=False,
+        )
+    )
 
 
 def _with_grid(market: MarketInfo, events: Events, first: int, stop: int) -> MarketInfo:

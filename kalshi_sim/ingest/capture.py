@@ -190,13 +190,12 @@ def _with_lifecycles(
 
 def _with_lifecycle(market: MarketInfo, event: Lifecycle) -> MarketInfo:
     known = None if event.known_ms == NO_TIME else event.known_ms
-    if event.event_type == "close_date_updated" and event.close_ms is not None:
-        if known is None:
-            return market
+    if event.event_type in ("created", "close_date_updated") and event.close_ms is not None:
+        if known is None:  # nothing tells when it was known, so only a first time is of use
+            first = market.close_time_ms is None and event.event_type == "created"
+            return replace(market, close_time_ms=event.close_ms) if first else market
         updates = sorted({*market.close_updates, (known, event.close_ms)})
         return replace(market, close_updates=tuple(updates))
-    if event.event_type == "created" and market.close_time_ms is None:
-        return replace(market, close_time_ms=event.close_ms)
     if event.event_type == "determined" and event.value is not None:
         if market.settlement_value not in (None, event.value):
             raise DataError(

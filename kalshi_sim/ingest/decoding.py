@@ -375,6 +375,11 @@ def _receive_times(frames: list[Frame]) -> Int64Array:
         if values.count(None) < len(values):
             told = [i for i, v in enumerate(values) if v is not None]
             out[told] = [int(values[i]) // per_ms for i in told]
+    for name in ("recv_ts", "received_at"):
+        values = [getattr(f, name) for f in frames]
+        if values.count(None) < len(values):
+            times, _ = wire_times(values)
+            out = np.where(times == NO_TIME, out, times)
     return out
 
 

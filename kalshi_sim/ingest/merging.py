@@ -175,6 +175,11 @@ def _fits(frames: Batch, seq: Int64Array, runs: list[_Run]) -> bool:
     if len(twice) and not _same_frame(frames, seq, rows[twice], rows[twice + 1]):
         return False
     own = max(_backwards(frames, r.frames) for r in runs)
+    timed = sorted((r for r in runs if r.start_ms != NO_TIME), key=lambda r: int(seq[r.frames[0]]))
+    for one, other in pairwise(timed):
+        apart = seq[one.frames[-1]] < seq[other.frames[0]]
+        if apart and one.start_ms > other.start_ms + own:
+            return False  # the later piece has the lower numbers: a new connection
     return _backwards(frames, rows) <= own + TOLERANCE_MS
 
 

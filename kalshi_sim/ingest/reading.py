@@ -23,6 +23,8 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BLOCK: Final = 1 << 22
 """Bytes of lines decoded at a time: large enough to amortise, small enough to stay in cache."""
 _SHOWN: Final = 5
+_MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
+"""What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
 
 
 @dataclass
@@ -147,7 +149,7 @@ def _decode(
 ) -> list[Batch]:
     try:
         return [decoder.decode(block)]
-    except (ValueError, msgspec.MsgspecError):
+    except _MALFORMED:
         lines = [
             (first_line + i, line) for i, line in enumerate(block.split(b"\n")) if line.strip()
         ]
@@ -162,7 +164,7 @@ def _search(
         return []
     try:
         return [decoder.decode(b"\n".join(line for _, line in lines))]
-    except (ValueError, msgspec.MsgspecError) as error:
+    except _MALFORMED as error:
         if len(lines) > 1:
             half = len(lines) // 2
             return [
@@ -172,7 +174,7 @@ def _search(
         number, line = lines[0]
         try:
             return [decoder.decode_other(line)]
-        except (ValueError, msgspec.MsgspecError):
+        except _MALFORMED:
             errors.add(name, number, str(error))
             return []
 

@@ -55,8 +55,10 @@ def resolve_times(
                     flags[i] |= TIME_INFERRED
                 if latest != NO_TIME:
                     ts_ms[i] = latest + 1 if kind[i] == SNAPSHOT else latest
+            if kind[i] != LEVEL:
+                in_snapshot = kind[i] == SNAPSHOT
             if kind[i] == SNAPSHOT:
-                in_snapshot, snapshot_ms = True, ts_ms[i]
+                snapshot_ms = ts_ms[i]
                 snapshot_inferred = (flags[i] & TIME_INFERRED) != 0
             if latest == NO_TIME and ts_ms[i] != NO_TIME:
                 for j in range(waiting, i):
