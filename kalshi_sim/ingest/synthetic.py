@@ -117,8 +117,7 @@ def generate_with_truth(
     infos: list[MarketInfo] = []
     logs: list[MarketLog] = []
     for i in range(markets):
-        stream = [seed, session_id, i]
-        rng = np.random.Generator(np.random.PCG64(stream))
+        rng = _stream(seed, session_id, i, 0)
         plan = plan_market(
             rng,
             updates=int(updates[i]),
@@ -128,7 +127,7 @@ def generate_with_truth(
             sub_penny=bool(rng.random() < sub_penny_share),
             fractional=fractional_sizes,
         )
-        log, fair = _trade(plan, [*stream, 1])
+        log, fair = _trade(plan, (seed, session_id, i, 1))
         result = PRICE_SCALE if rng.random() * PRICE_SCALE < fair else 0
         infos.append(_describe(session_id, i, plan, result))
         logs.append(MarketLog(plan.grid, log))
@@ -144,6 +143,12 @@ def generate_with_truth(
         last_message_ms=stop_ms,
     )
     return session, TrueQueue({m.ticker: log for m, log in zip(infos, logs, strict=True)})
+
+
+def _stream(seed: int, session_id: int, market: int, use: int) -> np.random.Generator:
+    """Random numbers of one use in one market, independent of all others."""
+    key = (session_id, market, use)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -174,12 +179,12 @@ def _updates(
     return updates
 
 
-def _trade(plan: MarketPlan, stream: list[int]) -> tuple[Int64Array, float]:
+def _trade(plan: MarketPlan, stream: tuple[int, int, int, int]) -> tuple[Int64Array, float]:
     """The log of a market and its last fair value; starts over if the log was too short."""
     capacity = 4 * len(plan.times) + 8 * MAX_ORDERS
     while True:
         book = new_book(len(plan.grid), capacity)
-        rng = np.random.Generator(np.random.PCG64(stream))
+        rng = _stream(*stream)
         fair = run_market(
             rng,
             plan.times,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from kalshi_sim.kernels.order_flow import Flow
 from kalshi_sim.units import PRICE_SCALE, STORED_PER_CENT
