@@ -27,16 +27,26 @@ _KERNELS = Path(__file__).parent
 _SOURCES = [*sorted(_KERNELS.glob("*.py")), _KERNELS.parent / "units.py"]
 
 
-def cache_folder() -> Path:
-    """The folder of this code's compiled kernels; another for any other code or version."""
+def cache_root() -> Path:
+    """Where this package caches: KALSHI_SIM_CACHE, else the user's cache folder."""
+    named = os.environ.get("KALSHI_SIM_CACHE")
+    return Path(named or platformdirs.user_cache_dir("kalshi-sim"))
+
+
+def source_digest() -> str:
+    """A hash of every kernel source, the versions and the flags."""
     digest = hashlib.sha256()
     for path in _SOURCES:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     versions = (numba.__version__, np.__version__, sys.version, repr(sorted(FLAGS.items())))
     bounds = os.environ.get("NUMBA_BOUNDSCHECK", "")
     digest.update(repr((*versions, bounds)).encode())
-    base = os.environ.get("KALSHI_SIM_CACHE") or platformdirs.user_cache_dir("kalshi-sim")
-    return Path(base) / "kernels" / digest.hexdigest()[:16]
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder of this code's compiled kernels; another for any other code or version."""
+    return cache_root() / "kernels" / source_digest()[:16]
 
 
 def _writable(folder: Path) -> bool:

@@ -36,6 +36,15 @@ class SessionStore(Protocol):
         """
         ...
 
+    def fingerprint(self, session_id: int) -> str:
+        """Names a session's content without loading it: equal names mean equal sessions.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: the store cannot be read.
+        """
+        ...
+
     def next_session_id(self) -> int:
         """A session id that is free."""
         ...

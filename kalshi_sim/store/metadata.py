@@ -5,8 +5,9 @@ The JSON is versioned: a store written by a newer version is refused by name, ne
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import msgspec
@@ -88,6 +89,15 @@ class SessionMetadata:
             quality=quality,
             started_ms=self.started_ms,
         )
+
+
+def content_digest(session: Session) -> str:
+    """A hash of all of a session: its metadata and every column of its events."""
+    digest = hashlib.blake2b(encode_metadata(session), digest_size=20)
+    for column in fields(Events):
+        values: np.ndarray = np.ascontiguousarray(getattr(session.events, column.name))
+        digest.update(values.data)
+    return digest.hexdigest()
 
 
 def encode_metadata(session: Session) -> bytes:

@@ -23,7 +23,12 @@ import pyarrow.parquet as pq
 
 from kalshi_sim.errors import DataError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
-from kalshi_sim.store.metadata import SessionMetadata, decode_metadata, encode_metadata
+from kalshi_sim.store.metadata import (
+    SessionMetadata,
+    content_digest,
+    decode_metadata,
+    encode_metadata,
+)
 
 _SMALL: Final = frozenset({"kind", "side", "flags"})
 _SCHEMA: Final = pa.schema(
@@ -31,6 +36,7 @@ _SCHEMA: Final = pa.schema(
 )
 _METADATA_KEY: Final = b"kalshi-sim.session"
 _INFO_KEY: Final = b"kalshi-sim.info"
+_CONTENT_KEY: Final = b"kalshi-sim.content"
 _GROUP_ROWS: Final = 65_536
 """A row group is closed at the first market boundary beyond so many rows."""
 _DICTIONARY: Final = ["kind", "side", "price", "size", "traded", "sid", "flags"]
@@ -65,13 +71,9 @@ class ParquetStore:
         Raises:
             SessionNotFoundError: no such session, or the session has no such market.
             StoreError: the file is damaged, foreign or of a newer version.
+            DataError: an event has a value that cannot be right.
         """
-        path = self._path(session_id)
-        if not path.is_file():
-            have = ", ".join(map(str, sorted(self._files()))) or "none"
-            raise SessionNotFoundError(
-                f"the store {self.folder} has no session {session_id}; it has {have}"
-            )
+        path = self._existing(session_id)
         with _opened(path) as file:
             metadata = _metadata(file, path)
             if metadata.session_id != session_id:
@@ -116,12 +118,35 @@ class ParquetStore:
             temporary.unlink(missing_ok=True)
         return replace(session.info, location=path.name)
 
+    def fingerprint(self, session_id: int) -> str:
+        """Names a session's content; reads the file's footer only.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: the file is damaged, foreign or of a newer version.
+        """
+        path = self._existing(session_id)
+        with _opened(path) as file:
+            digest = _header(file, path).get(_CONTENT_KEY)
+        if digest is None:
+            raise StoreError(f"{path} says nothing of its content; import the session again")
+        return digest.decode()
+
     def next_session_id(self) -> int:
         """A session id that is free: one more than the largest."""
         return max(self._files(), default=0) + 1
 
     def _path(self, session_id: int) -> Path:
         return self.folder / f"session-{session_id}.parquet"
+
+    def _existing(self, session_id: int) -> Path:
+        path = self._path(session_id)
+        if not path.is_file():
+            have = ", ".join(map(str, sorted(self._files()))) or "none"
+            raise SessionNotFoundError(
+                f"the store {self.folder} has no session {session_id}; it has {have}"
+            )
+        return path
 
     def _files(self) -> dict[int, Path]:
         if not self.folder.is_dir():
@@ -216,7 +241,11 @@ def _column(column: pa.ChunkedArray) -> Any:
 
 
 def _write(path: Path, session: Session) -> None:
-    header = {_METADATA_KEY: encode_metadata(session), _INFO_KEY: msgspec.json.encode(session.info)}
+    header = {
+        _METADATA_KEY: encode_metadata(session),
+        _INFO_KEY: msgspec.json.encode(session.info),
+        _CONTENT_KEY: content_digest(session).encode(),
+    }
     schema = _SCHEMA.with_metadata(header)
     table = pa.table(
         [pa.array(getattr(session.events, f.name)) for f in fields(Events)], schema=schema

@@ -1,0 +1,220 @@
+"""Tapes on disk: built once, then mapped into memory and shared by every process.
+
+A cached tape is keyed by the content of its sessions, the options of the build and the code
+that built it, so nothing stale can be opened. It is written under a temporary name and renamed,
+so any number of processes may use one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from kalshi_sim import __version__
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
+from kalshi_sim.kernels._jit import cache_root, source_digest
+from kalshi_sim.session import Session
+from kalshi_sim.store import SessionStore
+from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape, check_tape_options
+
+DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
+_ARRAYS: Final = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow")
+_HEADER: Final = "tape.json"
+_BUILDERS: Final = ("tape.py", "quality.py", "session.py", "fees.py")
+
+_log = logging.getLogger(__name__)
+
+
+class _Header(msgspec.Struct):
+    payout: int
+    depth: int
+    row_interval_ms: int
+    min_episode_length: int
+    views: tuple[MarketSessionView, ...]
+    skipped: tuple[SkippedView, ...]
+
+
+def cache_folder() -> Path:
+    """Where tapes are cached: KALSHI_SIM_CACHE, else the user's cache folder."""
+    return cache_root() / "tapes"
+
+
+def limit_bytes() -> int:
+    """How large the cache may grow: KALSHI_SIM_CACHE_BYTES, else 20 GiB.
+
+    Raises:
+        ConfigError: the variable is not a whole number.
+    """
+    text = os.environ.get("KALSHI_SIM_CACHE_BYTES")
+    if text is None:
+        return DEFAULT_LIMIT_BYTES
+    if not text.isdecimal():
+        raise ConfigError(f"KALSHI_SIM_CACHE_BYTES={text!r}: must be a whole number of bytes")
+    return int(text)
+
+
+def save_tape(tape: Tape, folder: Path) -> None:
+    """Write a tape to `folder`, whole or not at all; if it is already there, leave it.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name in _ARRAYS:
+            np.save(temporary / f"{name}.npy", getattr(tape, name))
+        header = _Header(*(getattr(tape, name) for name in _Header.__struct_fields__))
+        (temporary / _HEADER).write_bytes(msgspec.json.encode(header))
+        temporary.chmod(0o755)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_tape(folder: Path) -> Tape:
+    """Map a saved tape into memory, read-only; its pages are shared by all processes.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        ValueError: it is damaged.
+    """
+    header = msgspec.json.decode((folder / _HEADER).read_bytes(), type=_Header)
+    parts: dict[str, Any] = {n: getattr(header, n) for n in header.__struct_fields__}
+    for name in _ARRAYS:  # as plain arrays: numba knows those at once
+        parts[name] = np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
+    return Tape(**parts)
+
+
+def tape_key(
+    fingerprints: Sequence[str],
+    *,
+    min_episode_length: int,
+    depth: int,
+    row_interval_ms: int,
+    fee_schedule: FeeSchedule,
+) -> str:
+    """The name of a tape in the cache: equal names mean equal bytes."""
+    digest = hashlib.sha256(source_digest().encode())
+    package = Path(__file__).parent
+    for name in _BUILDERS:
+        digest.update((package / name).read_bytes())
+    options = (min_episode_length, depth, row_interval_ms, fee_schedule)
+    digest.update(repr((__version__, list(fingerprints), options)).encode())
+    return digest.hexdigest()[:32]
+
+
+def load_tape(
+    store: SessionStore,
+    session_ids: Sequence[int],
+    *,
+    min_episode_length: int = 10,
+    depth: int = 10,
+    row_interval_ms: int = 1,
+    fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
+    use_cache: bool = True,
+    load: Callable[[SessionStore, Sequence[int]], Sequence[Session]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tape:
+    """The tape of stored sessions, from the cache if it is there, else built and cached.
+
+    Args:
+        store: where the sessions are.
+        session_ids: which, in this order.
+        min_episode_length: as in `build_tape`, like the options after it.
+        depth: levels a side.
+        row_interval_ms: length of a row's interval.
+        fee_schedule: dated fees.
+        use_cache: False neither reads nor writes the cache.
+        load: loads sessions where the tape must be built; `store.load` of each without.
+        progress: as in `build_tape`.
+
+    Raises:
+        SessionNotFoundError: the store lacks one of the sessions.
+        StoreError: the store cannot be read.
+        NoViewsError: no market has enough rows.
+        ConfigError: an option is outside its range.
+    """
+    check_tape_options(min_episode_length, depth, row_interval_ms)
+    folder = None
+    if use_cache:
+        key = tape_key(
+            [store.fingerprint(session_id) for session_id in session_ids],
+            min_episode_length=min_episode_length,
+            depth=depth,
+            row_interval_ms=row_interval_ms,
+            fee_schedule=fee_schedule,
+        )
+        folder = cache_folder() / key
+        cached = _open_cached(folder)
+        if cached is not None:
+            return cached
+    sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
+    tape = build_tape(
+        sessions,
+        min_episode_length=min_episode_length,
+        depth=depth,
+        row_interval_ms=row_interval_ms,
+        fee_schedule=fee_schedule,
+        progress=progress,
+    )
+    if folder is None:
+        return tape
+    try:
+        save_tape(tape, folder)
+        prune(folder.parent, limit_bytes(), keep=folder)
+    except OSError as error:
+        _log.warning("the tape was not cached in %s: %s", folder.parent, error)
+        return tape
+    return _open_cached(folder) or tape  # the mapped one is shared with other processes
+
+
+def _open_cached(folder: Path) -> Tape | None:
+    if not folder.is_dir():
+        return None
+    try:
+        tape = open_tape(folder)
+        os.utime(folder)  # pruning goes by last use
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        _log.warning("the cached tape %s cannot be read and is built anew: %s", folder, error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return tape
+
+
+def prune(cache: Path, most_bytes: int, keep: Path | None = None) -> list[Path]:
+    """Delete the tapes used longest ago until the rest fits; returns what was deleted.
+
+    Tapes that a process has mapped stay readable to it.
+    """
+    entries = []
+    for folder in cache.iterdir():
+        with suppress(OSError):  # another process may be pruning too
+            size = sum(f.stat().st_size for f in folder.iterdir())
+            entries.append((folder.stat().st_mtime, size, folder))
+    total = sum(size for _, size, _ in entries)
+    deleted = []
+    for _, size, folder in sorted(entries):
+        if total <= most_bytes:
+            break
+        if folder == keep or folder.name.startswith("."):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        deleted.append(folder)
+        total -= size
+    return deleted
