@@ -296,6 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args=list(sys.argv[1:] if argv is None else argv),
             config=(FlagCreatePairsOff,),
         )
+        sys.stdout.flush()  # here, where a closed pipe is still an ordinary end
         return code
     except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
         return end.code if isinstance(end.code, int) else USER_MISTAKE
