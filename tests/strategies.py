@@ -343,6 +343,7 @@ def sessions(
     nasty: bool | None = None,
     styles: tuple[str, ...] = STYLES,
     trades_recorded: bool | None = None,
+    whole_sizes: bool | None = None,
     session_id: int = 1,
 ) -> Session:
     """A session of one to three markets whose first one has a handful of rows."""
@@ -359,7 +360,7 @@ def sessions(
             moments=draw(st.integers(8, max_moments)),
             style=draw(st.sampled_from(styles)),
             fine=any_fine and rng.random() < 0.8,
-            whole_sizes=draw(st.booleans()),
+            whole_sizes=draw(st.booleans()) if whole_sizes is None else whole_sizes,
             nasty=draw(st.booleans()) if nasty is None else nasty,
         )
         walk = MarketWalk(knobs, start + rng.choice((0, 3, 700)), known)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from tests.oracle import OracleEnv
 from tests.oracle_tape import OracleView
 from tests.strategies import random_actions, random_config, sessions
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 DEPTHS = st.sampled_from((1, 2, 3, 10))
 INTERVALS = st.sampled_from((1, 1, 10, 1000))
 SEEDS = st.integers(0, 2**32)
