@@ -254,13 +254,13 @@ class _PPOMinibatch:
         with th.no_grad():
             for at in range(start, stop, CHUNK):
                 end = min(at + CHUNK, stop)
-                b = lane.buffers(end - at)
-                th.index_select(self.observations, 0, self.index[at:end], out=b.x)
-                lane.forward(b.x, b)
+                x = lane.buffers(end - at).x
+                th.index_select(self.observations, 0, self.index[at:end], out=x)
+                done = lane.forward(x)
                 k.ppo_head(
-                    b.hidden_np[0][-1],
+                    done.logits,
                     actor,
-                    b.hidden_np[1][-1],
+                    done.value,
                     critic,
                     self.rows[at:end],
                     self.actions,
@@ -273,7 +273,7 @@ class _PPOMinibatch:
                     lane.layers[1][-1].bias,
                     lane.stats,
                 )
-                lane.backward(b.x, b)
+                lane.backward(x, done)
 
 
 class FastA2C(_FastOnPolicy, A2C):
@@ -318,13 +318,12 @@ class FastA2C(_FastOnPolicy, A2C):
             with th.no_grad():
                 for at in range(start, stop, CHUNK):
                     end = min(at + CHUNK, stop)
-                    b = lane.buffers(end - at)
                     x = observations[at:end]
-                    lane.forward(x, b)
+                    done = lane.forward(x)
                     k.a2c_head(
-                        b.hidden_np[0][-1],
+                        done.logits,
                         actor,
-                        b.hidden_np[1][-1],
+                        done.value,
                         critic,
                         actions[at:end],
                         advantages[at:end],
@@ -334,6 +333,6 @@ class FastA2C(_FastOnPolicy, A2C):
                         lane.layers[1][-1].bias,
                         lane.stats,
                     )
-                    lane.backward(x, b)
+                    lane.backward(x, done)
 
         return network.reduce(network.run(actions.size, work)) / actions.size

@@ -22,6 +22,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from kalshi_train.fast import kernels as k
+from kalshi_train.fast.products import linear
 
 # Rows handled at a time: few enough that their activations stay in the second-level cache.
 CHUNK = 1024
@@ -87,17 +88,26 @@ def _linears(policy: ActorCriticPolicy) -> tuple[list[nn.Linear], list[nn.Linear
 
 @dataclass(slots=True)
 class Buffers:
-    """A lane's memory for n rows: activations and their gradients, as tensors and as arrays.
+    """A lane's memory for n rows.
 
-    `hidden[net][layer]` and `back[net][layer]` are [n, width]; the head's output is last in
-    `hidden` and is overwritten by the loss's gradient.
+    `x` [n, features] receives gathered observations. `outputs[net][layer]` and `back[net][layer]`
+    are [n, width]: a layer's output, the head's last, and the gradient by it.
     """
 
     x: th.Tensor
-    hidden: tuple[list[th.Tensor], list[th.Tensor]]
-    hidden_np: tuple[list[k.F32], list[k.F32]]
-    back: tuple[list[th.Tensor], list[th.Tensor]]
-    back_np: tuple[list[k.F32], list[k.F32]]
+    outputs: list[list[th.Tensor]]
+    back: list[list[th.Tensor]]
+
+
+class Pass(NamedTuple):
+    """A forward pass over n rows: by network, the layers' outputs, and the heads' as arrays.
+
+    The heads' outputs come without their biases; a loss leaves its gradient in their place.
+    """
+
+    outputs: list[list[th.Tensor]]
+    logits: k.F32
+    value: k.F32
 
 
 class Lane:
@@ -112,54 +122,52 @@ class Lane:
         self._full = self._allocate(CHUNK)
 
     def _allocate(self, n: int) -> Buffers:
-        x = th.empty(n, self.network.n_features)
-        hidden = tuple(
+        outputs = [
             [th.empty(n, layer.weight.shape[0]) for layer in net] for net in self.network.nets
-        )
-        back = tuple([th.empty_like(h) for h in net[:-1]] for net in hidden)
-        return self._buffers_of(x, hidden, back)
-
-    @staticmethod
-    def _buffers_of(x: th.Tensor, hidden: Any, back: Any) -> Buffers:
-        arrays = [tuple([t.numpy() for t in net] for net in side) for side in (hidden, back)]
-        return Buffers(x, hidden, arrays[0], back, arrays[1])  # type: ignore[arg-type]
+        ]
+        back = [[th.empty_like(h) for h in net[:-1]] for net in outputs]
+        return Buffers(th.empty(n, self.network.n_features), outputs, back)
 
     def buffers(self, n: int) -> Buffers:
         """The buffers' first n rows, n at most `CHUNK`."""
         found = self._buffers.get(n)
         if found is None:
             full = self._full
-            found = self._buffers_of(
+            found = Buffers(
                 full.x[:n],
-                tuple([h[:n] for h in net] for net in full.hidden),
-                tuple([h[:n] for h in net] for net in full.back),
+                [[h[:n] for h in net] for net in full.outputs],
+                [[h[:n] for h in net] for net in full.back],
             )
             self._buffers[n] = found
         return found
 
-    def forward(self, x: th.Tensor, b: Buffers) -> None:
-        """Fill `b.hidden` from observations x [n, features]; heads stay without their biases."""
+    def forward(self, x: th.Tensor) -> Pass:
+        """Evaluate both networks on observations x [n, features], n at most `CHUNK`."""
         activate = self.network.activate
-        for layers, tensors, arrays in zip(self.network.nets, b.hidden, b.hidden_np, strict=True):
+        outputs = []
+        for layers, memory in zip(self.network.nets, self.buffers(x.shape[0]).outputs, strict=True):
             h = x
-            for layer, z, array in zip(layers[:-1], tensors, arrays, strict=False):
-                th.mm(h, layer.transposed, out=z)
-                activate(array, layer.bias)
-                h = z
-            th.mm(h, layers[-1].transposed, out=tensors[-1])
+            net = []
+            for layer, out in zip(layers, memory, strict=True):
+                h = linear(h, layer.weight, out)
+                net.append(h)
+                if layer is not layers[-1]:
+                    activate(h.numpy(), layer.bias)
+            outputs.append(net)
+        return Pass(outputs, outputs[0][-1].numpy(), outputs[1][-1].numpy())
 
-    def backward(self, x: th.Tensor, b: Buffers) -> None:
-        """Add to `gradient`, given the loss's gradient by the heads' outputs in `b.hidden`."""
+    def backward(self, x: th.Tensor, done: Pass) -> None:
+        """Add to `gradient`, the heads' outputs having become the loss's gradient by them."""
         differentiate = self.network.differentiate
-        for layers, grads, hidden, hidden_np, back, back_np in zip(
-            self.network.nets, self.layers, b.hidden, b.hidden_np, b.back, b.back_np, strict=True
+        back = self.buffers(x.shape[0]).back
+        for layers, grads, outputs, memory in zip(
+            self.network.nets, self.layers, done.outputs, back, strict=True
         ):
-            d = hidden[-1]
+            d = outputs[-1]
             for i in range(len(layers) - 1, 0, -1):
-                grads[i].weight.addmm_(d.t(), hidden[i - 1])
-                th.mm(d, layers[i].weight, out=back[i - 1])
-                d = back[i - 1]
-                differentiate(back_np[i - 1], hidden_np[i - 1], grads[i - 1].bias)
+                grads[i].weight.addmm_(d.t(), outputs[i - 1])
+                d = linear(d, layers[i].transposed, memory[i - 1])
+                differentiate(d.numpy(), outputs[i - 1].numpy(), grads[i - 1].bias)
             grads[0].weight.addmm_(d.t(), x)
 
     def clear(self) -> None:
@@ -284,12 +292,11 @@ class ActorCritic:
         def work(lane: Lane, start: int, stop: int) -> None:
             for at in range(start, stop, CHUNK):
                 end = min(at + CHUNK, stop)
-                b = lane.buffers(end - at)
-                lane.forward(observations[at:end], b)
+                done = lane.forward(observations[at:end])
                 k.sample(
-                    b.hidden_np[0][-1],
+                    done.logits,
                     actor.bias,
-                    b.hidden_np[1][-1],
+                    done.value,
                     critic.bias,
                     uniform[at:end],
                     actions[at:end],
