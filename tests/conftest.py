@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.modes import examples
 
-pytest_plugins = ["tests.postgres_fixtures"]
+pytest_plugins = ["tests.postgres_fixtures", "tests.recorded"]
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
