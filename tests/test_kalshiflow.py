@@ -226,7 +226,9 @@ def test_without_a_level_the_date_decides() -> None:
 def test_a_new_connection_is_told_from_late_rows() -> None:
     def of(*rows: tuple[int, int, bool]) -> list[int]:
         columns = [np.array(c) for c in zip(*rows, strict=True)]
-        return connections(columns[0], columns[1], columns[2].astype(bool)).tolist()
+        ts_ms, seq, snapshot = columns
+        found: list[int] = connections(ts_ms, seq, snapshot.astype(bool)).tolist()
+        return found
 
     late = of((0, 1, True), (1000, 7, False), (1001, 6, False), (1002, 8, False))
     assert late == [0, 0, 0, 0]

@@ -133,6 +133,21 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
     return out
 
 
+async def fingerprint(connection: Any, session_id: int) -> str:
+    """Names the rows of a session; one pass over them in SQL, a sum of hashes, no row sent."""
+    where = f"WHERE session_id = {session_id:d}"
+    row = await connection.fetchrow(f"""
+        SELECT * FROM (SELECT count(*), sum(hashtextextended(concat_ws('|', id, market_ticker,
+                timestamp_ms, sequence_number, yes_bids, '|', yes_asks, '|', no_bids, '|',
+                no_asks), 0)) FROM {SNAPSHOTS} {where}) n,
+            (SELECT count(*), sum(hashint8extended(id, timestamp_ms # (sequence_number << 20)
+                # (coalesce(old_size, -1)::bigint << 7) # (coalesce(new_size, -1)::bigint << 33)
+                # (price::bigint << 50) # ((side = 'no')::integer::bigint << 60)))
+             FROM {DELTAS} {where}) d,
+            (SELECT status, error_message, started_at FROM {SESSIONS} {where}) s""")
+    return "kalshiflow " + " ".join(str(value) for value in row)
+
+
 def _time(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 

@@ -34,20 +34,24 @@ _SAMPLE: Final = 8
 _NAMED: Final = 5
 _LADDERS: Final = ("yes_bids", "yes_asks", "no_bids", "no_asks")
 
-# A delta is packed in four bigints: the low 48 bits of the ticker's hash with price and side,
-# time, number, both sizes. What does not fit has -1 for the first.
+# A delta is packed in four bigints: the low 48 bits of the ticker's hash with price and side
+# (-1 if price, side, action or a size do not fit), time, number, both sizes.
 _HASH_BITS: Final = 16
 _PRICE_BITS: Final = (1 << _HASH_BITS) - 1
 _SIZE_BITS: Final = 32
-_PLAIN: Final = f"""(market_ticker IS NOT NULL AND side IN ('yes', 'no')
-    AND action IN ('add', 'remove', 'update') AND price BETWEEN 1 AND {CENTS_PER_DOLLAR - 1}
-    AND old_size BETWEEN 0 AND {2**31 - 1} AND new_size BETWEEN 0 AND {2**31 - 1}
-    AND timestamp_ms BETWEEN 0 AND {MAX_MS} AND sequence_number BETWEEN 0 AND {MAX_SEQ})"""
+_SIZES_FIT: Final = f"(old_size::bigint | new_size::bigint) >> {_SIZE_BITS - 1} = 0"
 _PACKED: Final = f"""
-    CASE WHEN {_PLAIN} THEN (hashtextextended(market_ticker, 0) << {_HASH_BITS})
-        | (price * 2 + (side = 'no')::integer) ELSE -1 END,
-    coalesce(timestamp_ms, 0)::bigint, coalesce(sequence_number, 0)::bigint,
-    coalesce((old_size::bigint << {_SIZE_BITS}) | new_size, 0)::bigint"""
+    CASE WHEN price BETWEEN 1 AND {CENTS_PER_DOLLAR - 1} AND {_SIZES_FIT}
+              AND action IN ('add', 'remove', 'update')
+         THEN coalesce((hashtextextended(market_ticker, 0) << {_HASH_BITS})
+              | CASE side WHEN 'yes' THEN price * 2 WHEN 'no' THEN price * 2 + 1 END, -1)
+         ELSE -1 END,
+    coalesce(timestamp_ms, -1)::bigint, coalesce(sequence_number, -1)::bigint,
+    coalesce((old_size::bigint << {_SIZE_BITS}) | new_size, 0)"""
+_MISFIT: Final = f"""(market_ticker IS NOT NULL AND side IN ('yes', 'no')
+    AND action IN ('add', 'remove', 'update') AND price BETWEEN 1 AND {CENTS_PER_DOLLAR - 1}
+    AND {_SIZES_FIT} AND timestamp_ms BETWEEN 0 AND {MAX_MS}
+    AND sequence_number BETWEEN 0 AND {MAX_SEQ}) IS NOT TRUE"""
 _PACKED_COLUMNS: Final = (("code", "i8"), ("ts_ms", "i8"), ("seq", "i8"), ("sizes", "i8"))
 _DECODER: Final = msgspec.json.Decoder(dict[str, int] | None)
 
@@ -190,12 +194,14 @@ async def read_deltas(
     packed = await copy_out(connection, query, _PACKED_COLUMNS)
     code, sizes = packed["code"], packed["sizes"]
     plain = (code & _PRICE_BITS) != _PRICE_BITS
+    for name, most in (("ts_ms", MAX_MS), ("seq", MAX_SEQ)):
+        plain &= (packed[name] >= 0) & (packed[name] <= most)
     others: list[tuple[int, ...]] = []
     tickers = list(known)
     if not plain.all():
         rows = await connection.fetch(f"""
             SELECT id, market_ticker, timestamp_ms, sequence_number, side, action, price,
-                   old_size, new_size FROM {DELTAS} {where} AND {_PLAIN} IS NOT TRUE ORDER BY id""")
+                   old_size, new_size FROM {DELTAS} {where} AND {_MISFIT} ORDER BY id""")
         others = _judge(rows, tickers, bad)
         packed = {name: values[plain] for name, values in packed.items()}
         code, sizes = packed["code"], packed["sizes"]

@@ -22,6 +22,9 @@ Column = tuple[str, str]
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """Signature, no flags, no header extension."""
 _TRAILER: Final = b"\xff\xff"
+_MISSHAPEN: Final = "the server's COPY answer has another shape than asked for; try again"
+_DECODED_AT_ONCE: Final = 1 << 20
+"""Bytes that are decoded together, while the server makes the next ones."""
 _ROWS_PER_CHUNK: Final = 32_768
 IDLE_SECONDS: Final = 300.0
 """A COPY that moves no byte for so long is given up: the connection is dead."""
@@ -35,26 +38,56 @@ def row_dtype(columns: Sequence[Column]) -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
-def decode(data: bytes | bytearray, columns: Sequence[Column]) -> dict[str, npt.NDArray[Any]]:
-    """The columns of a complete binary COPY answer, by name, in native byte order.
+class Decoder:
+    """Turns the bytes of a binary COPY into columns while they arrive."""
 
-    Raises:
-        StoreError: the bytes are not such an answer: cut short, or a value is NULL.
-    """
-    dtype = row_dtype(columns)
-    body = len(data) - len(_HEADER) - len(_TRAILER)
-    whole = body >= 0 and data.startswith(_HEADER) and data.endswith(_TRAILER)
-    if not whole or body % dtype.itemsize:
-        raise StoreError("the server's COPY answer has another shape than asked for; try again")
-    rows = np.frombuffer(data, dtype, count=body // dtype.itemsize, offset=len(_HEADER))
-    out: dict[str, npt.NDArray[Any]] = {}
-    fits = bool((rows["count"] == len(columns)).all())
-    for i, (name, kind) in enumerate(columns):
-        fits = fits and bool((rows[f"length{i}"] == np.dtype(kind).itemsize).all())
-        out[name] = rows[f"value{i}"].astype(kind)
-    if not fits:
-        raise StoreError("the server's COPY answer has another shape than asked for; try again")
-    return out
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._dtype = row_dtype(columns)
+        self._waiting = bytearray()
+        self._parts: list[list[npt.NDArray[Any]]] = [
+            [np.zeros(0, np.dtype(kind))] for _, kind in columns
+        ]
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            StoreError: they are not rows of these columns, or a value is NULL.
+        """
+        self._waiting += chunk
+        if len(self._waiting) >= _DECODED_AT_ONCE:
+            self._decode()
+
+    def finish(self) -> dict[str, npt.NDArray[Any]]:
+        """The columns by name, in native byte order.
+
+        Raises:
+            StoreError: the answer was cut short.
+        """
+        self._decode()
+        if not self._begun or self._waiting != _TRAILER:
+            raise StoreError(_MISSHAPEN)
+        names = [name for name, _ in self._columns]
+        return {n: np.concatenate(p) for n, p in zip(names, self._parts, strict=True)}
+
+    def _decode(self) -> None:
+        start = 0
+        if not self._begun:
+            if not self._waiting.startswith(_HEADER):
+                raise StoreError(_MISSHAPEN)
+            self._begun, start = True, len(_HEADER)
+        # The trailer is shorter than a row, so it is never taken for one.
+        count = (len(self._waiting) - start) // self._dtype.itemsize
+        rows = np.frombuffer(bytes(self._waiting), self._dtype, count, start)
+        fits = bool((rows["count"] == len(self._columns)).all())
+        for i, (_, kind) in enumerate(self._columns):
+            fits = fits and bool((rows[f"length{i}"] == np.dtype(kind).itemsize).all())
+            self._parts[i].append(rows[f"value{i}"].astype(kind))
+        if not fits:
+            raise StoreError(_MISSHAPEN)
+        del self._waiting[: start + count * self._dtype.itemsize]
 
 
 async def encode(
@@ -84,16 +117,16 @@ async def copy_out(
         StoreError: the answer does not fit the columns.
         TimeoutError: nothing arrived for `IDLE_SECONDS`.
     """
-    data = bytearray()
+    decoder = Decoder(columns)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(IDLE_SECONDS) as limit:
 
         async def sink(chunk: bytes) -> None:
-            data.extend(chunk)
+            decoder.feed(chunk)
             limit.reschedule(loop.time() + IDLE_SECONDS)
 
         await connection.copy_from_query(query, output=sink, format="binary")
-    return decode(data, columns)
+    return decoder.finish()
 
 
 async def copy_in(

@@ -109,6 +109,12 @@ async def highest_id(connection: Any) -> int:
     return int(await connection.fetchval(f"SELECT coalesce(max(session_id), 0) FROM {SESSIONS}"))
 
 
+async def fingerprint(connection: Any, session_id: int) -> str:
+    """Names the save that stored the session."""
+    where = f"WHERE session_id = {session_id:d}"
+    return "saved " + str(await connection.fetchval(f"SELECT save_token FROM {SESSIONS} {where}"))
+
+
 async def load(connection: Any, session_id: int, markets: Sequence[str] | None) -> Session:
     """A saved session (it must exist), with all of its markets or only those named.
 

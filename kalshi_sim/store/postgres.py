@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -77,6 +78,15 @@ class PostgresStore:
         """
         return run(self.async_next_session_id())
 
+    def fingerprint(self, session_id: int) -> str:
+        """Names a session's content without loading it; recorded rows are hashed in SQL.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: the database cannot be read.
+        """
+        return run(self.async_fingerprint(session_id))
+
     async def async_list_sessions(self) -> list[SessionInfo]:
         """`list_sessions` as a coroutine."""
 
@@ -101,19 +111,23 @@ class PostgresStore:
         skip = self.skip_bad_rows if skip_bad_rows is None else skip_bad_rows
 
         async def body(connection: Any) -> Session:
-            old = await kalshiflow.exist(connection)
-            own = await pg_tables.exist(connection)
-            recorded = old and await kalshiflow.holds(connection, session_id)
-            saved = own and await pg_tables.holds(connection, session_id)
-            if recorded and saved:
-                raise StoreError(self._two_sessions(session_id))
-            if recorded:
+            if await self._is_recorded(connection, session_id):
                 return await kalshiflow.load(connection, session_id, markets, skip_bad_rows=skip)
-            if saved:
-                return await pg_tables.load(connection, session_id, markets)
-            raise SessionNotFoundError(self._not_found(session_id, old or own))
+            return await pg_tables.load(connection, session_id, markets)
 
         return await in_transaction(self._target, body, doing=f"loading session {session_id}")
+
+    async def async_fingerprint(self, session_id: int) -> str:
+        """`fingerprint` as a coroutine."""
+
+        async def body(connection: Any) -> str:
+            if await self._is_recorded(connection, session_id):
+                rows = await kalshiflow.fingerprint(connection, session_id)
+                return f"{rows} skip_bad_rows={self.skip_bad_rows}"
+            return await pg_tables.fingerprint(connection, session_id)
+
+        text = await in_transaction(self._target, body, doing=f"reading session {session_id}")
+        return hashlib.sha256(text.encode()).hexdigest()
 
     async def async_save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
         """`save` as a coroutine."""
@@ -146,6 +160,23 @@ class PostgresStore:
             return highest + 1
 
         return await in_transaction(self._target, body, doing="looking for a free session id")
+
+    async def _is_recorded(self, connection: Any, session_id: int) -> bool:
+        """Whether the recorder's tables hold the session, and not our own.
+
+        Raises:
+            SessionNotFoundError: neither holds it.
+            StoreError: both do.
+        """
+        old = await kalshiflow.exist(connection)
+        own = await pg_tables.exist(connection)
+        recorded = old and await kalshiflow.holds(connection, session_id)
+        saved = own and await pg_tables.holds(connection, session_id)
+        if recorded and saved:
+            raise StoreError(self._two_sessions(session_id))
+        if not recorded and not saved:
+            raise SessionNotFoundError(self._not_found(session_id, old or own))
+        return recorded
 
     def _not_found(self, session_id: int, any_tables: bool) -> str:
         if any_tables:
