@@ -215,7 +215,7 @@ class BatchSimulator:
         if checked.shape != (self.n_envs,):
             raise ValueError(f"actions have shape {checked.shape}, expected ({self.n_envs},)")
         if checked.view(np.uint64).max() >= layout.N_ACTIONS:
-            raise ValueError(f"actions must be from 0 to {layout.N_ACTIONS - 1}")
+            raise ValueError(f"actions must be whole numbers from 0 to {layout.N_ACTIONS - 1}")
         if not self._ready:
             raise RuntimeError("step before reset; call reset() first")
         self._current ^= 1

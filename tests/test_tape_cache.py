@@ -1,0 +1,126 @@
+"""Tapes on disk: equal to what is built, never stale, safe with several processes, pruned."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kalshi_sim import Tape, open_store
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.ingest.synthetic import generate_session
+from kalshi_sim.kernels._jit import cache_root
+from kalshi_sim.store import SessionStore
+from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, prune
+
+ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionStore:
+    kernels = cache_root() / "kernels"
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "kernels").symlink_to(kernels)  # compiled once for all tests
+    monkeypatch.setenv("KALSHI_SIM_CACHE", str(tmp_path / "cache"))
+    store = open_store(tmp_path / "sessions")
+    store.save(generate_session(1, markets=6, minutes=10, seed=1))
+    store.save(generate_session(2, markets=6, minutes=10, seed=2))
+    return store
+
+
+def cached() -> list[Path]:
+    return sorted(cache_folder().iterdir()) if cache_folder().exists() else []
+
+
+def assert_equal(a: Tape, b: Tape) -> None:
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert (a.views, a.skipped, a.payout, a.depth) == (b.views, b.skipped, b.payout, b.depth)
+
+
+def test_the_second_load_maps_the_first_ones_tape(store: SessionStore) -> None:
+    built = load_tape(store, [1, 2], use_cache=False)
+    assert cached() == []
+    first = load_tape(store, [1, 2])
+    second = load_tape(store, [1, 2], load=lambda *_: pytest.fail("loaded, not mapped"))
+    assert len(cached()) == 1
+    assert_equal(built, first)
+    assert_equal(built, second)
+    assert not second.px.flags.writeable
+    assert type(second.px) is np.ndarray
+
+
+def test_other_content_and_options_have_other_tapes(store: SessionStore) -> None:
+    load_tape(store, [1])
+    load_tape(store, [2])
+    load_tape(store, [1], depth=5)
+    load_tape(store, [1], row_interval_ms=100)
+    load_tape(store, [1], min_episode_length=11)
+    assert len(cached()) == 5
+    store.save(generate_session(1, markets=6, minutes=10, seed=3), overwrite=True)
+    changed = load_tape(store, [1])
+    assert len(cached()) == 6
+    assert_equal(changed, load_tape(store, [1], use_cache=False))
+
+
+def test_a_damaged_tape_is_built_anew(
+    store: SessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = load_tape(store, [1])
+    (folder,) = cached()
+    expected = good.px.copy()
+    del good
+    (folder / "px.npy").write_bytes(b"nothing")
+    again = load_tape(store, [1])
+    np.testing.assert_array_equal(again.px, expected)
+    assert "built anew" in caplog.text
+    assert len(cached()) == 1
+
+
+def test_many_processes_at_once_leave_one_tape(store: SessionStore, tmp_path: Path) -> None:
+    code = (
+        "import sys; from kalshi_sim import open_store; "
+        "from kalshi_sim.tape_cache import load_tape; "
+        "print(int(load_tape(open_store(sys.argv[1]), [1, 2]).px.sum()))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "sessions")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    sums = {process.communicate()[0] for process in running}
+    assert all(process.returncode == 0 for process in running)
+    assert len(sums) == 1
+    assert [p.name.startswith(".") for p in cached()] == [False]
+
+
+def test_pruning_deletes_what_was_used_longest_ago(store: SessionStore) -> None:
+    import os
+
+    for depth in (3, 4, 5):
+        load_tape(store, [1], depth=depth)
+    folders = cached()
+    for age, folder in enumerate(folders):
+        os.utime(folder, (1_000 - age, 1_000 - age))
+    sizes = {f: sum(p.stat().st_size for p in f.iterdir()) for f in folders}
+    mapped = load_tape(store, [2])
+    most = sum(sizes.values()) - 1
+    deleted = prune(cache_folder(), most, keep=None)
+    assert deleted[0] == folders[-1]
+    assert mapped.px.sum() > 0
+
+
+def test_the_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALSHI_SIM_CACHE_BYTES", "123")
+    assert limit_bytes() == 123
+    monkeypatch.setenv("KALSHI_SIM_CACHE_BYTES", "much")
+    with pytest.raises(ConfigError, match="KALSHI_SIM_CACHE_BYTES"):
+        limit_bytes()
+
+
+def test_an_unwritable_cache_is_no_hindrance(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KALSHI_SIM_CACHE", str(tmp_path / "file"))
+    assert len(load_tape(store, [1])) > 0
