@@ -142,9 +142,15 @@ class FrameDecoder:
             ValueError: any of them is malformed; which one is for the caller to find.
         """
         outer = _FRAME.decode_lines(lines)
-        recv = _receive_times(outer)
-        frames = _unwrap(outer)
-        kinds = [_KINDS.get(f.type, OTHER) if f.type else _rest_kind(f) for f in frames]
+        # Most recordings have neither, and looking at every frame for them is dear.
+        recv = _receive_times(outer) if b'"rec' in lines else _no_times(len(outer))
+        frames = _unwrap(outer) if b'"raw"' in lines else outer
+        types = [f.type for f in frames]
+        kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]
+        if None in types:
+            kinds = [
+                _rest_kind(f) if f.type is None else k for f, k in zip(frames, kinds, strict=True)
+            ]
         return self._columns(frames, kinds, recv)
 
     def decode_other(self, line: bytes) -> Batch:
@@ -159,7 +165,7 @@ class FrameDecoder:
         if head.type in _KINDS:
             _bad("malformed")
         frame = Frame(type=head.type, sid=head.sid, seq=head.seq)
-        return self._columns([frame], [OTHER], np.full(1, NO_TIME, dtype=np.int64))
+        return self._columns([frame], [OTHER], _no_times(1))
 
     def _columns(self, frames: list[Frame], kinds: list[int], recv: Int64Array) -> Batch:
         n = len(frames)
@@ -170,7 +176,7 @@ class FrameDecoder:
             market=np.full(n, -1, dtype=np.int64),
             sid=_numbers(sids, "sid"),
             seq=_numbers(seqs, "seq"),
-            ts_ms=np.full(n, NO_TIME, dtype=np.int64),
+            ts_ms=_no_times(n),
             flags=np.zeros(n, dtype=np.int8),
             side=np.zeros(n, dtype=np.int8),
             price=np.zeros(n, dtype=np.int64),
@@ -180,9 +186,7 @@ class FrameDecoder:
             level_size=np.empty(0, dtype=np.int64),
             lifecycles=(),
             channels=(),
-            other_types=tuple(
-                f.type or "" for f, k in zip(frames, kinds, strict=True) if k >= OTHER
-            ),
+            other_types=tuple(frames[i].type or "" for i in np.flatnonzero(kind >= OTHER)),
         )
         messages = [f.msg for f in frames]
         deltas = np.flatnonzero(kind == EventKind.DELTA)
@@ -364,8 +368,12 @@ def _unwrap(outer: list[Frame]) -> list[Frame]:
     return [f if f.raw is None else next(following) for f in outer]
 
 
+def _no_times(n: int) -> Int64Array:
+    return np.full(n, NO_TIME, dtype=np.int64)
+
+
 def _receive_times(frames: list[Frame]) -> Int64Array:
-    out = np.full(len(frames), NO_TIME, dtype=np.int64)
+    out = _no_times(len(frames))
     for name, per_ms in (
         ("recv_ts_ns", _NS_PER_MS),
         ("recv_ts_us", _US_PER_MS),
@@ -394,7 +402,7 @@ def _numbers(values: list[int | None], name: str) -> Int64Array:
 
 def _messages(messages: Sequence[object], rows: Int64Array) -> list[Message]:
     out = [messages[i] for i in rows.tolist()]
-    if not all(type(m) is Message for m in out):
+    if set(map(type, out)) != {Message}:
         _bad("a frame without a message")
     return out
 
@@ -404,10 +412,14 @@ def _set_times(
 ) -> None:
     """The exchange's time, to the millisecond if told so, else the time of receipt."""
     fine = [m.ts_ms for m in messages]
-    if set(map(type, fine)) == {int}:
+    kinds = set(map(type, fine))
+    if kinds == {int}:
         out.ts_ms[rows] = np.array(fine, dtype=np.int64)
         return
-    times, flags = wire_times([m.ts if m.ts_ms is None else m.ts_ms for m in messages])
+    if kinds == {type(None)}:
+        times, flags = wire_times([m.ts for m in messages])
+    else:
+        times, flags = wire_times([m.ts if m.ts_ms is None else m.ts_ms for m in messages])
     missing = np.flatnonzero(times == NO_TIME)
     for i in missing.tolist():
         row = int(rows[i])

@@ -22,6 +22,8 @@ from kalshi_sim.units import MS_PER_SECOND
 
 TOLERANCE_MS: Final = 5_000
 """Times of one connection, put in order of seq, run backwards by no more than this."""
+_RECONNECTS: Final = 2
+"""So few numbers that go back say nothing of how a recorder numbers."""
 _CONTENT: Final = ("kind", "market", "side", "price", "size", "ts_ms", "flags")
 
 
@@ -79,35 +81,39 @@ def merge_frames(
 
 def _usable_seq(frames: Batch, file_of: Int64Array, book: npt.NDArray[np.bool_]) -> Int64Array:
     """`seq`, or -1 where a recorder numbered each market apart: such numbers order nothing."""
-    seq = frames.seq.copy()
-    numbered = np.flatnonzero(book & (seq >= 0))
-    by_sid = numbered[np.lexsort((numbered, frames.sid[numbered], file_of[numbered]))]
-    by_market = numbered[
-        np.lexsort((numbered, frames.market[numbered], frames.sid[numbered], file_of[numbered]))
-    ]
-    for file, sid in {(int(f), int(s)) for f, s in _pairs(file_of[numbered], frames.sid[numbered])}:
-        mine = by_sid[(file_of[by_sid] == file) & (frames.sid[by_sid] == sid)]
-        alone = by_market[(file_of[by_market] == file) & (frames.sid[by_market] == sid)]
-        back = int((np.diff(seq[mine]) <= 0).sum())
-        if back <= 2:
-            continue
-        same = np.diff(frames.market[alone]) == 0
-        back_within = int(((np.diff(seq[alone]) <= 0) & same).sum())
-        if back > 2 * back_within + 2:
-            seq[(file_of == file) & (frames.sid == sid)] = -1
-    return seq
+    rows = np.flatnonzero(book & (frames.seq >= 0))
+    group = _groups(file_of, frames.sid)
+    apart = group[rows]
+    back = np.bincount(_back_steps(frames.seq[rows], apart), minlength=len(group) + 1)
+    if back.max(initial=0) <= _RECONNECTS:
+        return frames.seq
+    markets = int(frames.market.max()) + 1
+    alone = apart * markets + frames.market[rows]
+    within = np.bincount(_back_steps(frames.seq[rows], alone) // markets, minlength=len(back))
+    each = np.flatnonzero((back > _RECONNECTS) & (back > 2 * within + 2))
+    return np.where(np.isin(group, each), -1, frames.seq)
 
 
-def _pairs(first: Int64Array, second: Int64Array) -> Int64Array:
+def _groups(first: Int64Array, second: Int64Array) -> Int64Array:
+    """Small numbers that are equal where both arrays are."""
     if len(first) == 0:
-        return np.empty((0, 2), dtype=np.int64)
-    pairs: Int64Array = np.unique(np.column_stack([first, second]), axis=0)
-    return pairs
+        return np.empty(0, dtype=np.int64)
+    values, place = np.unique(second, return_inverse=True)
+    numbers: Int64Array = first * len(values) + place
+    return numbers
+
+
+def _back_steps(seq: Int64Array, group: Int64Array) -> Int64Array:
+    """The group of every frame whose number is not above the one before it in its group."""
+    order = np.argsort(group, kind="stable")
+    same = np.diff(group[order]) == 0
+    steps: Int64Array = group[order][1:][same & (np.diff(seq[order]) <= 0)]
+    return steps
 
 
 def _runs(frames: Batch, file_of: Int64Array, seq: Int64Array) -> dict[int, list[_Run]]:
     numbered = np.flatnonzero(seq >= 0)
-    rows = numbered[np.lexsort((numbered, frames.sid[numbered], file_of[numbered]))]
+    rows = numbered[np.argsort(_groups(file_of, frames.sid)[numbered], kind="stable")]
     out: dict[int, list[_Run]] = {}
     if len(rows) == 0:
         return out
@@ -202,22 +208,21 @@ def _refuse_doubles(
     rows = rows[frames.ts_ms[rows] != NO_TIME]
     if len(rows) == 0 or connection[rows].min() == connection[rows].max():
         return
-    spans: dict[int, list[tuple[int, int, int]]] = {}
-    for market, number in _pairs(frames.market[rows], connection[rows]):
-        mine = rows[(frames.market[rows] == market) & (connection[rows] == number)]
-        times = frames.ts_ms[mine]
-        spans.setdefault(int(market), []).append(
-            (int(times.min()), int(times.max()), int(file_of[mine[0]]))
-        )
-    for found in spans.values():
-        found.sort()
-        for (_, end, one), (start, _, other) in pairwise(found):
-            if start < end - TOLERANCE_MS:
-                where = files[one] if one == other else f"{files[one]} and {files[other]}"
-                raise DataError(
-                    f"{where}: the same market was recorded on two connections at the same time; "
-                    "import them as sessions of their own"
-                )
+    # One group for each market on each connection: when it began and ended.
+    key = frames.market[rows] * (int(connection.max()) + 1) + connection[rows]
+    rows = rows[np.argsort(key, kind="stable")]
+    first = np.flatnonzero(np.diff(np.sort(key), prepend=-1))
+    begin = np.minimum.reduceat(frames.ts_ms[rows], first)
+    end = np.maximum.reduceat(frames.ts_ms[rows], first)
+    market, file = frames.market[rows[first]], file_of[rows[first]]
+    order = np.lexsort((begin, market))
+    for one, other in pairwise(order.tolist()):
+        if market[one] == market[other] and begin[other] < end[one] - TOLERANCE_MS:
+            names = dict.fromkeys((files[file[one]], files[file[other]]))
+            raise DataError(
+                f"{' and '.join(names)}: the same market was recorded on two connections at the "
+                "same time; import them as sessions of their own"
+            )
 
 
 def _order(

@@ -20,8 +20,8 @@ Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) of the files as they lie on disk."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_BLOCK: Final = 1 << 22
-"""Bytes of lines decoded at a time: large enough to amortise, small enough to stay in cache."""
+_BLOCK: Final = 1 << 18
+"""Bytes of lines decoded at a time: enough to amortise the call, little enough for the cache."""
 _SHOWN: Final = 5
 _MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
 """What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
@@ -88,10 +88,10 @@ def read_captures(
             seen[digest] = path
             before = len(batches)
             text = _decompress(path, data)
-            for block, first_line, share in _blocks(text):
-                batches += _decode(decoder, block, first_line, str(path), errors)
+            for start, stop in _blocks(text):
+                batches += _decode(decoder, text, start, stop, str(path), errors)
                 if progress is not None:
-                    progress(done + int(size * share), sum(sizes))
+                    progress(done + size * stop // len(text), sum(sizes))
             files.append(path.name)
             lengths.append(sum(len(b) for b in batches[before:]))
         done += size
@@ -132,27 +132,25 @@ def _decompress(path: Path, data: bytes) -> bytes:
         ) from error
 
 
-def _blocks(text: bytes) -> Iterator[tuple[bytes, int, float]]:
-    """Whole lines in blocks: (block, number of its first line, share of the text read)."""
-    at, line = 0, 1
-    while at < len(text):
-        stop = text.find(b"\n", min(at + _BLOCK, len(text)))
+def _blocks(text: bytes) -> Iterator[tuple[int, int]]:
+    """Where blocks of whole lines begin and end in `text`."""
+    start = 0
+    while start < len(text):
+        stop = text.find(b"\n", min(start + _BLOCK, len(text)))
         stop = len(text) if stop < 0 else stop + 1
-        block = text[at:stop]
-        yield block, line, stop / len(text)
-        line += block.count(b"\n")
-        at = stop
+        yield start, stop
+        start = stop
 
 
 def _decode(
-    decoder: FrameDecoder, block: bytes, first_line: int, name: str, errors: _Errors
+    decoder: FrameDecoder, text: bytes, start: int, stop: int, name: str, errors: _Errors
 ) -> list[Batch]:
+    block = text[start:stop]
     try:
         return [decoder.decode(block)]
     except _MALFORMED:
-        lines = [
-            (first_line + i, line) for i, line in enumerate(block.split(b"\n")) if line.strip()
-        ]
+        first = text.count(b"\n", 0, start) + 1
+        lines = [(first + i, line) for i, line in enumerate(block.split(b"\n")) if line.strip()]
         return _search(decoder, lines, name, errors)
 
 
