@@ -6,12 +6,14 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import NO_TIME, EventFlag, EventKind, Session
 from tests.modes import INTERPRETED
+from tests.recorded import Recorded
 from tests.wire import (
     MARKET,
     T0,
@@ -323,6 +325,8 @@ MALFORMED = {
         **delta(2, None),
         "msg": {**delta(2, None)["msg"], "ts": "2026-02-03T00:00:00.5"},
     },
+    "a time too late": delta(2, 10**15),
+    "a time too early": received(delta(2, None), -2 * T0),
     "a list": "[1, 2]",
     "an envelope around nothing": {"recv_ts_ns": 1, "raw": "nonsense"},
 }
@@ -439,3 +443,16 @@ def test_a_recording_without_its_snapshot_complains(recordings: Path) -> None:
     whole = import_captures([path], session_id=1, whole_subscription=True)
     assert whole.quality.total.gaps == 296
     assert any("--whole-subscription" in note for note in whole.quality.notes)
+
+
+def test_an_evening_of_18_markets_is_complete(recorded: Recorded) -> None:
+    session = recorded.session("nba")
+    total = session.quality.total
+    assert (total.frames, total.snapshots, total.gaps) == (1_484_710, 36, 0)
+    assert (total.trades, total.trades_matched) == (152_167, 152_167)
+    assert (total.clamped_deltas, total.crossed_ms, total.raised_times) == (0, 0, 0)
+    book = session.events.kind <= EventKind.DELTA
+    assert np.unique(session.events.seq[book]).tolist() == list(range(1, 1_484_711))
+    for ticker, expected in (("UTAMIN-MIN", 29_670), ("UTAMIN-UTA", 34_190)):
+        assert session.quality.markets[f"KXNBAGAME-26MAR18{ticker}"].rows == expected
+    assert all(market.settlement_value is not None for market in session.markets)

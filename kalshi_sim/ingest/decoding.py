@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.ingest.frames import Frame, FrameHead, Message
-from kalshi_sim.ingest.wire_time import scalar_ms, wire_times
+from kalshi_sim.ingest.wire_time import LAST_MS, scalar_ms, wire_times
 from kalshi_sim.session import NO_TIME, EventKind, Int8Array, Int64Array
 from kalshi_sim.units import (
     PRICE_SCALE,
@@ -208,6 +208,9 @@ class FrameDecoder:
                 lifecycles.append(self._lifecycle(message, int(out.ts_ms[i])))
             if frames[i].type == "subscribed" and message.channel:
                 channels.append(message.channel)
+        told = out.ts_ms != NO_TIME
+        if (told & ((out.ts_ms < 0) | (out.ts_ms >= LAST_MS))).any():
+            _bad("a time before 1970 or after 9999")
         return Batch(
             **{
                 **{name: getattr(out, name) for name in Batch.__dataclass_fields__},

@@ -19,6 +19,8 @@ WireNumber = str | int | float | None
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_MS: Final = 10**11
 """A number of at least this is milliseconds (1973 in ms, the year 5138 in seconds)."""
+LAST_MS: Final = 253_402_300_800_000
+"""The end of the year 9999: no recording's time reaches it."""
 _PUNCTUATION: Final = ((4, b"-"), (7, b"-"), (10, b"T"), (13, b":"), (16, b":"))
 _FIELDS: Final = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
 _WIDTH: Final = 36
@@ -51,7 +53,7 @@ def scalar_ms(value: str | int | float) -> tuple[int, int]:
     if isinstance(value, str) and not text.replace(".", "", 1).isdecimal():
         return rfc3339_ms(text), 0
     number = Decimal(text)
-    if not number.is_finite() or number < 0:
+    if not number.is_finite() or not 0 <= number < LAST_MS:
         raise ValueError(f"not a time: {text}")
     if number >= _FIRST_MS:
         return int(number), 0
