@@ -99,8 +99,8 @@ def test_two_savers_of_one_id_leave_one_whole_session(database: Database) -> Non
 
     with ThreadPoolExecutor(4) as pool:
         told = sorted(pool.map(save, rivals))
-    assert told[3] == "saved"
-    assert all(text.startswith("session 9 is already stored") for text in told[:3])
+    assert told[0] == "saved"
+    assert all(text.startswith("session 9 is already stored") for text in told[1:])
     loaded = store.load(9)
     assert any(loaded.events.equals(rival.events) for rival in rivals)
 

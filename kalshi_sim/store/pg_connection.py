@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,8 +42,10 @@ _CUT = (
     asyncpg.TooManyConnectionsError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.InternalClientError,  # the driver's own confusion when cut between two statements
 )
 """What a second attempt may mend."""
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (asyncpg.TooManyConnectionsError, "close other clients, or load fewer sessions at once"),
     (asyncpg.InvalidSQLStatementNameError, "connect past the pooler that stands between"),
     (asyncpg.ProtocolViolationError, "connect past the pooler that stands between"),
+    (socket.gaierror, "no host of that name; check the host in the URL"),
     (TimeoutError, "no answer in time; check that the server can be reached"),
     (ConnectionRefusedError, "no server answers there; check host and port, and that it runs"),
 )
@@ -127,22 +131,26 @@ def _advice(error: BaseException) -> str:
 def translate(target: Target, error: BaseException, doing: str, attempts: int = 1) -> StoreError:
     """A `StoreError` that says what failed, where, and what to do; never with the password."""
     tried = f" (tried {attempts} times)" if attempts > 1 else ""
-    if isinstance(error, (asyncpg.ClientConfigurationError, ValueError)):
-        # Such a message may quote any part of the URL.
-        return StoreError(
-            f"{target.shown}: not a usable database URL; "
-            "it must look like postgresql://user:password@host:5432/database"
-        )
     return StoreError(f"{target.shown}: {doing}: {target.scrub(_advice(error))}{tried}")
 
 
 async def _connect(target: Target) -> Any:
-    return await asyncpg.connect(
-        target.url,
-        timeout=CONNECT_SECONDS,
-        statement_cache_size=0,
-        server_settings={"application_name": "kalshi-sim"},
-    )
+    try:
+        if target.shown == _UNSHOWN:
+            raise ValueError
+        return await asyncpg.connect(
+            target.url,
+            timeout=CONNECT_SECONDS,
+            statement_cache_size=0,
+            server_settings={"application_name": "kalshi-sim"},
+        )
+    except (ValueError, OverflowError, asyncpg.ClientConfigurationError):
+        # Such an error's own text may quote any part of the URL.
+        raise StoreError(
+            f"{target.shown}: not a usable database URL; "
+            "it must look like postgresql://user:password@host:5432/database, "
+            "with @ : / in a password written as %40 %3A %2F"
+        ) from None
 
 
 async def _once(target: Target, body: Callable[[Any], Awaitable[T]], readonly: bool) -> T:
@@ -174,7 +182,7 @@ async def in_transaction(
             return await _once(target, body, readonly)
         except KalshiSimError:
             raise
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _FAILURES as error:
             if wait is None or not is_cut(error):
                 raise translate(target, error, doing, attempt) from None
         await asyncio.sleep(wait)
