@@ -1,9 +1,11 @@
 """FastPPO and FastA2C against stock PPO and A2C, on an environment that costs nothing.
 
     python -m benchmarks.bench_algorithms [--repeats 5] [--only a2c] [--json]
+    python -m benchmarks.bench_algorithms --threads 1 --cpu-time
 
 Both are measured in turn within one run, so that whatever else the machine does meets both alike;
-what to read is the ratio, of which the median and the range over the pairs are given.
+what to read is the ratio, of which the median and the range over the pairs are given. On a machine
+that is busy otherwise, the second form compares the processor time one thread needs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,18 +79,18 @@ class Row:
     ratio_high: float
 
 
-def _rate(model: Any, steps: int) -> float:
-    start = time.perf_counter()
-    model.learn(steps)
-    return steps / (time.perf_counter() - start)
-
-
-def measure(case: Case, repeats: int) -> Row:
+def measure(case: Case, repeats: int, clock: Callable[[], float] = time.perf_counter) -> Row:
     """Time stock and fast in turn, `repeats` times each, after one untimed run."""
+
+    def rate(model: Any) -> float:
+        start = clock()
+        model.learn(case.steps)
+        return case.steps / (clock() - start)
+
     stock, fast = (case.model(algorithm) for algorithm in PAIRS[case.algorithm])
-    _rate(stock, case.steps)
-    _rate(fast, case.steps)
-    pairs = [(_rate(stock, case.steps), _rate(fast, case.steps)) for _ in range(repeats)]
+    rate(stock)
+    rate(fast)
+    pairs = [(rate(stock), rate(fast)) for _ in range(repeats)]
     ratios = [quick / slow for slow, quick in pairs]
     median = statistics.median
     return Row(
@@ -105,18 +108,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--threads", type=int, help="torch's threads; as torch chooses if absent")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time, not wall clock")
     args = parser.parse_args()
-    rows = [measure(c, args.repeats) for c in CASES if args.only.lower() in c.name.lower()]
+    if args.threads is not None:
+        th.set_num_threads(args.threads)
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    cases = [case for case in CASES if args.only.lower() in case.name.lower()]
     if args.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        rows = [asdict(measure(case, args.repeats, clock)) for case in cases]
+        print(json.dumps(rows, indent=2))
         return
     print(f"{platform.processor() or platform.machine()}, torch {th.__version__}")
     print(f"{th.get_num_threads()} torch threads, {args.repeats} runs of each in turn\n")
     print("| settings | stock steps/s | fast steps/s | ratio | lowest to highest |")
     print("|---|---:|---:|---:|---:|")
-    for row in rows:
+    for case in cases:
+        row = measure(case, args.repeats, clock)
         spread = f"{row.ratio_low:.2f} to {row.ratio_high:.2f}"
-        print(f"| {row.case} | {row.stock:,.0f} | {row.fast:,.0f} | {row.ratio:.2f} | {spread} |")
+        rates = f"{row.stock:,.0f} | {row.fast:,.0f}"
+        print(f"| {row.case} | {rates} | {row.ratio:.2f} | {spread} |", flush=True)
 
 
 if __name__ == "__main__":
