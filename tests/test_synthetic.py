@@ -302,7 +302,7 @@ class TestFigures:
     def test_deltas_are_at_least_what_was_asked_for(self) -> None:
         deltas = 5_000 if INTERPRETED else 100_000
         found = generate_session(1, markets=50, deltas=deltas).info.deltas
-        assert deltas <= found < 1.3 * deltas
+        assert deltas <= found < (2.0 if INTERPRETED else 1.3) * deltas
 
 
 def test_prices_are_martingales_up_to_settlement() -> None:

@@ -47,7 +47,7 @@ MAKER_SIZES: Final = (
     (1.0, 200_000),
 )
 """Contracts of a limit order: (quantile, contracts)."""
-TAKER_SIZES: Final = ((0.0, 1), (0.1, 5), (0.5, 100), (0.9, 2_000), (1.0, 50_000))
+TAKER_SIZES: Final = ((0.0, 1), (0.1, 5), (0.5, 150), (0.9, 4_000), (1.0, 50_000))
 """Contracts of a market order: (quantile, contracts)."""
 
 CENT_RANGES: Final = ((0, PRICE_SCALE, CENT),)
@@ -170,16 +170,16 @@ def _draw_flow(
     active = rng.random() < min(0.9, 0.35 + updates / 400.0)
     if active:
         half_spread = CENT * float(rng.choice([0.4, 1.0, 1.6, 2.4], p=[0.1, 0.35, 0.35, 0.2]))
-        news = 0.06
+        news = 0.04
     else:
         half_spread = CENT * float(min(25.0, 4.0 * np.exp(0.8 * rng.standard_normal())))
-        news = 0.03
+        news = 0.02
     moves = max(1.0, updates * news)
     total = 0.25 if closes else 0.08
     bare = rng.random()
     flow = Flow(
         news=news,
-        taker=0.09 if active else 0.03,
+        taker=0.15 if active else 0.08,
         snapshot=0.1 / max(updates, 1),
         step=PRICE_SCALE * total / moves**0.5,
         last_step=20.0 if closes else 1.0,

@@ -72,11 +72,14 @@ class TrueQueue:
         added = size[(kind == ADD) | (kind == OPENING)].sum()
         return int(added - size[(kind == CANCEL) | (kind == FILL)].sum())
 
-    def fills(self, ticker: str, ts_ms: int, side: int, price: int, size: int) -> TrueFills:
+    def fills(
+        self, ticker: str, ts_ms: int, side: int, price: int, size: int, *, hidden: bool = True
+    ) -> TrueFills:
         """Fills of an order placed after all that happened up to `ts_ms`, until all is filled.
 
         The order rests at `price` (1/100 cent) on `side` (0 YES, 1 NO), `size` in 1/100 contract,
-        behind all that stands there. It must not cross the book it meets.
+        behind all that stands there. It must not cross the book it meets. `hidden` counts what
+        takers wanted and did not get: of that no recording has a trace.
 
         Raises:
             SessionNotFoundError: there is no such market.
@@ -90,7 +93,7 @@ class TrueQueue:
         hit = own & (kind == FILL)
         behind = hit & (at == price) & (after[:, LOG_NUMBER] > newest)
         worse = hit & (at < price)
-        wanted = own & (kind == UNFILLED) & (at <= price)
+        wanted = own & (kind == UNFILLED) & (at <= price) & hidden
         meets = ~own & (kind == ADD) & (at + price >= PRICE_SCALE)
         rows = np.flatnonzero(behind | worse | wanted | meets)
         total = np.minimum(np.cumsum(after[rows, LOG_SIZE]), size)
