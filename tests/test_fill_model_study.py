@@ -165,9 +165,9 @@ def test_tables_are_written_between_the_markers(case: Case, tmp_path: Path) -> N
 
 def test_takers_earn_nothing_without_an_edge() -> None:
     tape = no_edge.make_tape(300, 12, seed=4)
-    assert len(tape.views) >= 300
+    assert len(tape.views) > 200
     found = list(no_edge.results(tape, seed=0))
     assert {r.model for r in found} == set(MODELS)
     assert [r for r in found if not r.holds] == []
     lost = [r for r in found if r.policy == "random"]
-    assert all(r.mean < -10 * r.error for r in lost)
+    assert all(r.mean < -5 * r.error for r in lost)
