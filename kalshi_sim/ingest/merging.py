@@ -158,6 +158,8 @@ def _join(frames: Batch, seq: Int64Array, runs: list[_Run]) -> list[list[_Run]]:
     runs = sorted(runs, key=lambda r: (r.start_ms, r.file, int(r.frames[0])))
     if len({r.file for r in runs}) == len(runs) and _fits(frames, seq, runs):
         return [runs]
+    if len({r.file for r in runs}) == 1:
+        return [[run] for run in runs]  # runs of one file are connections of their own
     groups: list[list[_Run]] = []
     for run in runs:
         for group in groups:
