@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
-
     from kalshi_sim.tape import MarketSessionView
     from kalshi_train.algorithms import FastA2C, FastPPO
     from kalshi_train.config import TrainConfig
@@ -23,10 +22,12 @@ if TYPE_CHECKING:
         create_env_config,
         create_training_config,
     )
+    from kalshi_train.evaluation import Evaluation, evaluate
     from kalshi_train.training import TrainResult, train
 
 _HOME = {
     "CurriculumEnvironmentFactory": "kalshi_train.environments",
+    "Evaluation": "kalshi_train.evaluation",
     "FastA2C": "kalshi_train.algorithms",
     "FastPPO": "kalshi_train.algorithms",
     "MarketAgnosticKalshiEnv": "kalshi_sim.gym_env",
@@ -39,11 +40,13 @@ _HOME = {
     "TrainResult": "kalshi_train.training",
     "create_env_config": "kalshi_train.environments",
     "create_training_config": "kalshi_train.environments",
+    "evaluate": "kalshi_train.evaluation",
     "train": "kalshi_train.training",
 }
 
 __all__ = [
     "CurriculumEnvironmentFactory",
+    "Evaluation",
     "FastA2C",
     "FastPPO",
     "MarketAgnosticKalshiEnv",
@@ -56,6 +59,7 @@ __all__ = [
     "TrainResult",
     "create_env_config",
     "create_training_config",
+    "evaluate",
     "train",
 ]
 

@@ -1,0 +1,264 @@
+"""Playing every view of a tape once, from its first row, and keeping what happened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels import step as kernel
+from kalshi_sim.simulator import BatchSimulator
+from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_train.evaluation import kernels
+from kalshi_train.evaluation.policies import Policy
+
+Int64Array = npt.NDArray[np.int64]
+T = TypeVar("T")
+
+FILL_ROOM: Final = 16_384
+"""Fills an episode can have before the compiled loop comes back to make room."""
+BATCH: Final = 256
+"""Views that a policy which is a function of observations plays side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """One episode, row by row; R rows were reached. Money in tape units."""
+
+    view: MarketSessionView
+    index: int
+    """Of the view on its tape."""
+    actions: npt.NDArray[np.int8]
+    """[R] the action chosen at each row, -1 at the last."""
+    equity2: Int64Array
+    """[R] twice the equity at each row."""
+    position: Int64Array
+    """[R] contracts held, + YES, - NO; 0 at the last row if it was settled."""
+    fills: Int64Array
+    """[fills, layout.N_RECORD] row (from the view's first), side, price, qty, fee, maker."""
+    core: Int64Array
+    """[layout.N_CORE] the agent as the episode ended."""
+    truncated: bool
+    detail: Int64Array
+    """[R, kernels.N_DETAIL], or [0, N_DETAIL] without `detail`."""
+    observations: npt.NDArray[np.float32]
+    """[R, 52], or [0, 52] without `detail`."""
+
+
+def evaluation_config(config: SimConfig) -> SimConfig:
+    """`config` for whole episodes from the first row, with fills recorded."""
+    return replace(
+        config,
+        random_start=False,
+        max_episode_steps=None,
+        market_order="sequential",
+        record_fills=True,
+    )
+
+
+def play_all(
+    tape: Tape,
+    config: SimConfig,
+    policy: Policy,
+    use: Callable[[Played], T],
+    *,
+    seed: int = 0,
+    views: list[int] | None = None,
+    detail: bool = False,
+) -> list[T]:
+    """Play the views of a tape (all, or `views` by index), each once, and hand each to `use`.
+
+    `use` is called as soon as an episode is over, possibly in another thread, so that not all
+    have to be held at once; its results come back in the order of the views.
+
+    Raises:
+        ConfigError: a function gave actions that are none.
+    """
+    chosen = list(range(len(tape.views))) if views is None else views
+    rules = evaluation_config(policy.config(config))
+    if policy.act is not None:
+        return list(_play_in_lockstep(tape, rules, policy, use, chosen, detail))
+    return _play_compiled(tape, rules, policy, use, chosen, seed, detail)
+
+
+def _play_compiled(
+    tape: Tape,
+    config: SimConfig,
+    policy: Policy,
+    use: Callable[[Played], T],
+    views: list[int],
+    seed: int,
+    detail: bool,
+) -> list[T]:
+    simulator = BatchSimulator(tape, len(views), config, n_threads=1)
+    buffers = _make_buffers(len(views))
+    actions = np.zeros(len(views), np.int64)
+    kernel.start_agents(
+        tape.arrays,
+        simulator.settings,
+        simulator.agents,
+        np.arange(len(views), dtype=np.int64),
+        np.array(views, np.int64),
+        np.zeros(len(views), np.int64),
+        buffers,
+    )
+
+    def run(env: int) -> T:
+        view = tape.views[views[env]]
+        track = make_track(len(view), FILL_ROOM, detail)
+        decider = policy.decider(view, seed)
+        parts, done = [], 0
+        while done == 0:
+            done = kernels.play(
+                tape.arrays,
+                simulator.settings,
+                simulator.agents,
+                actions,
+                buffers,
+                env,
+                decider,
+                track,
+            )
+            parts.append(track.fills[: track.counts[1]].copy())
+        core = simulator.agents.core[env]
+        return use(_played(view, views[env], track, np.concatenate(parts), core, done))
+
+    # Long views first: the threads then end together.
+    order = sorted(range(len(views)), key=lambda i: (-len(tape.views[views[i]]), i))
+    with ThreadPoolExecutor(max_workers=min(len(views), os.cpu_count() or 1)) as pool:
+        results = dict(zip(order, pool.map(run, order), strict=True))
+    return [results[i] for i in range(len(views))]
+
+
+def _play_in_lockstep(
+    tape: Tape,
+    config: SimConfig,
+    policy: Policy,
+    use: Callable[[Played], T],
+    views: list[int],
+    detail: bool,
+) -> Iterator[T]:
+    for begin in range(0, len(views), BATCH):
+        batch = views[begin : begin + BATCH]
+        for played in _play_batch(tape, config, policy, batch, detail):
+            yield use(played)
+
+
+def _play_batch(
+    tape: Tape, config: SimConfig, policy: Policy, views: list[int], detail: bool
+) -> list[Played]:
+    """Play some views side by side; those that are over stand still on HOLD."""
+    simulator = BatchSimulator(tape, len(views), config)
+    simulator.schedule.set_order(views)
+    obs = simulator.reset()
+    tracks = [make_track(len(tape.views[i]), 0, detail) for i in views]
+    _note(simulator, tracks, np.arange(len(views)), obs)
+    ended: dict[int, tuple[Int64Array, int]] = {}
+    fills: list[npt.NDArray[Any]] = []
+    live = np.arange(len(views))
+    while len(live):
+        actions = np.zeros(len(views), np.int64)
+        actions[live] = _ask(policy, obs[live])
+        rows = (
+            simulator.agents.core[live, layout.A_ROW] - simulator.agents.core[live, layout.A_START]
+        )
+        obs, _, done, finished = simulator.step(actions, restart=False)
+        new = simulator.fills()
+        fills.append(new[np.isin(new["env"], live)])
+        _note(simulator, tracks, live, obs)
+        for env, row in zip(live.tolist(), rows.tolist(), strict=True):
+            tracks[env].actions[row] = actions[env]
+        if finished is not None:
+            for k, env in enumerate(finished.envs.tolist()):
+                if env not in ended:
+                    ended[env] = (finished.core[k], int(done[env]))
+                # Stands on its first row again, out of the way of the others.
+                simulator.reset_one(env, views[env])
+            live = np.array([i for i in live if i not in ended], np.int64)
+    simulator.close()
+    table = np.concatenate(fills)
+    played = []
+    for env, index in enumerate(views):
+        mine = table[table["env"] == env]
+        records = np.stack(
+            [mine[n].astype(np.int64) for n in ("row", "side", "price", "qty", "fee", "maker")],
+            axis=1,
+        )
+        core, bits = ended[env]
+        played.append(_played(tape.views[index], index, tracks[env], records, core, bits))
+    return played
+
+
+def _ask(policy: Policy, obs: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    assert policy.act is not None
+    actions = np.asarray(policy.act(obs))
+    whole = np.issubdtype(actions.dtype, np.integer)
+    if actions.shape != (len(obs),) or not whole or actions.min() < 0 or actions.max() > 4:
+        raise ConfigError(
+            f"{policy.name}: for {len(obs)} observations the policy must give as many whole "
+            f"numbers from 0 to 4; it gave {actions.dtype} of shape {actions.shape}"
+        )
+    return actions
+
+
+def make_track(rows: int, fill_room: int, detail: bool) -> kernels.Track:
+    """Empty arrays for an episode of at most `rows` rows."""
+    kept = rows if detail else 0
+    return kernels.Track(
+        actions=np.full(rows, -1, np.int8),
+        equity2=np.zeros(rows, np.int64),
+        position=np.zeros(rows, np.int64),
+        detail=np.zeros((kept, kernels.N_DETAIL), np.int64),
+        observations=np.zeros((kept, layout.N_FEATURES), np.float32),
+        fills=np.zeros((fill_room, layout.N_RECORD), np.int64),
+        counts=np.zeros(2, np.int64),
+    )
+
+
+def _make_buffers(n_envs: int) -> layout.Buffers:
+    return layout.Buffers(
+        obs=np.zeros((n_envs, layout.N_FEATURES), np.float32),
+        rewards=np.zeros(n_envs, np.float32),
+        done=np.zeros(n_envs, np.int8),
+    )
+
+
+def _note(
+    simulator: BatchSimulator,
+    tracks: list[kernels.Track],
+    envs: npt.NDArray[Any],
+    obs: npt.NDArray[np.float32],
+) -> None:
+    for env in envs.tolist():
+        kernels.note_row(tracks[env], simulator.agents.core[env], obs[env])
+
+
+def _played(
+    view: MarketSessionView,
+    index: int,
+    track: kernels.Track,
+    fills: Int64Array,
+    core: Int64Array,
+    done: int,
+) -> Played:
+    rows = int(track.counts[0])
+    return Played(
+        view=view,
+        index=index,
+        actions=track.actions[:rows],
+        equity2=track.equity2[:rows],
+        position=track.position[:rows],
+        fills=fills,
+        core=core.copy(),
+        truncated=done == layout.TRUNCATED,
+        detail=track.detail[:rows],
+        observations=track.observations[:rows],
+    )

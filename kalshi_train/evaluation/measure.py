@@ -1,0 +1,234 @@
+"""The figures of one episode, and of many together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.kernels import layout
+from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_sim.units import MS_PER_SECOND, money_per_cent
+from kalshi_train.evaluation.episodes import Played
+from kalshi_train.evaluation.marks import HORIZONS_S, mark_sums
+from kalshi_train.evaluation.statistics import (
+    changes_by_period,
+    max_drawdown,
+    mean_interval,
+    ratio,
+    sharpe,
+    time_weighted_mean,
+)
+
+Int64Array = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+ACTIONS: Final = ("hold", "buy_yes", "sell_yes", "buy_no", "sell_no")
+MS_PER_MINUTE: Final = 60 * MS_PER_SECOND
+MS_PER_HOUR: Final = 60 * MS_PER_MINUTE
+ACTION_PERIOD_MS: Final = 15 * MS_PER_MINUTE
+"""Actions are counted by quarters of an hour."""
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One market played by one policy under one fill model."""
+
+    view: MarketSessionView
+    index: int
+    """Of the view on its tape."""
+    figures: dict[str, Any]
+    """What `--json` shows of the market, money in cents."""
+    sums: dict[str, float]
+    """Sums that figures of many markets are made of."""
+    fills: Int64Array
+    """[fills, layout.N_RECORD]"""
+    curve_rows: Int64Array
+    """[k] rows (from the view's first) at which equity changed, the first and last row included."""
+    curve_equity2: Int64Array
+    """[k] twice the equity from that row on, money in tape units."""
+    hours: dict[int, float]
+    """Profit in cents by hour of US Eastern time, counted from the epoch."""
+    action_counts: dict[int, list[int]]
+    """Counts of the five actions by quarter of an hour of US Eastern time, likewise."""
+
+
+def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
+    """The figures of an episode; `cash_start` in cents."""
+    view, core = played.view, played.core
+    cent = money_per_cent(tape.payout)
+    rows = len(played.equity2)
+    ts = tape.ts_ms[view.start : view.start + rows]
+    qty = played.fills[:, layout.R_QTY]
+    maker = played.fills[:, layout.R_MAKER] == 1
+    counts = np.bincount(played.actions[:-1], minlength=layout.N_ACTIONS)
+    marks = mark_sums(tape, view, played.fills)
+    contracts = int(qty.sum())
+    turnover = int((qty * played.fills[:, layout.R_PRICE]).sum()) / cent
+    profit2 = int(played.equity2[-1]) - 2 * cash_start * cent
+    held = np.abs(played.position)
+    # The agent's own drawdown is by mid; this is of the equity that is shown.
+    cents = played.equity2 / (2 * cent)
+    figures: dict[str, Any] = {
+        "session_id": view.session_id,
+        "market_ticker": view.market_ticker,
+        "event": view.event,
+        "rows": rows,
+        "steps": int(core[layout.A_STEPS]),
+        "hours": int(ts[-1] - ts[0]) / MS_PER_HOUR,
+        "profit_cents": profit2 / (2 * cent),
+        "return_on_capital": profit2 / (2 * cent) / cash_start,
+        "sharpe": sharpe(changes_by_period(cents, ts, MS_PER_MINUTE)),
+        "max_drawdown_cents": max_drawdown(played.equity2) / (2 * cent),
+        "fees_cents": int(core[layout.A_FEES]) / cent,
+        "fills": len(played.fills),
+        "contracts": contracts,
+        "turnover_cents": turnover,
+        "maker_share": ratio(int(qty[maker].sum()), contracts),
+        "spread_capture_cents": ratio(marks["spread_cents"], contracts),
+        **{
+            f"markout_{s}s_cents": ratio(
+                marks[f"markout_{s}s_cents"], marks[f"markout_{s}s_contracts"]
+            )
+            for s in HORIZONS_S
+        },
+        "inventory_mean": time_weighted_mean(held, ts),
+        "inventory_max": int(held.max()),
+        "position_at_end": int(played.position[-1]),
+        "settled": view.settlement_value is not None and rows == len(view),
+        "truncated": played.truncated,
+        "invalid_actions": int(core[layout.A_INVALID]),
+        "actions": {
+            name: int(n) / (rows - 1) for name, n in zip(ACTIONS, counts.tolist(), strict=True)
+        },
+    }
+    sums = {
+        **marks,
+        "contracts": contracts,
+        "maker_contracts": int(qty[maker].sum()),
+        **{f"action_{i}": int(n) for i, n in enumerate(counts.tolist())},
+        "held_ms": time_weighted_mean(held, ts) * int(ts[-1] - ts[0]),
+        "ms": int(ts[-1] - ts[0]),
+    }
+    curve = _changes(played.equity2)
+    return Episode(
+        view=view,
+        index=played.index,
+        figures=figures,
+        sums=sums,
+        fills=played.fills,
+        curve_rows=curve,
+        curve_equity2=played.equity2[curve],
+        hours=_by_period(np.diff(cents), ts[1:], view, MS_PER_HOUR),
+        action_counts=_actions_by_period(played.actions[:-1], ts[:-1], view),
+    )
+
+
+def _changes(values: Int64Array) -> Int64Array:
+    """Rows at which a value differs from the row before, and the first and last row."""
+    inner = np.flatnonzero(np.diff(values)) + 1
+    return np.unique(np.concatenate([[0], inner, [len(values) - 1]])).astype(np.int64)
+
+
+def _by_period(
+    changes: FloatArray, ts: Int64Array, view: MarketSessionView, period_ms: int
+) -> dict[int, float]:
+    periods, index = np.unique((ts + view.utc_offset_ms) // period_ms, return_inverse=True)
+    sums = np.bincount(index, weights=changes)
+    return dict(zip(periods.tolist(), sums.tolist(), strict=True))
+
+
+def _actions_by_period(
+    actions: npt.NDArray[np.int8], ts: Int64Array, view: MarketSessionView
+) -> dict[int, list[int]]:
+    stamps = (ts + view.utc_offset_ms) // ACTION_PERIOD_MS
+    periods, index = np.unique(stamps, return_inverse=True)
+    cells = index * layout.N_ACTIONS + actions
+    counts = np.bincount(cells, minlength=len(periods) * layout.N_ACTIONS)
+    table = counts.reshape(len(periods), layout.N_ACTIONS)
+    return dict(zip(periods.tolist(), table.tolist(), strict=True))
+
+
+def profits(episodes: Sequence[Episode]) -> FloatArray:
+    """Profit of each episode in cents, float64 [n]."""
+    return np.array([e.figures["profit_cents"] for e in episodes], np.float64)
+
+
+def events(episodes: Sequence[Episode]) -> list[str]:
+    """The event of each episode's market."""
+    return [event_of(e.view) for e in episodes]
+
+
+def event_of(view: MarketSessionView) -> str:
+    """What moves together: the event, or the market itself where none is known."""
+    return view.event or view.market_ticker
+
+
+def total_curve(tape: Tape, episodes: Sequence[Episode]) -> tuple[Int64Array, Int64Array]:
+    """All episodes' profit together over time: times [k], and twice the profit in tape units."""
+    ts, change = [], []
+    for e in episodes:
+        ts.append(tape.ts_ms[e.view.start + e.curve_rows[1:]])
+        change.append(np.diff(e.curve_equity2))
+    when = np.concatenate(ts)
+    order = np.argsort(when, kind="stable")
+    # Sessions of many markets have several changes in a millisecond: the last one counts.
+    sums = np.cumsum(np.concatenate(change)[order])
+    last = np.flatnonzero(np.append(np.diff(when[order]) > 0, True))
+    return when[order][last], sums[last]
+
+
+def summarise(
+    tape: Tape,
+    episodes: Sequence[Episode],
+    cash_start: int,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The figures of all episodes together, money in cents."""
+    profit = profits(episodes)
+    rows = [e.figures for e in episodes]
+    summed = {name: sum(e.sums[name] for e in episodes) for name in episodes[0].sums}
+    interval = mean_interval(
+        profit, events(episodes), confidence=confidence, resamples=resamples, seed=seed
+    )
+    _, curve2 = total_curve(tape, episodes)
+    cent2 = 2 * money_per_cent(tape.payout)
+    steps = sum(summed[f"action_{i}"] for i in range(layout.N_ACTIONS))
+    return {
+        "markets": len(episodes),
+        "events": len(set(events(episodes))),
+        "profit_cents": float(profit.sum()),
+        "profit_per_market_cents": interval.mean,
+        "profit_per_market_low_cents": interval.low,
+        "profit_per_market_high_cents": interval.high,
+        "return_on_capital": float(profit.sum()) / (cash_start * len(episodes)),
+        "sharpe": sharpe(profit),
+        "win_rate": float((profit > 0).mean()),
+        "losing_rate": float((profit < 0).mean()),
+        "max_drawdown_cents": max_drawdown(np.concatenate([[0], curve2])) / cent2,
+        "worst_market_drawdown_cents": max(r["max_drawdown_cents"] for r in rows),
+        "worst_market_profit_cents": float(profit.min()),
+        "best_market_profit_cents": float(profit.max()),
+        "fees_cents": sum(r["fees_cents"] for r in rows),
+        "fills": sum(r["fills"] for r in rows),
+        "contracts": int(summed["contracts"]),
+        "turnover_cents": sum(r["turnover_cents"] for r in rows),
+        "maker_share": ratio(summed["maker_contracts"], summed["contracts"]),
+        "spread_capture_cents": ratio(summed["spread_cents"], summed["contracts"]),
+        **{
+            f"markout_{s}s_cents": ratio(
+                summed[f"markout_{s}s_cents"], summed[f"markout_{s}s_contracts"]
+            )
+            for s in HORIZONS_S
+        },
+        "inventory_mean": ratio(summed["held_ms"], summed["ms"]) or 0.0,
+        "inventory_max": max(r["inventory_max"] for r in rows),
+        "invalid_actions": sum(r["invalid_actions"] for r in rows),
+        "actions": {name: summed[f"action_{i}"] / steps for i, name in enumerate(ACTIONS)},
+    }

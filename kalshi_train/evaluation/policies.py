@@ -1,0 +1,202 @@
+"""What is evaluated: built-in baselines, models of Stable-Baselines3, and plain functions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.kernels.layout import N_ACTIONS, N_FEATURES
+from kalshi_sim.tape import MarketSessionView
+from kalshi_train.evaluation import kernels
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
+"""Maps observations float32 [n, 52] to actions [n]."""
+
+_MASK64: Final = 2**64 - 1
+MAX_WIDTH: Final = 4096
+"""Widest layer of a network that is played compiled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """Something that chooses actions, and how the simulator is set up for it."""
+
+    name: str
+    description: str
+    act: Act | None = None
+    """A function of the observations; without it the policy is compiled."""
+    shape: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    """`kernels.Decider.shape`."""
+    weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the simulation that make the policy what it is."""
+    model: BaseAlgorithm | None = None
+
+    def config(self, config: SimConfig) -> SimConfig:
+        """`config` with the settings this policy needs."""
+        return replace(config, **self.settings)
+
+    def decider(self, view: MarketSessionView, seed: int) -> kernels.Decider:
+        """What the compiled episode asks for actions on a market."""
+        widths = self.shape[kernels.SHAPE_WIDTHS :]
+        return kernels.Decider(
+            shape=self.shape,
+            weights=self.weights,
+            scratch=np.zeros((2, int(max(widths, default=1))), np.float32),
+            key=np.array([market_key(view, seed)], np.uint64),
+        )
+
+
+def market_key(view: MarketSessionView, seed: int) -> int:
+    """64 bits for the random baseline: of the market alone, whatever else is evaluated."""
+    text = f"{seed}\n{view.session_id}\n{view.market_ticker}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") & _MASK64
+
+
+def _baseline(name: str, description: str, kind: int, **settings: Any) -> Policy:
+    return Policy(name, description, shape=np.array([kind], np.int64), settings=settings)
+
+
+BASELINES: Final[dict[str, Policy]] = {
+    p.name: p
+    for p in (
+        _baseline("hold", "never trades", kernels.ALWAYS_HOLD),
+        _baseline("random", "one of the five actions, all as probable", kernels.RANDOM),
+        _baseline("always-buy", "buys YES whenever it can", kernels.ALWAYS_BUY),
+        _baseline(
+            "join-both-sides",
+            "quotes at the best price of both sides, five orders' worth of inventory at most",
+            kernels.JOIN_BOTH,
+            pricing="join",
+            time_in_force="gtc",
+        ),
+        _baseline(
+            "momentum",
+            "one order's worth on the side the mid moved to by 2 cents in 60 s",
+            kernels.MOMENTUM,
+        ),
+        _baseline(
+            "imbalance",
+            "one order's worth on the side with three times the depth within 5 cents",
+            kernels.IMBALANCE,
+        ),
+    )
+}
+"""Built-in policies by name, in the order they are shown."""
+
+
+def baselines(names: Sequence[str]) -> list[Policy]:
+    """Built-in policies by name; "all" stands for all, "none" for none.
+
+    Raises:
+        ConfigError: there is no such baseline.
+    """
+    chosen: dict[str, Policy] = {}
+    for name in names:
+        if name == "all":
+            chosen |= BASELINES
+        elif name in BASELINES:
+            chosen[name] = BASELINES[name]
+        elif name != "none":
+            raise ConfigError(
+                f"baselines={name}: no such baseline; allowed are all, none, {', '.join(BASELINES)}"
+            )
+    return list(chosen.values())
+
+
+def policy_from_function(name: str, act: Act) -> Policy:
+    """A policy from a function of observations float32 [n, 52] that gives actions [n]."""
+    return Policy(name, "a function of the observation", act=act)
+
+
+def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
+    """A policy that takes a model's most probable actions.
+
+    Small actor networks of `MlpPolicy` are played compiled; everything else is asked in batches.
+
+    Raises:
+        ConfigError: the model sees or does something else than this simulation offers.
+    """
+    observation = getattr(model.observation_space, "shape", None)
+    actions = getattr(model.action_space, "n", None)
+    if observation != (N_FEATURES,) or actions != N_ACTIONS:
+        raise ConfigError(
+            f"{name}: the model sees observations of shape {observation} and chooses from "
+            f"{actions} actions; the simulation has ({N_FEATURES},) and {N_ACTIONS}"
+        )
+    kind = type(model).__name__
+    network = _compiled_network(model)
+    if network is None:
+        from kalshi_train.heldout import deterministic
+
+        return Policy(name, f"{kind}, most probable action", act=deterministic(model), model=model)
+    shape, weights = network
+    text = f"{kind}, most probable action"
+    return Policy(name, text, shape=shape, weights=weights, model=model)
+
+
+def _compiled_network(
+    model: BaseAlgorithm,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """An actor as `Decider.shape` and `weights`; None if it is not a plain network."""
+    import torch
+    from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+
+    policy = model.policy
+    if type(policy) is not ActorCriticPolicy:
+        return None
+    plain = isinstance(policy.features_extractor, FlattenExtractor)
+    if not plain or type(policy.mlp_extractor) is not MlpExtractor:
+        return None
+    if policy.activation_fn not in (torch.nn.Tanh, torch.nn.ReLU):
+        return None
+    layers = [m for m in policy.mlp_extractor.policy_net if isinstance(m, torch.nn.Linear)]
+    head = policy.action_net
+    if not isinstance(head, torch.nn.Linear):
+        return None
+    layers.append(head)
+    parts, widths = [], [N_FEATURES]
+    for layer in layers:
+        parts += [layer.weight.detach().cpu().numpy().T.ravel(), layer.bias.detach().cpu().numpy()]
+        widths.append(layer.out_features)
+    if max(widths) > MAX_WIDTH:
+        return None
+    relu = int(policy.activation_fn is torch.nn.ReLU)
+    shape = np.array([kernels.NETWORK, len(layers), relu, *widths], np.int64)
+    return shape, np.concatenate(parts).astype(np.float32)
+
+
+def load_model(path: Path) -> BaseAlgorithm:
+    """A model saved by Stable-Baselines3 or `kalshi-train`.
+
+    Raises:
+        ConfigError: there is no such file, it is damaged, or it is no PPO, A2C or DQN model.
+    """
+    from stable_baselines3 import A2C, DQN, PPO
+
+    from kalshi_train.checkpoints import algorithm_of, model_data, read_checkpoint
+
+    if not path.exists() and path.with_suffix(".zip").exists():
+        path = path.with_suffix(".zip")
+    read_checkpoint(path)
+    data = model_data(path)
+    kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
+    kind = kinds.get(algorithm_of(data), DQN if "exploration_rate" in data else None)
+    if kind is None:
+        raise ConfigError(f"{path}: a model of {algorithm_of(data)}; PPO, A2C and DQN can be read")
+    try:
+        return kind.load(path, device="cpu")
+    except Exception as error:  # a pickle of another version can raise anything
+        raise ConfigError(f"{path} cannot be read as a model: {error}") from error

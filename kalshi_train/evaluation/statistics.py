@@ -1,0 +1,115 @@
+"""Figures from episodes: intervals by bootstrap over events, Sharpe ratios, drawdowns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+RESAMPLES: Final = 10_000
+CONFIDENCE: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and where it lies; None where there are too few events to tell."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether all of the interval is on one side of zero."""
+        return self.low is not None and self.high is not None and self.low * self.high > 0
+
+
+def bootstrap_means(
+    values: FloatArray, groups: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """Means of `values` [n] over resampled groups, float64 [resamples].
+
+    Whole groups are drawn with replacement, as many as there are, since the values of one group
+    (an event's markets) move together; a mean is the sum drawn over the number of values drawn.
+    """
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.bincount(index, weights=values)
+    counts = np.bincount(index)
+    rng = np.random.Generator(np.random.Philox(seed))
+    shares = np.full(len(names), 1 / len(names))
+    drawn = rng.multinomial(len(names), shares, size=resamples)
+    # Row sums in a fixed order: BLAS may add in another on another machine.
+    total = (drawn * sums).sum(axis=1)
+    return np.asarray(total / (drawn * counts).sum(axis=1), np.float64)
+
+
+def mean_interval(
+    values: FloatArray,
+    groups: Sequence[str],
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """The mean of `values` [n] with a percentile bootstrap interval over groups.
+
+    With fewer than two groups there is no interval.
+    """
+    mean = float(np.mean(values))
+    if len(set(groups)) < 2:
+        return Interval(mean, None, None)
+    means = bootstrap_means(values, groups, resamples, seed)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high))
+
+
+def sharpe(values: FloatArray) -> float | None:
+    """Mean over standard deviation (n - 1); None with fewer than two values or no deviation."""
+    if len(values) < 2:
+        return None
+    deviation = float(np.std(values, ddof=1))
+    return float(np.mean(values)) / deviation if deviation > 0 else None
+
+
+def max_drawdown(equity: npt.NDArray[np.generic]) -> float:
+    """The largest fall of a curve [n] from an earlier peak, its first value included."""
+    curve = np.asarray(equity, np.float64)
+    return float((np.maximum.accumulate(curve) - curve).max()) if len(curve) else 0.0
+
+
+def time_weighted_mean(values: npt.NDArray[np.generic], ts_ms: Int64Array) -> float:
+    """The mean of a step function: `values` [n] holds from each time [n] to the next."""
+    held = np.diff(ts_ms)
+    total = int(held.sum())
+    if total == 0:
+        return float(np.asarray(values, np.float64).mean())
+    return float((np.asarray(values[:-1], np.float64) * held).sum() / total)
+
+
+def changes_by_period(values: FloatArray, ts_ms: Int64Array, period_ms: int) -> FloatArray:
+    """Changes of a step function over the whole periods between its first and last time.
+
+    [periods]; periods count from the first row. The last, incomplete one is left out.
+    """
+    periods = int((ts_ms[-1] - ts_ms[0]) // period_ms)
+    ends = ts_ms[0] + period_ms * np.arange(periods + 1, dtype=np.int64)
+    rows = np.searchsorted(ts_ms, ends, side="right") - 1
+    return np.diff(values[rows])
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """part / whole, None where there is no whole."""
+    return part / whole if whole else None
+
+
+def finite(value: float | None) -> float | None:
+    """The number, None instead of one that JSON does not know."""
+    return value if value is not None and math.isfinite(value) else None
