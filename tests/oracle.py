@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from kalshi_sim.config import SimConfig
@@ -57,6 +58,7 @@ class OracleFill:
     maker: bool
 
 
+@cache
 def exact_fee(contracts: int, price: int, payout: int, multiplier: int, maker: bool) -> Fraction:
     """The fee before rounding, in money units."""
     rate = MAKER_RATE if maker else TAKER_RATE

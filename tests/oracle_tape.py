@@ -147,10 +147,9 @@ def oracle_payout(sessions: Iterable[Session]) -> int:
 
 
 @dataclass
-class _Book:
+class Book:
     """A market's book while its events are applied; sizes in hundredths of a contract."""
 
-    payout: int
     sizes: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     started: bool = False
     in_gap: bool = False
@@ -253,7 +252,7 @@ def _build_rows(
     session: Session, ticker: str, payout: int, interval: int, counts: dict[str, int]
 ) -> list[OracleRow]:
     """All rows of a market, before its close time ends the view."""
-    book = _Book(payout, counts=counts)
+    book = Book(counts=counts)
     rows: list[OracleRow] = []
     mark2 = payout
     row_time: int | None = None  # of the last applied event of the interval in progress
