@@ -262,18 +262,16 @@ def export(
 
 def validate(
     session_id: Annotated[
-        Positional[int | None], arg(metavar="[ID]", help="All, if not given.")
+        Positional[int | None], arg(metavar="[ID]", help="The newest, if not given.")
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Check that environments on a session hold to their contracts."""
     source = open_store(store)
-    numbers = _chosen(source, session_id, store)
     from kalshi_train.validation import run_validation
 
-    codes: list[int] = [run_validation(source, number, as_json) for number in numbers]
-    return max(codes)
+    return run_validation(source, session_id, as_json)
 
 
 _COMMANDS: Final[dict[str, Callable[..., Any]]] = {

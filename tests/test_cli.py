@@ -153,6 +153,14 @@ def test_generate_is_reproducible(tmp_path: Path) -> None:
     assert one == other
 
 
+def test_validate_checks_the_newest_session(tmp_path: Path) -> None:
+    done("generate", "--markets", 30, "--minutes", 10, "--session", 3, "--store", ".", cwd=tmp_path)
+    result = run("validate", "--store", ".", "--json", cwd=tmp_path)
+    report = json.loads(result.stdout)
+    assert report["session_id"] == 3
+    assert result.returncode == (0 if report["valid"] else 1)
+
+
 def test_bad_data_fails_and_writes_nothing(tmp_path: Path) -> None:
     write(tmp_path / "bad.jsonl", book(1), "nonsense", delta(2, 0))
     said = mistake(1, "import", "bad.jsonl", "--store", "s", cwd=tmp_path)
