@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 
 from kalshi_sim.session import Session
 from kalshi_sim.store.kalshiflow_rows import BadRows, read_deltas
-from kalshi_sim.store.pg_connection import Target, in_transaction
+from kalshi_sim.store.pg_connection import Target, in_transaction, twin
 from kalshi_sim.store.postgres import PostgresStore
 from tests.kalshiflow_writer import create_schema
 from tests.postgres_fixtures import Database, execute, make_database, make_server
@@ -85,11 +86,14 @@ def fetch_records(url: str) -> None:
 def copy_deltas(url: str) -> None:
     """What the loader does: binary COPY into columns, every row judged."""
 
+    target = Target(url)
+
     async def body(connection: Any) -> None:
-        deltas, tickers = await read_deltas(connection, 1, None, [], False, BadRows())
+        second = partial(twin, target, connection)
+        deltas, tickers = await read_deltas(connection, second, 1, None, [], BadRows())
         assert (len(deltas.seq), len(tickers)) == (N_DELTAS, N_MARKETS)
 
-    asyncio.run(in_transaction(Target(url), body, doing="loading deltas"))
+    asyncio.run(in_transaction(target, body, doing="loading deltas"))
 
 
 def seconds(function: Callable[[str], None], url: str) -> float:

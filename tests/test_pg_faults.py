@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 import asyncpg
+import numpy as np
 import pytest
 
 from kalshi_sim.errors import StoreError
 from kalshi_sim.store.pg_connection import Target
+from kalshi_sim.store.pg_copy import WORTH_TWO
 from kalshi_sim.store.postgres import PostgresStore
 from tests.kalshiflow_writer import create_schema, random_recording, write_session
 from tests.postgres_fixtures import (
@@ -284,6 +287,30 @@ def test_a_pooler_in_transaction_mode(recorded: Database, size: int) -> None:
 
         if size == 1:
             assert asyncio.run(prepared()) == [0]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_large_session_is_read_through_two_connections_if_there_are(
+    recorded: Database, size: int
+) -> None:
+    n = 2 * WORTH_TWO
+    execute(
+        recorded.url,
+        "ALTER SEQUENCE rl_orderbook_deltas_id_seq INCREMENT 3",
+        f"""INSERT INTO rl_orderbook_deltas (session_id, market_ticker, timestamp_ms,
+            sequence_number, side, action, price, old_size, new_size)
+        SELECT 1, 'KXBIG-' || i % 3, 1764600000000 + i, i, 'yes', 'add', 1 + i % 40, 0, i % 99
+        FROM generate_series(1, {n}) i""",
+    )
+    direct = PostgresStore(recorded.admin_url)
+    expected = direct.load(1)
+    big = expected.market_events("KXBIG-1")
+    assert np.array_equal(big.size, np.arange(1, n + 1, 3) % 99 * 100)
+    assert np.array_equal(big.seq, np.arange(1, n + 1, 3))
+    direct.save(replace(expected, session_id=5))
+    with pooler(recorded, size) as between:
+        assert_same(PostgresStore(between.url).load(1), expected)
+        assert PostgresStore(between.url).load(5).events.equals(expected.events)
 
 
 def test_the_pooler_refuses_what_pgbouncer_refuses(recorded: Database) -> None:

@@ -45,6 +45,7 @@ class Pooler:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._clients: set[asyncio.Task[None]] = set()
+        self._opened: list[asyncio.StreamWriter] = []
         self.port = 0
         self.transactions = 0
 
@@ -67,9 +68,8 @@ class Pooler:
 
     async def _main(self) -> None:
         self._stopped = asyncio.Event()
-        servers = [await self._login() for _ in range(self._size)]
-        for streams in servers:
-            self._free.put_nowait(streams)
+        for _ in range(self._size):
+            self._free.put_nowait(await self._login())
         listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = listener.sockets[0].getsockname()[1]
         self._ready.set()
@@ -78,13 +78,14 @@ class Pooler:
         for task in self._clients:
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
-        for _, writer in servers:
+        for writer in self._opened:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
 
     async def _login(self) -> Streams:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._database.server.port)
+        self._opened.append(writer)
         pairs = f"user\0postgres\0database\0{self._database.name}\0\0".encode()
         writer.write(struct.pack(">ii", len(pairs) + 8, _STARTUP) + pairs)
         hello = b""

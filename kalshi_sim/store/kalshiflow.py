@@ -27,6 +27,7 @@ from kalshi_sim.store.kalshiflow_rows import (
     refuse,
     sample_ladders,
 )
+from kalshi_sim.store.pg_connection import Twin
 
 SESSIONS: Final = "rl_orderbook_sessions"
 
@@ -153,7 +154,12 @@ def _time(ms: int | None) -> datetime | None:
 
 
 async def load(
-    connection: Any, session_id: int, markets: Sequence[str] | None, *, skip_bad_rows: bool
+    connection: Any,
+    twin: Twin,
+    session_id: int,
+    markets: Sequence[str] | None,
+    *,
+    skip_bad_rows: bool,
 ) -> Session:
     """A recorded session (it must exist), with all of its markets or only those named.
 
@@ -174,7 +180,7 @@ async def load(
     snapshots = await read_snapshots(connection, session_id, chosen, mirrored, bad)
     subscribed = list(dict.fromkeys(head["market_tickers"] or ()))
     known = list(dict.fromkeys([*subscribed, *sorted({row.market for row in snapshots})]))
-    deltas, tickers = await read_deltas(connection, session_id, chosen, known, False, bad)
+    deltas, tickers = await read_deltas(connection, twin, session_id, chosen, known, bad)
     span, both_sizes = await _whole_session(connection, session_id, chosen, snapshots, deltas)
     started = head["started_at"]
     dated_ms = span[0] if span else int(started.timestamp() * 1000) if started else 0
@@ -185,7 +191,7 @@ async def load(
     read = rows_to_events(era, flat, deltas, len(tickers))
     if read.ties:
         # Without the recorder's unique key, rows of one number are told apart by their ids.
-        deltas, _ = await read_deltas(connection, session_id, chosen, tickers, True, BadRows())
+        deltas, _ = await read_deltas(connection, None, session_id, chosen, tickers, BadRows())
         read = rows_to_events(era, flat, deltas, len(tickers))
     refuse(bad, session_id, skip_bad_rows)
     return _session(session_id, chosen, markets, tickers, era, read, span, bad, head)

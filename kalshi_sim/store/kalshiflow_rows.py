@@ -17,8 +17,8 @@ import numpy as np
 from kalshi_sim.errors import DataError, StoreError
 from kalshi_sim.session import Int64Array
 from kalshi_sim.store.kalshiflow_eras import Deltas, Ladder, Ladders
-from kalshi_sim.store.pg_connection import literal
-from kalshi_sim.store.pg_copy import copy_out
+from kalshi_sim.store.pg_connection import Twin, literal
+from kalshi_sim.store.pg_copy import WORTH_TWO, copy_out, copy_out_in_two
 from kalshi_sim.units import CENTS_PER_DOLLAR
 
 SNAPSHOTS: Final = "rl_orderbook_snapshots"
@@ -175,23 +175,34 @@ def _check_place(market: str | None, ts_ms: int | None, seq: int | None) -> None
 
 async def read_deltas(
     connection: Any,
+    twin: Twin | None,
     session_id: int,
     markets: Sequence[str] | None,
     known: Sequence[str],
-    by_id: bool,
     bad: BadRows,
 ) -> tuple[Deltas, list[str]]:
     """The delta rows of a session, and the tickers that `market` counts in.
 
-    `known` are the tickers expected; others found are put behind them. The order is the
-    table's own, or that of the ids with `by_id`.
+    `known` are the tickers expected; others found are put behind them. Without a twin the rows
+    come by id, else in any order.
 
     Raises:
         StoreError: two tickers cannot be told apart.
     """
     where = f"WHERE session_id = {session_id:d}{_in_markets(markets)}"
-    query = f"SELECT {_PACKED} FROM {DELTAS} {where}{' ORDER BY id' if by_id else ''}"
-    packed = await copy_out(connection, query, _PACKED_COLUMNS)
+    query = f"SELECT {_PACKED} FROM {DELTAS} {where}"
+    if twin is None:
+        packed = await copy_out(connection, f"{query} ORDER BY id", _PACKED_COLUMNS)
+    elif (
+        await connection.fetchval(
+            f"SELECT count(*) FROM (SELECT FROM {DELTAS} {where} LIMIT {WORTH_TWO}) few"
+        )
+        < WORTH_TWO
+    ):
+        packed = await copy_out(connection, query, _PACKED_COLUMNS)
+    else:
+        halves = (f"{query} AND id % 2 = 0", f"{query} AND id % 2 <> 0")
+        packed = await copy_out_in_two(connection, twin, halves, _PACKED_COLUMNS)
     code, sizes = packed["code"], packed["sizes"]
     plain = (code & _PRICE_BITS) != _PRICE_BITS
     for name, most in (("ts_ms", MAX_MS), ("seq", MAX_SEQ)):

@@ -11,8 +11,9 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -26,8 +27,8 @@ T = TypeVar("T")
 BACKOFF_SECONDS: Final = (0.2, 0.6, 1.8)
 """Waits before the second, third and last attempt."""
 CONNECT_SECONDS: Final = 15.0
-STATEMENT_SECONDS: Final = 1800.0
-"""A statement other than COPY is given up after so long."""
+TWIN_SECONDS: Final = 2.0
+"""How long to wait for a second connection before doing without."""
 _HIDDEN: Final = "***"
 _UNSHOWN: Final = "the database URL"
 _PLACE: Final = re.compile(r"(\[[0-9a-fA-F:.]*\]|[^:@,\[\]]*)(:\d*)?(,[^:@,]*(:\d*)?)*")
@@ -187,6 +188,37 @@ async def in_transaction(
                 raise translate(target, error, doing, attempt) from None
         await asyncio.sleep(wait)
     raise AssertionError("unreachable")
+
+
+Twin = Callable[[], AbstractAsyncContextManager[Any | None]]
+"""Opens a second connection that sees what the first one sees, or None where there is none."""
+
+
+@asynccontextmanager
+async def twin(target: Target, connection: Any) -> AsyncIterator[Any | None]:
+    """A second connection in the snapshot of `connection`, so that both can read at once.
+
+    It may be refused, or a pooler may have no more to give while the first is held: then it is
+    None and all is read through the first.
+    """
+    snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
+    second = None
+    try:
+        try:
+            async with asyncio.timeout(TWIN_SECONDS):
+                second = await _connect(target)
+                await second.execute(
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+                    f"SET TRANSACTION SNAPSHOT {literal(snapshot)}"
+                )
+        except _FAILURES:
+            if second is not None:
+                second.terminate()
+            second = None
+        yield second
+    finally:
+        if second is not None:
+            second.terminate()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

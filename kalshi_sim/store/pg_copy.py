@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.errors import StoreError
+from kalshi_sim.store.pg_connection import Twin
 
 Column = tuple[str, str]
 """(name, numpy type): i2 for smallint, i4 for integer, i8 for bigint."""
@@ -26,6 +27,8 @@ _MISSHAPEN: Final = "the server's COPY answer has another shape than asked for; 
 _DECODED_AT_ONCE: Final = 1 << 20
 """Bytes that are decoded together, while the server makes the next ones."""
 _ROWS_PER_CHUNK: Final = 32_768
+WORTH_TWO: Final = 100_000
+"""Rows from which a second connection pays."""
 IDLE_SECONDS: Final = 300.0
 """A COPY that moves no byte for so long is given up: the connection is dead."""
 
@@ -127,6 +130,32 @@ async def copy_out(
 
         await connection.copy_from_query(query, output=sink, format="binary")
     return decoder.finish()
+
+
+async def copy_out_in_two(
+    connection: Any, twin: Twin, queries: tuple[str, str], columns: Sequence[Column]
+) -> dict[str, npt.NDArray[Any]]:
+    """The results of two queries, one after the other; read at once if a twin is to be had.
+
+    The server makes the rows of a query on one core and is the slower end.
+
+    Raises:
+        StoreError: an answer does not fit the columns.
+        TimeoutError: nothing arrived for `IDLE_SECONDS`.
+    """
+    async with twin() as second:
+        if second is None:
+            halves = [await copy_out(connection, query, columns) for query in queries]
+        else:
+            pairs = zip((connection, second), queries, strict=True)
+            tasks = [asyncio.create_task(copy_out(c, q, columns)) for c, q in pairs]
+            try:
+                halves = await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+    return {name: np.concatenate([half[name] for half in halves]) for name, _ in columns}
 
 
 async def copy_in(

@@ -16,7 +16,8 @@ import numpy as np
 from kalshi_sim.errors import DataError, StoreError
 from kalshi_sim.session import EventKind, Events, Session, SessionInfo
 from kalshi_sim.store.metadata import decode_metadata, encode_metadata
-from kalshi_sim.store.pg_copy import Column, copy_in, copy_out
+from kalshi_sim.store.pg_connection import Twin
+from kalshi_sim.store.pg_copy import WORTH_TWO, Column, copy_in, copy_out, copy_out_in_two
 
 SESSIONS: Final = "kalshi_sim_sessions"
 EVENTS: Final = "kalshi_sim_events"
@@ -115,7 +116,9 @@ async def fingerprint(connection: Any, session_id: int) -> str:
     return "saved " + str(await connection.fetchval(f"SELECT save_token FROM {SESSIONS} {where}"))
 
 
-async def load(connection: Any, session_id: int, markets: Sequence[str] | None) -> Session:
+async def load(
+    connection: Any, twin: Twin, session_id: int, markets: Sequence[str] | None
+) -> Session:
     """A saved session (it must exist), with all of its markets or only those named.
 
     Raises:
@@ -138,7 +141,12 @@ async def load(connection: Any, session_id: int, markets: Sequence[str] | None) 
             f"SELECT position, {names} FROM (VALUES {ranges}) AS r (first, stop) "
             f"JOIN {EVENTS} ON {where} AND position >= r.first AND position < r.stop"
         )
-    columns = await copy_out(connection, query, (("position", "i8"), *_EVENT_COLUMNS))
+    read = (("position", "i8"), *_EVENT_COLUMNS)
+    if sum(stop - first for first, stop in set(wanted)) < WORTH_TWO:
+        columns = await copy_out(connection, query, read)
+    else:
+        halves = (f"{query} AND position % 2 = 0", f"{query} AND position % 2 <> 0")
+        columns = await copy_out_in_two(connection, twin, halves, read)
     position = columns.pop("position")
     if (np.diff(position) <= 0).any():
         order = np.argsort(position)

@@ -6,12 +6,13 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from kalshi_sim.errors import SessionNotFoundError, StoreError
 from kalshi_sim.session import Session, SessionInfo, validate_events
 from kalshi_sim.store import kalshiflow, pg_tables
-from kalshi_sim.store.pg_connection import Target, in_transaction, run
+from kalshi_sim.store.pg_connection import Target, in_transaction, run, twin
 
 
 class PostgresStore:
@@ -111,9 +112,12 @@ class PostgresStore:
         skip = self.skip_bad_rows if skip_bad_rows is None else skip_bad_rows
 
         async def body(connection: Any) -> Session:
+            second = partial(twin, self._target, connection)
             if await self._is_recorded(connection, session_id):
-                return await kalshiflow.load(connection, session_id, markets, skip_bad_rows=skip)
-            return await pg_tables.load(connection, session_id, markets)
+                return await kalshiflow.load(
+                    connection, second, session_id, markets, skip_bad_rows=skip
+                )
+            return await pg_tables.load(connection, second, session_id, markets)
 
         return await in_transaction(self._target, body, doing=f"loading session {session_id}")
 
