@@ -41,7 +41,8 @@ class EventKind(IntEnum):
     GAP = 4
     """Messages are missing here: the book is invalid until the next SNAPSHOT."""
     DROP_LEVEL = 5
-    """The level's size is unknown from here to the next SNAPSHOT: it leaves the book, no flow."""
+    """The level's size is unknown from here to the next SNAPSHOT: it leaves the book, no flow; its
+    later changes are left out of the table or DROP_LEVEL too."""
 
 
 class EventFlag(IntEnum):

@@ -9,20 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels._jit import jit
+from kalshi_sim.kernels.events import (
+    DELTA,
+    GAP,
+    LEVEL,
+    NO_TIME,
+    SNAPSHOT,
+    TIME_INFERRED,
+    TRADE,
+    WHOLE_SECOND,
+)
 from kalshi_sim.units import PRICE_SCALE
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
 
-# Values of session.EventKind, session.EventFlag and session.NO_TIME: kernels import no classes.
-SNAPSHOT = 0
-LEVEL = 1
-DELTA = 2
-TRADE = 3
-GAP = 4
-WHOLE_SECOND = 1
-TIME_INFERRED = 2
-NO_TIME = -(2**62)
 LAST_MS_OF_SECOND = 999
 MATCH_MS = 2_000
 """A removal and the trade that caused it are at most so far apart."""

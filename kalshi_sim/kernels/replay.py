@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels.events import DELTA, GAP, LEVEL, NO_TIME, SNAPSHOT, TRADE
 from kalshi_sim.kernels.features import (
     N_TAPE_FEATURES,
     UNKNOWN_CLOSE,
@@ -34,10 +35,6 @@ from kalshi_sim.kernels.ladder import (
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
-
-# event kinds, as in kalshi_sim.session.EventKind
-SNAPSHOT, LEVEL, DELTA, TRADE, GAP, DROP_LEVEL = 0, 1, 2, 3, 4, 5
-NO_TIME = -(2**62)
 
 # columns of a flow entry
 FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 3, 4, 5
