@@ -18,7 +18,7 @@ from kalshi_sim.session import EventKind, Events, MarketInfo, Session
 from kalshi_sim.units import PRICE_SCALE, SIZE_SCALE, STORED_PER_CENT, mirror
 
 CENT = STORED_PER_CENT
-STYLES = ("calm", "bursty", "wild", "trend", "thin")
+STYLES = ("calm", "bursty", "wild", "trend", "thin", "queue", "queue")
 START_TIMES = (
     1_773_864_000_000,  # 2026-03-18 20:00 UTC: fees in whole cents
     1_779_926_395_000,  # 2026-05-27 23:59:55 UTC: the last seconds of whole-cent fees
@@ -135,7 +135,10 @@ class MarketWalk:
     def add(self) -> None:
         """Somebody quotes, never into the other side."""
         side = self.rng.randrange(2)
-        price = self.price(side, self.rng.choice((1, 1, 2, 2, 3, 4, 6, 9)))
+        near = self.knobs.style == "queue"
+        price = self.price(
+            side, self.rng.choice((1, 1, 1, 2) if near else (1, 1, 2, 2, 3, 4, 6, 9))
+        )
         opposite = self.best(1 - side) or 0
         if price is not None and price + opposite < PRICE_SCALE:
             self.change(side, price, self.size())
@@ -255,6 +258,7 @@ class MarketWalk:
             "wild": (0, 1, 1, 3, 30, 9_000),
             "trend": (1, 1, 2, 20),
             "thin": (0, 1, 250, 10_000, 60_000),
+            "queue": (0, 0, 0, 1, 1, 300),
         }
         self.ts += self.rng.choice(waits[self.knobs.style])
 
@@ -264,7 +268,8 @@ class MarketWalk:
             self.emit(EventKind.DELTA, 0, self.unit, self.size())
         self.snapshot()
         common = [self.add] * 6 + [self.remove] * 4 + [self.trade] * 4 + [self.unmatched_trade]
-        moving = {"calm": 1, "bursty": 2, "wild": 5, "trend": 12, "thin": 2}
+        moving = {"calm": 1, "bursty": 2, "wild": 5, "trend": 12, "thin": 2, "queue": 1}
+        common += [self.add, self.trade, self.remove] * (3 if self.knobs.style == "queue" else 0)
         common += [self.move] * moving[self.knobs.style]
         rare = [self.cross, self.cross, self.empty, self.gap, self.drop_level, self.snapshot]
         for _ in range(self.knobs.moments):
@@ -398,6 +403,19 @@ def random_config(rng: random.Random, **fixed: Any) -> SimConfig:
         chosen["pricing"] = "cross"
     chosen.setdefault("max_position", chosen["order_size"] * rng.choice((1, 2, 5, 40)))
     return SimConfig(**chosen)
+
+
+def maker_config(rng: random.Random) -> SimConfig:
+    """Settings under which orders rest, queue and fill on both sides."""
+    return random_config(
+        rng,
+        cash_start=1_000_000,
+        pricing=rng.choice(("join", "join", "improve")),
+        time_in_force="gtc",
+        fill_model=rng.choice(("queue", "prob", "prob", "touch")),
+        latency_ms=rng.choice((0, 0, 0, 30)),
+        max_episode_steps=None,
+    )
 
 
 def random_actions(rng: random.Random, count: int) -> list[int]:

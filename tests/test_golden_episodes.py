@@ -413,3 +413,50 @@ def test_a_finer_grid_charges_finer_fees(run: Runner) -> None:
     out = run(session, config(), [BUY_YES, HOLD])
     assert out.fills == [OracleFill(0, YES, 380, 10, 256, False)]
     assert column(out, "cash")[1] == 1_000_000 - 3_800 - 256
+
+
+@BOTH
+@pytest.mark.parametrize(("depth", "later"), [(1, 2), (10, 5)])
+def test_what_was_taken_is_remembered_beyond_the_tapes_depth(
+    run: Runner, depth: int, later: int
+) -> None:
+    """5 of 10 taken at 40, which shrinks to 2 and grows to 12 behind a better bid, then is best.
+
+    Unseen, all 5 stay taken: 7 are left. Seen, 2 stay taken: 10 are left.
+    """
+    session = session_of(
+        snapshot(0, {40: 10}, {50: 80}),
+        delta(10, YES, 41, 5),
+        delta(20, YES, 40, -8),
+        delta(30, YES, 40, 10),
+        delta(40, YES, 41, -5),
+        quiet(100, 3),
+    )
+    actions = [BUY_NO, HOLD, HOLD, HOLD, BUY_NO, BUY_NO, HOLD]
+    out = run(session, config(order_size=5, fees=False), actions, depth=depth)
+    assert [(fill.row, fill.price, fill.qty) for fill in out.fills] == [
+        (0, 60, 5),
+        (4, 60, 5),
+        (5, 60, later),
+    ]
+
+
+@BOTH
+def test_a_sell_with_nothing_left_to_sell_vanishes_on_arrival(run: Runner) -> None:
+    """While it is under way, the NO order resting at its price closes the position.
+
+    It is counted as invalid, although the same price would have left the old order as it is.
+    """
+    session = session_of(
+        snapshot(0, {40: 100}, {55: 100}),
+        delta(20, YES, 40, -5, traded=5),
+        quiet(40, 1),
+        delta(45, NO, 55, -6, traded=6),
+        quiet(60, 1),
+        quiet(100, 2),
+    )
+    settings = config(pricing="join", fill_model="touch", latency_ms=10, order_size=8, fees=False)
+    out = run(session, settings, [BUY_YES, BUY_NO, SELL_YES, HOLD, HOLD, HOLD])
+    assert column(out, "position") == [0, 5, 5, -1, -1, -1, -1]
+    assert column(out, "order_size", NO) == [0, 0, 8, 2, 2, 2, 0]
+    assert column(out, "invalid_actions") == [0, 0, 0, 0, 1, 1, 1]

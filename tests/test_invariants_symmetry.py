@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,8 @@ def test_mirroring_market_and_actions_mirrors_everything(
     for one, other in zip(ours, theirs, strict=True):
         wanted, got = mirrored_run(one.run), other.run
         assert got.states == wanted.states
-        assert got.fills == wanted.fills
+        # From flat, of two orders filled by one row either may come first in the list.
+        assert sorted(map(astuple, got.fills)) == sorted(map(astuple, wanted.fills))
         assert got.masks == wanted.masks
         assert (got.rewards, got.info) == (wanted.rewards, wanted.info)
         assert (got.terminated, got.truncated) == (wanted.terminated, wanted.truncated)

@@ -19,7 +19,7 @@ from tests.engines import run_compiled_batch, run_oracle_on
 from tests.modes import examples
 from tests.oracle import OracleEnv
 from tests.oracle_tape import OracleView
-from tests.strategies import random_actions, random_config, sessions
+from tests.strategies import maker_config, random_actions, random_config, sessions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 DEPTHS = st.sampled_from((1, 2, 3, 10))
@@ -57,8 +57,8 @@ def test_episodes_agree(session: Session, seed: int, depth: int, interval: int) 
     assume(views)
     tape, views = twins([session], depth=depth, row_interval_ms=interval)
     rng = random.Random(seed)
-    for _ in range(CONFIGS_PER_TAPE):
-        config = random_config(rng)
+    for k in range(CONFIGS_PER_TAPE):
+        config = maker_config(rng) if k < 2 else random_config(rng)
         actions = [random_actions(rng, 90) for _ in range(ENVS_PER_CONFIG)]
         compiled = run_compiled_batch(tape, config, actions)
         for i in range(ENVS_PER_CONFIG):
