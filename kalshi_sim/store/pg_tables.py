@@ -145,7 +145,8 @@ async def load(
     if sum(stop - first for first, stop in set(wanted)) < WORTH_TWO:
         columns = await copy_out(connection, query, read)
     else:
-        halves = (f"{query} AND position % 2 = 0", f"{query} AND position % 2 <> 0")
+        middle = _middle(sorted(set(wanted)))
+        halves = (f"{query} AND position < {middle}", f"{query} AND position >= {middle}")
         columns = await copy_out_in_two(connection, twin, halves, read)
     position = columns.pop("position")
     if (np.diff(position) <= 0).any():
@@ -163,6 +164,16 @@ async def load(
     if not np.array_equal(position, asked):
         events = events[np.searchsorted(position, asked)]
     return metadata.session(events, markets)
+
+
+def _middle(ranges: Sequence[tuple[int, int]]) -> int:
+    """The position that has half of the rows of the ascending ranges below it."""
+    left = sum(stop - first for first, stop in ranges) // 2
+    for first, stop in ranges:
+        if left < stop - first:
+            return first + left
+        left -= stop - first
+    return 0
 
 
 async def save(connection: Any, session: Session, *, overwrite: bool, token: str) -> None:
