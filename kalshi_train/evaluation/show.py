@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.console import count, decimal, print_table
+from kalshi_sim.units import CENTS_PER_DOLLAR
 from kalshi_train.evaluation.measure import ACTIONS
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def show(evaluation: Evaluation) -> None:
     rows = sum(len(v) for v in tape.views)
     print(
         f"session {ids}: {len(tape.views)} markets, {count(rows)} rows · "
-        f"cash ${config.cash_start / 100:,.2f} a market, orders of {config.order_size}, "
-        f"pricing {config.pricing}, latency {config.latency_ms} ms, "
+        f"cash ${config.cash_start / CENTS_PER_DOLLAR:,.2f} a market, "
+        f"orders of {config.order_size}, pricing {config.pricing}, latency {config.latency_ms} ms, "
         f"fees {'on' if config.fees else 'off'}"
     )
     _profit_table(evaluation)

@@ -1,0 +1,279 @@
+// Episode replay: the controls, the ladder and what the agent held, did and said at a row.
+"use strict";
+
+const replay = read("replay-data");
+const actionNames = ["hold", "buy YES", "sell YES", "buy NO", "sell NO"];
+const $ = (id) => document.getElementById(id);
+const books = new Map();
+let timeline = null;
+let episode = null;
+let playing = 0;
+let asked = 0;
+
+function marketOf(view) {
+  return evaluation.policies[0].fill_models[chosenModel].markets[view].market_ticker;
+}
+
+async function load() {
+  const ask = ++asked;
+  const view = Number($("replay-market").value);
+  const policy = Number($("replay-policy").value);
+  if (!books.has(view)) {
+    books.clear();
+    books.set(view, await unpack(`book-${view}`));
+  }
+  const agent = await unpack(`agent-${policy}-${view}`);
+  if (ask !== asked) return; // another one was chosen meanwhile
+  const b = books.get(view);
+  const c = agent.columns;
+  const sides = (make) => [0, 1].map(make);
+  const levels = (name) => sides((s) =>
+    Array.from({ length: replay.depth }, (_, k) => b.columns[`${name}${s}.${k}`]));
+  const px = levels("px");
+  const qty = levels("qty");
+  let largest = 1;
+  for (const side of qty) for (const level of side) for (const q of level) if (q > largest) largest = q;
+  const numbered = (name, count) => Array.from({ length: count }, (_, k) => c[`${name}${k}`]);
+  episode = {
+    row: 0, rows: agent.rows, startMs: b.start_ms, ts: b.columns.ts.subarray(0, agent.rows),
+    payout: replay.payout, cent: replay.payout / 100, depth: replay.depth, px, qty,
+    mark2: b.columns.mark2, logLargest: Math.log1p(largest),
+    position: c.position, equity2: c.equity2, cash: c.cash, action: c.action,
+    prices: sides((s) => c[`price${s}`]), sizes: sides((s) => c[`size${s}`]),
+    ahead: sides((s) => c[`ahead${s}`]), fills: agent.fills,
+    features: numbered("feature", agent.standing_out), z: numbered("z", agent.standing_out),
+    hasNetwork: agent.has_network, shares: numbered("p", 5), shareScale: replay.share_scale,
+    value: c.value, valueScale: agent.value_scale,
+  };
+  $("slider").max = episode.rows - 1;
+  const policyName = replay.agents[policy];
+  const figures = evaluation.policies.find((p) => p.name === policyName)
+    .fill_models[chosenModel].markets[view];
+  $("replay-summary").textContent = `${format("profit", figures.profit_cents)} · ` +
+    `${format("count", figures.fills)} fills · ${format("count", figures.rows)} rows · ` +
+    `fill model ${chosenModel} · ${new Date(b.start_ms).toISOString().slice(0, 10)}`;
+  const firstFill = episode.fills.row[0] ?? 0;
+  timeline.show(episode);
+  moveTo(firstFill);
+}
+
+function moveTo(row) {
+  episode.row = Math.max(0, Math.min(episode.rows - 1, row));
+  $("slider").value = episode.row;
+  showRow();
+  timeline.follow();
+}
+
+const levelText = (price) => `${price / episode.cent} ¢`;
+
+function ladderRow(kind, price, size, side) {
+  const e = episode;
+  const row = e.row;
+  const ours = e.sizes[side][row] > 0 && e.prices[side][row] === (side === 0 ? price : e.payout - price);
+  const width = size ? (100 * Math.log1p(size)) / e.logLargest : 0;
+  const bar = element("i");
+  bar.style.width = `${width.toFixed(0)}%`;
+  const ahead = e.ahead[side][row];
+  const own = ours ? `${e.sizes[side][row]} own${ahead ? `, ${format("count", ahead)} ahead` : ""}` : "";
+  return element("tr", { class: kind, data: { price: String(price), size: String(size) } },
+    element("td", { class: "price" }, levelText(price)),
+    element("td", { class: "size" }, bar, element("span", {}, format("count", size))),
+    element("td", { class: "own" }, own));
+}
+
+function showLadder() {
+  const e = episode;
+  const row = e.row;
+  const sides = [[], []];
+  for (let side = 0; side < 2; side++) {
+    for (let level = 0; level < e.depth; level++) {
+      const size = e.qty[side][level][row];
+      if (size > 0) {
+        const p = e.px[side][level][row];
+        sides[side].push([side === 0 ? p : e.payout - p, size]);
+      }
+    }
+    // An own order where nothing else rests shows as a level of size 0.
+    const own = side === 0 ? e.prices[0][row] : e.payout - e.prices[1][row];
+    if (e.sizes[side][row] > 0 && !sides[side].some(([p]) => p === own)) sides[side].push([own, 0]);
+    sides[side].sort((a, b) => b[0] - a[0]);
+  }
+  const [bids, asks] = sides;
+  const spread = bids.length && asks.length
+    ? `spread ${levelText(asks[asks.length - 1][0] - bids[0][0])}` : "one-sided";
+  $("ladder").replaceChildren(element("tbody", {},
+    ...asks.map(([p, q]) => ladderRow("ask", p, q, 1)),
+    element("tr", { class: "spread" }, element("td", { colspan: "3" },
+      `${spread} · mid ${levelText(e.mark2[row] / 2)}`)),
+    ...bids.map(([p, q]) => ladderRow("bid", p, q, 0))));
+}
+
+function bars(title, rows) {
+  return [element("h3", {}, title), ...rows.map(({ name, left, width, text, chosen, hint, colour }) => {
+    const bar = element("i");
+    Object.assign(bar.style, { left: `${left}%`, width: `${width}%`, background: colour ?? "" });
+    return element("div", { class: chosen ? "chosen" : "", title: hint ?? "" },
+      element("span", {}, name), element("span", { class: "track" }, bar), element("span", {}, text));
+  })];
+}
+
+function showRow() {
+  const e = episode;
+  const row = e.row;
+  const when = new Date(e.startMs + e.ts[row]).toISOString();
+  $("clock").textContent = `${when.slice(11, 23)} UTC`;
+  $("clock").title = when;
+  $("row-number").textContent = `row ${format("count", row)} of ${format("count", e.rows - 1)}`;
+  $("slider").setAttribute("aria-valuetext", when.slice(11, 23));
+  showLadder();
+  const cents = (v) => v / e.cent;
+  const state = [
+    ["action", e.action[row] < 0 ? "end" : actionNames[e.action[row]]],
+    ["position", `${format("count", Math.abs(e.position[row]))}${e.position[row] > 0 ? " YES"
+      : e.position[row] < 0 ? " NO" : ""}`],
+    ["cash", format("dollars", cents(e.cash[row]))],
+    ["equity", format("dollars", cents(e.equity2[row]) / 2)],
+    ["profit", format("profit", cents(e.equity2[row]) / 2 - evaluation.config.cash_start)],
+  ];
+  if (e.hasNetwork) state.push(["value", (e.value[row] * e.valueScale).toFixed(2)]);
+  $("state").replaceChildren(...state.flatMap(([name, text]) =>
+    [element("dt", {}, name), element("dd", { data: { name } }, text)]));
+  if (e.hasNetwork) {
+    const colours = actionColours();
+    $("policy-says").className = "bars";
+    $("policy-says").replaceChildren(...bars("action probabilities", actionNames.map((name, i) => {
+      const share = e.shares[i][row] / e.shareScale;
+      return { name, left: 0, width: 100 * share, text: `${(100 * share).toFixed(0)} %`,
+        chosen: e.action[row] === i, colour: colours[i] };
+    })));
+  } else {
+    $("policy-says").replaceChildren();
+  }
+  $("standing-out").className = "bars";
+  $("standing-out").replaceChildren(...bars("features standing out", e.features.map((column, k) => {
+    const z = e.z[k][row] / replay.z_scale;
+    const half = Math.min(50, Math.abs(z) * 10);
+    const feature = replay.features[column[row]];
+    return { name: feature.name, hint: feature.definition, left: z < 0 ? 50 - half : 50, width: half,
+      text: `${z > 0 ? "+" : "−"}${Math.abs(z).toFixed(1)} σ` };
+  })));
+}
+
+function toFill(direction) {
+  const rows = episode.fills.row;
+  const found = direction > 0 ? rows.find((r) => r > episode.row)
+    : rows.findLast((r) => r < episode.row);
+  if (found !== undefined) moveTo(found);
+}
+
+function play() {
+  playing = playing ? 0 : performance.now();
+  $("play").textContent = playing ? "❚❚" : "▶";
+  let shown = playing;
+  const frame = (now) => {
+    if (!playing) return;
+    // A minute in sight takes six seconds, a whole evening as well: by rows, evenly.
+    const visible = lastAtMost(episode.ts, timeline.to) - lastAtMost(episode.ts, timeline.from);
+    const rows = Math.floor(((now - shown) / 12000) * Math.max(120, visible));
+    if (rows > 0) {
+      shown = now;
+      moveTo(episode.row + rows);
+    }
+    if (episode.row >= episode.rows - 1) play();
+    else requestAnimationFrame(frame);
+  };
+  if (playing) requestAnimationFrame(frame);
+}
+
+function onKey(event) {
+  if (!episode || event.ctrlKey || event.metaKey || event.altKey) return;
+  const tag = event.target.tagName;
+  if (tag === "SELECT" || (tag === "BUTTON" && event.key === " ")) return;
+  const step = event.shiftKey ? 100 : 1;
+  const moves = { ArrowRight: step, ArrowUp: step, ArrowLeft: -step, ArrowDown: -step };
+  const onSlider = event.target.id === "slider";
+  const inSight = onSlider || timeline.cursor.getBoundingClientRect().bottom > 0;
+  if (event.key in moves && (onSlider || (inSight && event.key.length > 7 && event.key !== "ArrowDown"))) {
+    moveTo(episode.row + moves[event.key]);
+  } else if (event.key === "n") toFill(1);
+  else if (event.key === "p") toFill(-1);
+  else if (event.key === " " && (onSlider || tag === "BODY")) play();
+  else return;
+  event.preventDefault();
+}
+
+function setUpPointer(canvas) {
+  const pointers = new Map();
+  let moved = 0;
+  const at = (event) => event.clientX - timeline.box.left;
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    timeline.box = timeline.base.getBoundingClientRect();
+    timeline.zoom(Math.exp(event.deltaY * 0.0015), timeline.t(at(event)));
+  }, { passive: false });
+  canvas.addEventListener("pointerdown", (event) => {
+    timeline.box = timeline.base.getBoundingClientRect();
+    canvas.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, at(event));
+    moved = 0;
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!pointers.has(event.pointerId)) return;
+    const before = [...pointers.values()];
+    const old = pointers.get(event.pointerId);
+    pointers.set(event.pointerId, at(event));
+    moved += Math.abs(at(event) - old);
+    const span = timeline.to - timeline.from;
+    if (pointers.size === 1) {
+      if (moved > 4) timeline.move(timeline.from - ((at(event) - old) / timeline.width) * span, span);
+    } else {
+      const after = [...pointers.values()];
+      const apart = (p) => Math.max(20, Math.abs(p[0] - p[1]));
+      timeline.zoom(apart(before) / apart(after), timeline.t((after[0] + after[1]) / 2));
+    }
+  });
+  const end = (event) => {
+    const single = pointers.size === 1;
+    if (pointers.delete(event.pointerId) && single && moved <= 4 && event.type === "pointerup") {
+      moveTo(lastAtMost(episode.ts, timeline.t(at(event))));
+    }
+  };
+  canvas.addEventListener("pointerup", end);
+  canvas.addEventListener("pointercancel", end);
+}
+
+function redraw() {
+  drawCharts();
+  if (episode) timeline.draw();
+  if (episode) showRow();
+}
+
+async function setUpReplay() {
+  $("replay-empty").hidden = replay.views.length > 0;
+  $("replay-body").hidden = !replay.views.length;
+  if (!replay.views.length) return;
+  options($("replay-policy"), replay.agents.map((name, i) => [String(i), name]));
+  options($("replay-market"), replay.views.map((view) => [String(view), marketOf(view)]));
+  timeline = new Timeline($("timeline"), $("cursor"));
+  setUpPointer($("cursor"));
+  for (const id of ["replay-policy", "replay-market"]) $(id).addEventListener("change", load);
+  $("slider").addEventListener("input", () => moveTo(Number($("slider").value)));
+  $("play").addEventListener("click", play);
+  $("next-fill").addEventListener("click", () => toFill(1));
+  $("previous-fill").addEventListener("click", () => toFill(-1));
+  $("zoom-in").addEventListener("click", () => timeline.zoom(0.4));
+  $("zoom-out").addEventListener("click", () => timeline.zoom(2.5));
+  $("zoom-all").addEventListener("click", () => timeline.zoomAll());
+  document.addEventListener("keydown", onKey);
+  new ResizeObserver(() => timeline.draw()).observe($("timeline"));
+  await load();
+}
+
+setUpTables();
+$("theme").addEventListener("click", () => {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+  document.documentElement.dataset.theme = dark ? "light" : "dark";
+  redraw();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+window.kalshiReport = { ready: setUpReplay(), moveTo: (row) => moveTo(row), episode: () => episode };

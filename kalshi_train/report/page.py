@@ -1,0 +1,101 @@
+"""The page: templates filled with figures, charts and episodes, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, Final
+
+from kalshi_sim.units import CENTS_PER_DOLLAR
+from kalshi_train.evaluation.show import verdict
+from kalshi_train.files import whole_file
+from kalshi_train.report.figures import make_figures
+from kalshi_train.report.replay import make_replays
+
+if TYPE_CHECKING:
+    from kalshi_train.evaluation.run import Evaluation
+
+_SCRIPTS: Final = ("tables.js", "blocks.js", "timeline.js", "replay.js")
+
+
+def write_report(evaluation: Evaluation, path: Path, replay_rows: int | None = None) -> None:
+    """Write the page of an evaluation, whole or not at all.
+
+    Args:
+        evaluation: what to show.
+        path: where the HTML file goes.
+        replay_rows: rows of episodes that can be replayed, all together.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(make_page(evaluation, replay_rows), "utf-8")
+
+
+def make_page(evaluation: Evaluation, replay_rows: int | None = None) -> str:
+    """The page as text; equal evaluations give equal pages."""
+    from plotly.offline import get_plotlyjs
+
+    charts = {name: json.loads(f.to_json()) for name, f in make_figures(evaluation).items()}
+    for chart in charts.values():
+        chart["layout"].pop("template", None)
+    replays = make_replays(evaluation, replay_rows)
+    blocks = [_data(f"book-{view}", book) for view, book in replays.pop("books").items()]
+    for i, agent in enumerate(replays["agents"]):
+        blocks += [_data(f"agent-{i}-{view}", block) for view, block in agent["views"].items()]
+    replays["agents"] = [agent["policy"] for agent in replays["agents"]]
+    return Template(_asset("page.html")).substitute(
+        title=_escape(_title(evaluation)),
+        style=_asset("style.css"),
+        evaluation=_json(evaluation.to_json()),
+        charts=_json({"charts": charts, "words": _words(evaluation)}),
+        replay=_json(replays),
+        blocks="\n".join(blocks),
+        plotly=get_plotlyjs(),
+        script="\n".join(_asset(name) for name in _SCRIPTS),
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files("kalshi_train.report").joinpath("assets", name).read_text("utf-8")
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand inside a script element whatever names it holds."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _data(name: str, value: Any) -> str:
+    return f'<script type="application/json" id="{name}">{_json(value)}</script>'
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _title(evaluation: Evaluation) -> str:
+    names = evaluation.models or tuple(p.name for p in evaluation.policies)
+    ids = sorted({v.session_id for v in evaluation.tape.views})
+    return f"{', '.join(names)} on session {', '.join(map(str, ids))}"
+
+
+def _words(evaluation: Evaluation) -> dict[str, Any]:
+    """What the page says in sentences."""
+    config, tape = evaluation.config, evaluation.tape
+    subject = (
+        f"{_title(evaluation)} · {len(tape.views)} markets, {sum(map(len, tape.views)):,} rows · "
+        f"${config.cash_start / CENTS_PER_DOLLAR:,.2f} a market, orders of {config.order_size}, "
+        f"pricing {config.pricing}, latency {config.latency_ms} ms, "
+        f"fees {'on' if config.fees else 'off'}, fill model {config.fill_model}"
+    )
+    verdicts = []
+    for name in evaluation.models:
+        total = evaluation.run(name).total
+        low, high = total["profit_per_market_low_cents"], total["profit_per_market_high_cents"]
+        tone = "good" if low is not None and low > 0 else ""
+        tone = "bad" if high is not None and high < 0 else tone
+        verdicts.append({"text": verdict(evaluation, name), "tone": tone})
+    return {"subject": subject, "verdicts": verdicts}

@@ -1,0 +1,216 @@
+"""Episodes as compact binary columns, from which the page redraws book and agent row by row.
+
+A block is a zlib stream of columns; a column holds the change from row to row (the first row from
+zero) as little-endian integers, all rows together, so that standing still costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels import layout
+from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_train.evaluation import kernels
+from kalshi_train.evaluation.episodes import Played, play_all
+
+if TYPE_CHECKING:
+    from kalshi_train.evaluation.policies import Policy
+    from kalshi_train.evaluation.run import Evaluation
+
+STANDING_OUT: Final = 6
+"""Features shown at a row: those farthest from their mean over the episode."""
+Z_SCALE: Final = 10
+"""Distances are kept in tenths of a standard deviation."""
+SHARE_SCALE: Final = 200
+"""Probabilities are kept in 1/200."""
+DEFAULT_ROWS: Final = 1_200_000
+_LEVEL: Final = 5
+_CHUNK: Final = 16_384
+
+
+class Block:
+    """Columns on their way into one compressed string."""
+
+    def __init__(self) -> None:
+        self._columns: list[dict[str, Any]] = []
+        self._parts: list[bytes] = []
+
+    def add(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Add an integer column [rows], as the changes from row to row."""
+        change = values.astype(np.int64)
+        change[1:] -= change[:-1].copy()
+        largest = int(np.abs(change).max(initial=0))
+        size = 1 if largest < 128 else 2 if largest < 2**15 else 4 if largest < 2**31 else 8
+        # JavaScript's numbers are exact to 2^53; eight bytes go as two columns of four.
+        if size == 8:
+            self._put(f"{name}/low", (change & 0xFFFFFFFF).astype("<u4"), 4)
+            self._put(f"{name}/high", (change >> 32).astype("<i4"), 4)
+        else:
+            self._put(name, change.astype(f"<i{size}"), size)
+
+    def _put(self, name: str, values: npt.NDArray[Any], size: int) -> None:
+        self._columns.append({"name": name, "bytes": size})
+        self._parts.append(values.tobytes())
+
+    def pack(self) -> dict[str, Any]:
+        """The block as JSON has it."""
+        raw = zlib.compress(b"".join(self._parts), _LEVEL)
+        return {"columns": self._columns, "data": base64.b64encode(raw).decode("ascii")}
+
+
+def book_block(tape: Tape, view: MarketSessionView) -> dict[str, Any]:
+    """Times and the shown levels of both sides of a view."""
+    block = Block()
+    rows = view.rows
+    ts = tape.ts_ms[rows]
+    block.add("ts", ts - ts[0])
+    block.add("mark2", tape.mark2[rows])
+    for side in range(2):
+        for level in range(tape.depth):
+            block.add(f"px{side}.{level}", tape.px[rows, side, level])
+        for level in range(tape.depth):
+            block.add(f"qty{side}.{level}", tape.qty[rows, side, level])
+    return {"start_ms": int(ts[0]), "rows": len(view), **block.pack()}
+
+
+def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
+    """What an agent held, wanted and did at each row, and what its network said."""
+    block = Block()
+    detail = played.detail
+    block.add("action", played.actions)
+    block.add("position", played.position)
+    block.add("equity2", played.equity2)
+    block.add("cash", detail[:, kernels.D_CASH])
+    for side in range(2):
+        block.add(f"price{side}", detail[:, kernels.D_PRICE + side])
+        block.add(f"size{side}", detail[:, kernels.D_SIZE + side])
+        block.add(f"ahead{side}", np.minimum(detail[:, kernels.D_AHEAD + side], 2**31 - 2))
+    top, distance = standing_out(played.observations)
+    for k in range(top.shape[1]):
+        block.add(f"feature{k}", top[:, k])
+        block.add(f"z{k}", distance[:, k])
+    extra: dict[str, Any] = {}
+    said = network_says(policy, played.observations)
+    if said is not None:
+        shares, values = said
+        for action in range(layout.N_ACTIONS):
+            block.add(f"p{action}", np.rint(shares[:, action] * SHARE_SCALE))
+        scale = float(np.abs(values).max()) / 30_000 or 1.0
+        block.add("value", np.rint(values / scale))
+        extra["value_scale"] = scale
+    fills = played.fills
+    names = ("row", "side", "price", "qty", "fee", "maker")
+    return {
+        "rows": len(played.equity2),
+        "standing_out": int(top.shape[1]),
+        "has_network": said is not None,
+        "fills": {n: fills[:, c].tolist() for c, n in enumerate(names)},
+        **extra,
+        **block.pack(),
+    }
+
+
+def standing_out(
+    observations: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The features farthest from their mean, int64 [rows, k], and how far, in 1/Z_SCALE std."""
+    mean = observations.mean(axis=0, dtype=np.float64)
+    deviation = observations.std(axis=0, dtype=np.float64)
+    moving = np.flatnonzero(deviation > 1e-6)
+    k = min(STANDING_OUT, len(moving))
+    top = np.zeros((len(observations), k), np.int64)
+    distance = np.zeros((len(observations), k), np.int64)
+    for begin in range(0, len(observations), _CHUNK):
+        part = observations[begin : begin + _CHUNK, moving]
+        z = (part - mean[moving]) / deviation[moving]
+        if k < len(moving):
+            far = np.argpartition(-np.abs(z), k, axis=1)[:, :k]
+        else:
+            far = np.broadcast_to(np.arange(k), (len(z), k))
+        near = np.take_along_axis(z, far, axis=1)
+        order = np.argsort(-np.abs(near), axis=1, kind="stable")
+        top[begin : begin + _CHUNK] = moving[np.take_along_axis(far, order, axis=1)]
+        sorted_z = np.take_along_axis(near, order, axis=1)
+        distance[begin : begin + _CHUNK] = np.rint(np.clip(sorted_z * Z_SCALE, -127, 127))
+    return top, distance
+
+
+def network_says(
+    policy: Policy, observations: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """Action probabilities [rows, 5] and values [rows] of an actor-critic; None for others."""
+    from stable_baselines3.common.policies import ActorCriticPolicy
+
+    if policy.model is None or not isinstance(policy.model.policy, ActorCriticPolicy):
+        return None
+    import torch
+
+    network = policy.model.policy
+    shares, values = [], []
+    with torch.no_grad():
+        for begin in range(0, len(observations), _CHUNK):
+            obs = torch.as_tensor(observations[begin : begin + _CHUNK], device=network.device)
+            distribution: Any = network.get_distribution(obs).distribution
+            shares.append(distribution.probs.cpu().numpy())
+            values.append(network.predict_values(obs).cpu().numpy()[:, 0])
+    return np.concatenate(shares), np.concatenate(values)
+
+
+def make_replays(evaluation: Evaluation, rows: int | None) -> dict[str, Any]:
+    """Books by view and agents by policy and view, within `rows` rows of book in all.
+
+    The models' episodes under the chosen fill model (without a model the baselines'), markets of
+    the largest profit or loss first where not all fit.
+    """
+    budget = DEFAULT_ROWS if rows is None else rows
+    shown = [p for p in evaluation.policies if not evaluation.models or p.name in evaluation.models]
+    first = evaluation.run(shown[0].name)
+    order = sorted(
+        range(len(first.episodes)),
+        key=lambda i: (-abs(first.episodes[i].figures["profit_cents"]), i),
+    )
+    views: list[int] = []
+    for i in order:
+        length = len(evaluation.tape.views[i])
+        if length <= budget:
+            budget -= length
+            views.append(i)
+    views.sort()
+    agents = []
+    for policy in shown:
+
+        def pack(played: Played, policy: Policy = policy) -> dict[str, Any]:
+            return agent_block(played, policy)
+
+        blocks = (
+            play_all(
+                evaluation.tape,
+                evaluation.config,
+                policy,
+                pack,
+                seed=evaluation.seed,
+                views=views,
+                detail=True,
+            )
+            if views
+            else []
+        )
+        agents.append({"policy": policy.name, "views": dict(zip(views, blocks, strict=True))})
+    return {
+        "payout": evaluation.tape.payout,
+        "depth": evaluation.tape.depth,
+        "fill_model": evaluation.config.fill_model,
+        "views": views,
+        "left_out": len(order) - len(views),
+        "books": {i: book_block(evaluation.tape, evaluation.tape.views[i]) for i in views},
+        "agents": agents,
+        "features": [{"name": f.name, "definition": f.definition} for f in FEATURES],
+        "share_scale": SHARE_SCALE,
+        "z_scale": Z_SCALE,
+    }
