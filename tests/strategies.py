@@ -31,12 +31,14 @@ FINE_GRIDS = (
     ((0, PRICE_SCALE, 1),),
     ((0, 1000, 10), (1000, 9000, 100), (9000, PRICE_SCALE, 10)),
     ((0, 5000, 50), (5000, PRICE_SCALE, 20)),
+    ((300, 5000, 10), (6000, 9500, 50)),
 )
 CENT_GRIDS = (
     None,
     None,
     ((0, PRICE_SCALE, CENT),),
     ((0, PRICE_SCALE, 2 * CENT),),
+    ((4 * CENT, 60 * CENT, CENT), (70 * CENT, 95 * CENT, 5 * CENT)),
     ((0, 1000, CENT), (1000, 9000, 5 * CENT), (9000, PRICE_SCALE, CENT)),
 )
 

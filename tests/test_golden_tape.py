@@ -9,11 +9,11 @@ import pytest
 
 from kalshi_sim import build_tape
 from kalshi_sim.features import FEATURES
-from kalshi_sim.session import MarketInfo, Session
+from kalshi_sim.session import NO_TIME, MarketInfo, Session
 from tests.agreement import assert_tapes_equal, tape_flow, twins
 from tests.oracle_features import AGENT_INDEPENDENT
 from tests.strategies import make_session
-from tests.streams import NO, T0, YES, delta, gap, session_of, snapshot
+from tests.streams import NO, T0, YES, delta, gap, quiet, session_of, snapshot
 
 
 def one_of_everything() -> Session:
@@ -189,6 +189,18 @@ def test_short_views_are_skipped_by_name_and_reason() -> None:
     assert [view.market_ticker for view in tape.views] == ["KXHAND-26-B"]
     assert [(skip.market_ticker, skip.rows) for skip in tape.skipped] == [("KXHAND-26-A", 2)]
     assert tape.skipped[0].reason
+
+
+def test_a_market_in_which_nothing_has_a_time_has_no_rows() -> None:
+    timeless = [(*row[:5], NO_TIME) for row in snapshot(0, {40: 1}, {50: 1})]
+    timed = snapshot(0, {40: 1}, {50: 1}) + quiet(1, 3)
+    session = make_session(
+        [(MarketInfo("KXHAND-26-A"), timeless), (MarketInfo("KXHAND-26-B"), timed)],
+        first_book_ms=T0,
+    )
+    tape, views = twins([session])
+    assert_tapes_equal(tape, views)
+    assert [(skip.market_ticker, skip.rows) for skip in tape.skipped] == [("KXHAND-26-A", 0)]
 
 
 def test_another_market_changes_no_row() -> None:

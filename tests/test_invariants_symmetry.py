@@ -193,6 +193,19 @@ def _everything(
     return out
 
 
+@settings(max_examples=examples(40))
+@given(tape=tapes(), seed=SEEDS)
+def test_whether_fills_are_recorded_does_not_matter(tape: Tape, seed: int) -> None:
+    rng = random.Random(seed)
+    config = random_config(rng)
+    actions = [random_actions(rng, 60) for _ in range(ENVS)]
+    recorded = run_episodes(tape, config, actions)
+    silent = run_episodes(tape, replace(config, record_fills=False), actions)
+    for one, other in zip(recorded, silent, strict=True):
+        assert other.run.fills == []
+        assert_same_bits(replace(one.run, fills=[]), other.run)
+
+
 @settings(max_examples=examples(150))
 @given(session=sessions(max_moments=60, max_markets=1), seed=SEEDS,
        interval=st.sampled_from((1, 1, 10, 1000)), share=st.floats(0.2, 0.95))  # fmt: skip

@@ -27,6 +27,8 @@ MARKETS = {
     "ladder": None,
 }
 """Recording -> a busy market of it; None: its busiest."""
+NAMES = ["mixed", "ladder"] if INTERPRETED else list(MARKETS)
+"""Without compilation, importing the large recordings takes too long."""
 
 
 def busiest(session: Session) -> str:
@@ -65,7 +67,7 @@ def slice_of(session: Session, ticker: str, share: float, count: int) -> Session
 
 @pytest.mark.parametrize("interval", [1, 100])
 @pytest.mark.parametrize("share", [0.0, 0.7])
-@pytest.mark.parametrize("name", list(MARKETS))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_slice_agrees(recorded: Recorded, name: str, share: float, interval: int) -> None:
     session = recorded.session(name)
     part = slice_of(session, MARKETS[name] or busiest(session), share, EVENTS)

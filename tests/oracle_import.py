@@ -1,0 +1,164 @@
+"""The slow twin of the import: one file of wire frames, read line by line, matched by search.
+
+Written from the contract and the description of the wire alone; for recordings without gaps.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kalshi_sim.session import NO_TIME, EventKind
+from kalshi_sim.units import CENTS_PER_DOLLAR, PRICE_SCALE, SIZE_SCALE
+
+APART_MS = 2_000
+WHOLE_SECOND_MS = 999
+
+
+@dataclass
+class Told:
+    """One event as the wire told it; `window` is the time it may stand for."""
+
+    kind: EventKind
+    side: int = 0
+    price: int = 0
+    size: int = 0
+    ts: int | None = None
+    window: tuple[int, int] | None = None
+    traded: int = 0
+
+
+@cache
+def scaled(text: Any, scale: int) -> int:
+    """An exact decimal in 1/`scale`."""
+    value = Decimal(str(text)) * scale
+    assert value == int(value)
+    return int(value)
+
+
+def told_price(msg: dict[str, Any], prefix: str = "") -> int:
+    """A price in 1/100 cent, from dollars or else from cents."""
+    if f"{prefix}price_dollars" in msg:
+        return scaled(msg[f"{prefix}price_dollars"], PRICE_SCALE)
+    return scaled(msg[f"{prefix}price"], PRICE_SCALE // CENTS_PER_DOLLAR)
+
+
+def told_size(msg: dict[str, Any], name: str) -> int:
+    """A size in 1/100 contract."""
+    return scaled(msg.get(f"{name}_fp", msg.get(name)), SIZE_SCALE)
+
+
+def told_levels(msg: dict[str, Any], side: str) -> list[tuple[int, int]]:
+    """The levels of one side of a snapshot, by its newest keys."""
+    for key in (f"{side}_dollars_fp", f"{side}_dollars"):
+        if msg.get(key):
+            return [(scaled(p, PRICE_SCALE), scaled(n, SIZE_SCALE)) for p, n in msg[key]]
+    cents = PRICE_SCALE // CENTS_PER_DOLLAR
+    return [(scaled(p, cents), scaled(n, SIZE_SCALE)) for p, n in msg.get(side) or []]
+
+
+def told_time(msg: dict[str, Any]) -> tuple[int, tuple[int, int]]:
+    """(time in ms, the times it may stand for)."""
+    if "ts_ms" in msg:
+        ms = int(msg["ts_ms"])
+        return ms, (ms, ms)
+    if isinstance(msg["ts"], str):
+        moment = datetime.fromisoformat(msg["ts"])
+        ms = int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+        return ms, (ms, ms)
+    ms = int(msg["ts"]) * 1000
+    return ms, (ms, ms + WHOLE_SECOND_MS)
+
+
+def read_frame(frame: dict[str, Any], received_ms: int | None) -> list[Told]:
+    """The events of one frame."""
+    msg = frame.get("msg", {})
+    if frame["type"] == "orderbook_snapshot":
+        levels = [
+            Told(EventKind.LEVEL, side, price, size, received_ms)
+            for side, name in enumerate(("yes", "no"))
+            for price, size in told_levels(msg, name)
+        ]
+        return [Told(EventKind.SNAPSHOT, ts=received_ms), *levels]
+    if frame["type"] == "orderbook_delta":
+        side = ("yes", "no").index(msg["side"])
+        return [
+            Told(EventKind.DELTA, side, told_price(msg), told_size(msg, "delta"), *told_time(msg))
+        ]
+    if frame["type"] == "trade":
+        resting = 1 if msg["taker_side"] == "yes" else 0
+        price = told_price(msg, ("yes_", "no_")[resting])
+        return [Told(EventKind.TRADE, resting, price, told_size(msg, "count"), *told_time(msg))]
+    return []
+
+
+def resolve_times(events: list[Told]) -> None:
+    """A snapshot without a time: 1 ms after the latest book event so far, else the next one."""
+    latest: int | None = None
+    snapshot: int | None = None
+    for i, event in enumerate(events):
+        if event.kind == EventKind.TRADE:
+            continue
+        if event.ts is None and event.kind == EventKind.LEVEL:
+            event.ts = snapshot
+        elif event.ts is None:
+            later = (e.ts for e in events[i:] if e.kind == EventKind.DELTA)
+            event.ts = next(later, NO_TIME) if latest is None else latest + 1
+        if event.kind == EventKind.SNAPSHOT:
+            snapshot = event.ts
+        assert event.ts is not None
+        latest = event.ts if latest is None else max(latest, event.ts)
+
+
+def match_trades(events: list[Told]) -> None:
+    """Give each trade, in arrival order, the removal it caused."""
+    removals: dict[tuple[int, int], list[int]] = {}
+    for i, event in enumerate(events):
+        if event.kind == EventKind.DELTA and event.size < 0:
+            removals.setdefault((event.side, event.price), []).append(i)
+    for at, trade in enumerate(events):
+        if trade.kind != EventKind.TRADE:
+            continue
+        unused = removals.get((trade.side, trade.price), [])
+        near = [i for i in unused if -events[i].size >= trade.size and close(events[i], trade)]
+        earlier = [i for i in near if i < at]
+        exact = [i for i in earlier if -events[i].size == trade.size]
+        chosen = exact[-1:] or earlier[-1:] or [i for i in near if i > at][:1]
+        if chosen:
+            unused.remove(chosen[0])
+            events[chosen[0]].traded = trade.traded = trade.size
+
+
+def close(one: Told, other: Told) -> bool:
+    """Whether two events may have happened within two seconds."""
+    assert one.window is not None
+    assert other.window is not None
+    apart = max(one.window[0] - other.window[1], other.window[0] - one.window[1])
+    return apart <= APART_MS
+
+
+def slow_import(path: Path) -> dict[str, list[Told]]:
+    """The events of each market of a capture, in the order of the file."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    markets: dict[str, list[Told]] = {}
+    with opener(path, "rt") as lines:
+        for line in lines:
+            if not line.strip():
+                continue
+            frame, received = json.loads(line), None
+            if "raw" in frame:
+                received = frame["recv_ts_ns"] // 1_000_000
+                frame = json.loads(frame["raw"])
+            told = read_frame(frame, received)
+            if told:
+                markets.setdefault(frame["msg"]["market_ticker"], []).extend(told)
+    for events in markets.values():
+        resolve_times(events)
+        match_trades(events)
+    return markets
