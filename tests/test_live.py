@@ -18,9 +18,13 @@ from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.live import Portfolio
 from kalshi_sim.session import Events, MarketInfo, Session
 from kalshi_sim.units import money_per_cent
+from tests.modes import INTERPRETED
 from tests.recorded import Recorded
 from tests.strategies import sessions
 from tests.streams import NO, YES, delta, gap, session_of, snapshot
+
+RECORDINGS = ["mixed", "ladder"] if INTERPRETED else ["nba", "ufc", "btc", "mixed", "ladder"]
+"""Without compilation, importing the large recordings takes too long."""
 
 
 def follow(session: Session, tape: Tape, ticker: str, cuts: list[int]) -> LiveMarket:
@@ -54,27 +58,18 @@ def assert_parity(market: LiveMarket, tape: Tape, view: int) -> None:
     np.testing.assert_array_equal(market.flow[:, :4], flow[:, :4])
 
 
-@pytest.mark.parametrize("name", ["ufc", "btc", "mixed", "ladder"])
-def test_frame_by_frame_parity_on_recordings(recorded: Recorded, name: str) -> None:
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_parity_on_every_market_of_the_recordings(recorded: Recorded, name: str) -> None:
+    """Frame by frame; the busiest markets of the largest recording in random bites."""
     session = recorded.session(name)
     tape = build_tape([session], min_episode_length=3)
-    for i, view in enumerate(tape.views):
-        events = session.market_events(view.market_ticker)
-        market = follow(session, tape, view.market_ticker, frame_cuts(events))
-        assert_parity(market, tape, i)
-
-
-def test_parity_on_every_market_of_the_nba_recording(recorded: Recorded) -> None:
-    session = recorded.session("nba")
-    tape = build_tape([session])
     rng = random.Random(18)
     for i, view in enumerate(tape.views):
         events = session.market_events(view.market_ticker)
         frames = frame_cuts(events)
-        few = len(events) < 14_000  # the smaller ones frame by frame, the others in random bites
+        few = name != "nba" or len(events) < 14_000
         cuts = frames if few else sorted(rng.sample(frames, len(frames) // 300))
-        market = follow(session, tape, view.market_ticker, cuts)
-        assert_parity(market, tape, i)
+        assert_parity(follow(session, tape, view.market_ticker, cuts), tape, i)
 
 
 @given(sessions(), st.integers(1, 2000), st.randoms(use_true_random=False))
