@@ -12,6 +12,7 @@ import pytest
 
 from kalshi_sim.errors import DataError, SessionNotFoundError
 from kalshi_sim.session import EventKind, Session
+from kalshi_sim.store import open_store
 from kalshi_sim.store.kalshiflow_eras import Ladders, connections, era_of
 from kalshi_sim.store.postgres import PostgresStore
 from tests.kalshiflow_writer import (
@@ -293,6 +294,8 @@ BAD_DELTAS: list[tuple[Any, str]] = [
     (("M", 2000, 2, "no", "update", 40, None, 5), "old_size None cannot be"),
     (("M", 2000, 2, "no", "update", 40, 4, -5), "new_size -5 cannot be"),
     (("M", -1, 2, "no", "update", 40, 4, 5), "timestamp_ms -1 cannot be"),
+    (("M", 2**60, 2, "no", "update", 40, 4, 5), f"timestamp_ms {2**60} cannot be"),
+    (("M", 2000, -2, "no", "update", 40, 4, 5), "sequence_number -2 cannot be"),
 ]
 BAD_LADDERS = [
     ('["40", 10]', "JSON is not an object"),
@@ -313,10 +316,15 @@ def test_a_delta_that_cannot_be_right_is_named_or_skipped(
     session_id = write_rows(recorder.url, ["M"], [snapshot], [row, good], START_MS["A"])
     with pytest.raises(DataError, match=rf"rl_orderbook_deltas id 1, market M: {why}.*--skip-bad"):
         PostgresStore(recorder.url).load(session_id)
-    session = PostgresStore(recorder.url, skip_bad_rows=True).load(session_id)
+    store = open_store(recorder.url, skip_bad_rows=True)
+    session = store.load(session_id)
     assert session.quality.markets["M"].bad_rows == 1
     assert session.quality.markets["M"].deltas == 1
     assert any("skipped 1 row" in note for note in session.quality.notes)
+    (info,) = store.list_sessions()
+    assert (info.started_at, info.ended_at) == (session.info.started_at, session.info.ended_at)
+    some = store.load(session_id, ["M"])
+    assert (some.started_ms, some.last_message_ms) == (session.started_ms, session.last_message_ms)
 
 
 @pytest.mark.parametrize(("ladder", "why"), BAD_LADDERS)

@@ -50,10 +50,14 @@ class SessionStore(Protocol):
         ...
 
 
-def open_store(url: str | os.PathLike[str] | None = None) -> SessionStore:
+def open_store(
+    url: str | os.PathLike[str] | None = None, *, skip_bad_rows: bool = False
+) -> SessionStore:
     """The store at `url`: a folder, or `postgresql://user:password@host/database`.
 
     Without `url`: the environment variable DATABASE_URL, else the folder `sessions`.
+    `skip_bad_rows`: rows of a kalshiflow database that cannot be right are left out and counted
+    instead of failing the load; no other store has such rows.
 
     Raises:
         StoreError: there is nothing that can be opened at `url`.
@@ -62,7 +66,7 @@ def open_store(url: str | os.PathLike[str] | None = None) -> SessionStore:
     if text.startswith(("postgresql://", "postgres://")):
         from kalshi_sim.store.postgres import PostgresStore
 
-        return PostgresStore(text)
+        return PostgresStore(text, skip_bad_rows=skip_bad_rows)
     from kalshi_sim.store.parquet import ParquetStore
 
     return ParquetStore(text)

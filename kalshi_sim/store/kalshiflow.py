@@ -19,6 +19,7 @@ from kalshi_sim.store.kalshiflow_eras import SPLIT, Deltas, Era, EraEvents, era_
 from kalshi_sim.store.kalshiflow_eras import to_events as rows_to_events
 from kalshi_sim.store.kalshiflow_rows import (
     DELTAS,
+    MAX_MS,
     SNAPSHOTS,
     BadRows,
     SnapshotRow,
@@ -33,6 +34,9 @@ SESSIONS: Final = "rl_orderbook_sessions"
 
 _SOURCE: Final = "kalshiflow "
 _BOTH_SIZES: Final = "old_size > 0 AND new_size > 0"
+_TIMED: Final = f"FILTER (WHERE timestamp_ms BETWEEN 0 AND {MAX_MS})"
+_FIRST: Final = f"min(timestamp_ms) {_TIMED}"
+_LAST: Final = f"max(timestamp_ms) {_TIMED}"
 _SEQUENCE: Final = f"pg_get_serial_sequence('{SESSIONS}', 'session_id')::regclass"
 
 
@@ -96,10 +100,10 @@ async def _last_given(connection: Any, privilege: str = "SELECT") -> int | None:
 async def list_sessions(connection: Any) -> list[SessionInfo]:
     """The recorder's sessions; rows are counted in one pass over each table."""
     rows = await connection.fetch(f"""
-        WITH n AS (SELECT session_id, count(*) AS snapshots, min(timestamp_ms) AS first_ms,
-                          max(timestamp_ms) AS last_ms FROM {SNAPSHOTS} GROUP BY session_id),
-             d AS (SELECT session_id, count(*) AS deltas, min(timestamp_ms) AS first_ms,
-                          max(timestamp_ms) AS last_ms,
+        WITH n AS (SELECT session_id, count(*) AS snapshots, {_FIRST} AS first_ms,
+                          {_LAST} AS last_ms FROM {SNAPSHOTS} GROUP BY session_id),
+             d AS (SELECT session_id, count(*) AS deltas, {_FIRST} AS first_ms,
+                          {_LAST} AS last_ms,
                           coalesce(bool_or({_BOTH_SIZES}), false) AS both_sizes
                    FROM {DELTAS} GROUP BY session_id),
              m AS (SELECT session_id, count(*) AS markets FROM (
@@ -215,9 +219,9 @@ async def _whole_session(
         return (int(times.min()), int(times.max()), first_book), both
     row = await connection.fetchrow(f"""
         SELECT least(n.first, d.first), greatest(n.last, d.last), coalesce(n.first, d.first), b
-        FROM (SELECT min(timestamp_ms) AS first, max(timestamp_ms) AS last
+        FROM (SELECT {_FIRST} AS first, {_LAST} AS last
               FROM {SNAPSHOTS} WHERE session_id = {session_id:d}) n,
-             (SELECT min(timestamp_ms) AS first, max(timestamp_ms) AS last,
+             (SELECT {_FIRST} AS first, {_LAST} AS last,
                      coalesce(bool_or({_BOTH_SIZES}), false) AS b
               FROM {DELTAS} WHERE session_id = {session_id:d}) d""")
     return (None if row[0] is None else (row[0], row[1], row[2])), row[3]

@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -216,6 +216,11 @@ async def twin(target: Target, connection: Any) -> AsyncIterator[Any | None]:
                 second.terminate()
             second = None
         yield second
+        if second is not None:
+            # Left in order, so that a pooler can give the server connection to others.
+            with suppress(*_FAILURES):
+                await second.execute("ROLLBACK")
+                await second.close(timeout=CONNECT_SECONDS)
     finally:
         if second is not None:
             second.terminate()
