@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kalshi_sim import BatchSimulator, SimConfig
+from kalshi_sim import BatchSimulator, KalshiVecEnv, SimConfig
 from kalshi_sim.session import Session
 from tests.agreement import assert_features_equal, assert_tapes_equal, oracle_views, twins
 from tests.comparing import assert_same_episode
@@ -139,3 +139,36 @@ def _restarted(
         fresh[i] = OracleEnv(view, config)
         fresh[i].reset(start)
     return fresh
+
+
+@settings(max_examples=examples(40))
+@given(session=sessions(max_moments=25), seed=SEEDS)
+def test_vec_env_infos_agree(session: Session, seed: int) -> None:
+    """What a finished episode tells through Stable-Baselines3 is what the oracle says of it."""
+    assume(oracle_views([session]))
+    tape, views = twins([session])
+    rng = random.Random(seed)
+    config = random_config(rng)
+    env = KalshiVecEnv(tape, n_envs=3, config=config, seed=0)
+    env.reset()
+    slow = [OracleEnv(views[i % len(views)], config) for i in range(3)]
+    cursor = 3
+    for _ in range(60):
+        actions = random_actions(rng, 3)
+        _, _, dones, infos = env.step(np.array(actions))
+        for i, twin in enumerate(slow):
+            _, _, truncated = twin.step(actions[i])
+            assert bool(dones[i]) == twin.done
+            if not twin.done:
+                assert infos[i] == {}
+                continue
+            info, market = infos[i], twin.market_info()
+            assert info["TimeLimit.truncated"] == truncated
+            assert {name: info["market"][name] for name in market} == market
+            assert info["episode"]["r"] == twin.reward(twin.equity2 - twin.start_equity2)
+            assert info["episode"]["l"] == twin.steps
+            last = info["terminal_observation"].tolist()
+            assert_features_equal(last, twin.observation(), range(52), f"last {i}")
+            slow[i] = OracleEnv(views[cursor % len(views)], config)
+            cursor += 1
+    env.close()
