@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -237,6 +238,34 @@ def test_a_new_connection_is_told_from_late_rows() -> None:
     assert snapshot == [0, 0, 1, 1]
     lost = of((0, 1, True), (1000, 7, False), (60_000, 2, False), (60_001, 9, False))
     assert lost == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("era", ["A", "C"])
+@pytest.mark.parametrize("seed", range(3))
+def test_connections_follow_each_other_in_time(recorder: Database, era: str, seed: int) -> None:
+    """Every connection numbers from 1 again and begins with a snapshot of each market."""
+    parts = [random_recording(seed * 3 + i, era, n_messages=120) for i in range(3)]
+    joined = Recording(
+        [
+            replace(m, seq=3 * m.seq + i, ts_ms=m.ts_ms + i * 200_000)
+            for i, part in enumerate(parts)
+            for m in part.messages
+        ]
+    )
+    snapshots, deltas = rows_of(joined, era)
+    random.Random(seed).shuffle(snapshots)
+    random.Random(seed).shuffle(deltas)
+    start = START_MS[era]
+    session_id = write_rows(recorder.url, joined.markets, snapshots, deltas, start)
+    session = PostgresStore(recorder.url).load(session_id)
+    for market in joined.markets:
+        rebuilt = [(ts, seq, book) for ts, seq, book, _ in books(session, market)]
+        truth = [(m.ts_ms, m.seq, book) for m, book in joined.books(market)]
+        assert rebuilt == truth
+        assert (np.diff(session.market_events(market).frame) >= 0).all()
+    assert session.quality.total.gaps == 0
+    assert session.quality.total.raised_times == 0
+    assert any("connected anew 6 times" in note for note in session.quality.notes)
 
 
 def test_a_connection_without_its_snapshot_leaves_no_book(recorder: Database) -> None:
