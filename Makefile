@@ -16,6 +16,7 @@ DEV := .venv/.installed-dev
 SESSION ?=
 TRAIN_ARGS ?= --algorithm ppo --total-timesteps 200000
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # Worker processes of `make test`; hypothesis and numba leave little to gain beyond the cores.
 PYTEST_WORKERS ?= 2
 # Tests of one file stay together: what they share (a recording, a server) is made once.
@@ -89,8 +90,13 @@ wheel: $(DEV)
 		'import kalshi_sim as k; assert "site" in k.__file__, k.__file__; [getattr(k, n) for n in k.__all__]'; \
 	echo "wheel: ok"
 
+# The figures of README.md and docs/performance.md: measure them on a quiet machine.
+# BENCH_ARGS=--full adds the scaling tables.
 bench: $(DEV)
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only $(PYTEST_ARGS)
+	@mkdir -p .benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-disable-gc \
+		--benchmark-json=.benchmarks/pytest.json $(PYTEST_ARGS)
+	$(BIN)/python -m benchmarks.table --pytest-json .benchmarks/pytest.json $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*

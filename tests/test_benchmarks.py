@@ -1,0 +1,141 @@
+"""The benchmarks measure equal things, and their table says what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import bench_baselines, sessions, table
+from benchmarks.figures import Figure, figure, in_turn, ratios
+from kalshi_sim import Tape, build_tape
+from kalshi_sim.ingest.synthetic import generate_session
+
+
+@pytest.fixture(scope="module")
+def tape() -> Tape:
+    return build_tape([generate_session(1, markets=6, minutes=10)])
+
+
+def test_what_is_compared_computes_equal_numbers() -> None:
+    bench_baselines.gates(n_envs=2, steps=40)
+
+
+def test_a_resized_tape_repeats_views_with_their_flow(tape: Tape) -> None:
+    large = sessions.resized(tape, 2 * len(tape) + 5)
+    n = len(tape.views)
+    assert 2 * len(tape) - tape.min_episode_length < len(large) <= 2 * len(tape) + 5
+    for original, view in zip(tape.views * 2, large.views[: 2 * n], strict=True):
+        for name in ("ts_ms", "px", "qty", "mark2", "features"):
+            column, copied = getattr(tape, name), getattr(large, name)
+            assert np.array_equal(column[original.rows], copied[view.rows])
+        for t in range(len(view)):
+            assert np.array_equal(_flow(tape, original.start + t), _flow(large, view.start + t))
+
+
+def _flow(tape: Tape, row: int) -> Any:
+    return tape.flow[tape.flow_offsets[row] : tape.flow_offsets[row + 1]]
+
+
+def test_a_small_resized_tape_is_cut(tape: Tape) -> None:
+    small = sessions.resized(tape, 20)
+    assert 20 - tape.min_episode_length < len(small) <= 20
+    assert len(small.flow) == small.flow_offsets[-1]
+
+
+def test_works_take_turns_after_one_untimed_round() -> None:
+    calls: list[str] = []
+    times = in_turn([lambda: calls.append("a"), lambda: calls.append("b")], rounds=2)
+    assert calls == ["a", "b"] * 3
+    assert [len(t) for t in times] == [2, 2]
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("targets", "reached"),
+    [
+        ({}, None),
+        ({"at_least": 2.0}, True),
+        ({"at_least": 2.1}, False),
+        ({"at_most": 2.0}, True),
+        ({"at_most": 1.9}, False),
+    ],
+)
+def test_the_median_is_held_against_the_target(targets: Any, reached: bool | None) -> None:
+    assert figure("g", "n", "s", [1.0, 2.0, 5.0], **targets).reached is reached
+
+
+def results(*figures: Figure) -> dict[str, Any]:
+    return {
+        "machine": table.machine(),
+        "command": "make bench",
+        "date": "2026-01-01",
+        "figures": [vars(f) for f in figures],
+    }
+
+
+def test_the_readme_has_the_headlines_and_the_other_page_all() -> None:
+    shown = figure("g", "shown", "steps/s", [8e6, 9e6, 9.5e6], at_least=8e6, headline=True)
+    other = figure("g", "other", "s", [0.25], at_most=0.1)
+    readme = table.render(results(shown, other), headline=True)
+    assert "| shown | 9 000 000 steps/s | 8 000 000 to 9 500 000 | ≥ 8 000 000 ✓ |" in readme
+    assert "other" not in readme
+    everything = table.render(results(shown, other), headline=False)
+    assert "| other | 0.25 s |  | ≤ 0.1 ✗ |" in everything
+
+
+def test_the_table_tells_machine_versions_and_command() -> None:
+    text = table.render(results(), headline=True)
+    about = table.machine()
+    for expected in (about["processor"], about["numba"], about["torch"], "make bench"):
+        assert expected in text
+
+
+def test_only_what_is_between_the_marks_is_replaced() -> None:
+    document = f"before\n{table.START}\nold\n{table.END}\nafter\n"
+    replaced = table.between_marks(document, "new\n")
+    assert replaced == f"before\n{table.START}\nnew\n{table.END}\nafter\n"
+    assert table.between_marks(replaced, "new\n") == replaced
+
+
+def test_a_document_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="no lines"):
+        table.between_marks("nothing here", "new\n")
+
+
+def test_figures_come_from_a_pytest_benchmark_run(tmp_path: Path) -> None:
+    stats = {"median": 2.0, "min": 1.0, "max": 4.0, "rounds": 3}
+    info = {
+        "group": "g",
+        "figure": "build",
+        "unit": "events/s",
+        "amount": 8,
+        "at_least": 2.0,
+        "headline": True,
+        "processor_seconds": [1.0, 2.0, 4.0],
+        "row_bytes": 504.0,
+    }
+    entries = [
+        {"name": "test_build", "stats": stats, "extra_info": info},
+        {"name": "test_copy_beats_fetch", "stats": stats, "extra_info": {"times_faster": 6.5}},
+        {"name": "test_step", "stats": stats, "extra_info": {}},
+    ]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"benchmarks": entries}))
+    core, wall, row, loading = table.pytest_figures(path)
+    assert (core.median, core.low, core.high, core.reached) == (4.0, 2.0, 8.0, True)
+    assert (wall.median, wall.low, wall.high, wall.headline) == (4.0, 2.0, 8.0, False)
+    assert (row.median, row.at_most) == (504.0, 700)
+    assert (loading.median, loading.at_least) == (6.5, 5)
+
+
+def test_the_marks_stand_in_both_documents() -> None:
+    for name in ("README.md", "docs/performance.md"):
+        text = (table.ROOT / name).read_text(encoding="utf-8")
+        assert text.count(table.START) == text.count(table.END) == 1
