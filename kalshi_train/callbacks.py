@@ -94,12 +94,7 @@ class TrainingCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         """The boundary: the last rollout is learned, the next not begun."""
-        now = time.perf_counter()
-        if self._learning:
-            self.metrics.clock.learn += now - self._mark
-        self.boundary()
-        self._mark = time.perf_counter()
-        self.metrics.clock.other += self._mark - now
+        self._between_rollouts(last=False)
 
     def _on_step(self) -> bool:
         dones = self.locals["dones"]
@@ -115,22 +110,25 @@ class TrainingCallback(BaseCallback):
         self.metrics.rollout(self._env.state(), self.locals["rollout_buffer"].actions)
         self.progress.episodes = self.metrics.episodes
         self._rollouts += 1
-        enough = self.num_timesteps - self._recorded_at >= MIN_STEPS_PER_RECORD
-        if enough and self._rollouts >= (self.config.log_interval or 1):
-            self._record()
         self._learning = True
         self._mark = time.perf_counter()
 
     def _on_training_end(self) -> None:
-        if self._learning:
-            self.metrics.clock.learn += time.perf_counter() - self._mark
-        self.boundary(last=True)
-        if self._rollouts:
-            self._record()
-        elif self.logger.name_to_value:
-            self.logger.dump(step=self.num_timesteps)
+        self._between_rollouts(last=True)
 
-    def boundary(self, *, last: bool = False) -> None:
+    def _between_rollouts(self, *, last: bool) -> None:
+        now = time.perf_counter()
+        if self._learning:
+            self.metrics.clock.learn += now - self._mark
+        self.boundary(last=last)
+        self.metrics.clock.other += time.perf_counter() - now
+        enough = self.num_timesteps - self._recorded_at >= MIN_STEPS_PER_RECORD
+        due = enough and self._rollouts >= (self.config.log_interval or 1)
+        if self._rollouts and (last or due):
+            self._record()
+        self._mark = time.perf_counter()
+
+    def boundary(self, *, last: bool) -> None:
         """Evaluate and save where it is due; at the end of a run both are."""
         steps, config, progress = self.num_timesteps, self.config, self.progress
         self.curriculum.update(self._env)

@@ -148,7 +148,7 @@ def _base_config(arguments: Sequence[str]) -> TrainConfig:
 
 
 def _value_of(arguments: Sequence[str], *flags: str) -> str | None:
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], None], strict=False):
         if word in flags:
             return following
         if word.partition("=")[0] in flags:

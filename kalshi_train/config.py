@@ -78,8 +78,8 @@ class TrainConfig(SimConfig):
     """
 
     # Other defaults than the simulation's: chosen by experiment, see docs/training.md.
-    reward_scale: float = 0.01
-    """Factor on the reward; 1 gives the agent cents, 0.01 dollars. Results are in cents always."""
+    reward_scale: float = 0.001
+    """Factor on the reward, which is in cents with 1; profits are told in cents always."""
     random_start: bool = True
     """Start training episodes at a random row; held-out evaluation starts at the first."""
 
@@ -127,7 +127,7 @@ class TrainConfig(SimConfig):
     """Also write the log into this file."""
     curriculum: Curriculum | None = None
     """Order of the markets; `--curriculum` alone means easiest (default: as market_order says)."""
-    n_envs: int = 256
+    n_envs: int = 64
     """Environments stepped together."""
     seed: int = 0
     """Fixes everything random: the same seed gives the same model."""

@@ -14,13 +14,13 @@ MINIBATCHES: Final = 8
 def _ppo(n_envs: int, n_steps: int | None) -> dict[str, Any]:
     n_steps = n_steps or _rollout_steps(n_envs, 16_384, shortest=32, longest=2048)
     return {
-        "learning_rate": 3e-4,
+        "learning_rate": 1e-3,
         "n_steps": n_steps,
         "batch_size": _even_batch(n_envs * n_steps),
         "n_epochs": 4,
         "gamma": 0.99,
         "gae_lambda": 0.95,
-        "ent_coef": 0.01,
+        "ent_coef": 0.003,
         "vf_coef": 0.5,
         "clip_range": 0.2,
         "max_grad_norm": 0.5,
@@ -28,11 +28,14 @@ def _ppo(n_envs: int, n_steps: int | None) -> dict[str, Any]:
 
 
 def _a2c(n_envs: int, n_steps: int | None) -> dict[str, Any]:
+    # Advantages are not normalised: the entropy bonus is worth 0.01 / reward_scale = 10 cents,
+    # and keeps the agent from giving up trading before it knows when to.
+    n_steps = n_steps or _rollout_steps(n_envs, 4096, shortest=16, longest=512)
     return {
-        "learning_rate": 7e-4,
-        "n_steps": n_steps or _rollout_steps(n_envs, 2048, shortest=8, longest=64),
+        "learning_rate": 1e-3 if n_envs * n_steps <= 4096 else 2e-3,
+        "n_steps": n_steps,
         "gamma": 0.99,
-        "gae_lambda": 0.95,
+        "gae_lambda": 0.98,
         "ent_coef": 0.01,
         "vf_coef": 0.5,
         "max_grad_norm": 0.5,

@@ -328,6 +328,9 @@ def make_model(config: TrainConfig, env: KalshiVecEnv) -> OnPolicyAlgorithm:
     rate = config.learning_rate
     assert rate is not None
     settings = {k: getattr(config, k) for k in _HYPERPARAMETERS}
+    if config.algorithm == "a2c":
+        # Adam instead of RMSprop, whose first steps are ten times as long: see docs/training.md.
+        settings["use_rms_prop"] = False
     return _ALGORITHMS[config.algorithm, config.stock_sb3](
         "MlpPolicy",
         env,
