@@ -41,6 +41,10 @@ StoreOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, arg(name="json", help="Print JSON.")]
+SkipOption = Annotated[
+    bool,
+    arg(help="Leave out rows of a kalshiflow database that cannot be right; they are counted."),
+]
 
 
 def import_sessions(
@@ -62,6 +66,7 @@ def import_sessions(
         bool, arg(help="The recording subscribed with use_yes_price: NO prices in YES terms.")
     ] = False,
     max_bad_lines: Annotated[int, arg(help="Skip up to so many malformed lines.")] = 0,
+    skip_bad_rows: SkipOption = False,
     overwrite: Annotated[bool, arg(help="Replace the session if the store has it.")] = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -71,7 +76,7 @@ def import_sessions(
     if max_bad_lines < 0:
         raise ConfigError(f"--max-bad-lines {max_bad_lines}: must be 0 or more")
     target = open_store(store)
-    origin = _as_store(sources)
+    origin = _as_store(sources, skip_bad_rows)
     if origin is not None and session is None:
         raise ConfigError("say which session to copy, with --session ID")
     number = target.next_session_id() if session is None else _checked_id(session)
@@ -116,13 +121,13 @@ def _checked_id(session_id: int) -> int:
     return session_id
 
 
-def _as_store(sources: Sequence[str]) -> SessionStore | None:
+def _as_store(sources: Sequence[str], skip_bad_rows: bool) -> SessionStore | None:
     """The store that a single source names, or None if the sources are captures."""
     if len(sources) != 1:
         return None
     source = sources[0]
     if source.startswith(("postgresql://", "postgres://")):
-        return open_store(source)
+        return open_store(source, skip_bad_rows=skip_bad_rows)
     if Path(source).is_dir():
         if not any(Path(source).glob("session-*.parquet")):
             raise ConfigError(
@@ -170,10 +175,11 @@ def analyze(
     store: StoreOption = None,
     min_episode_length: Annotated[int, arg(help="Fewest rows of a suitable market.")] = 10,
     top: Annotated[int, arg(help="Show so many markets, those with most rows.")] = 25,
+    skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Rows, spreads, depth, activity, coverage and quality of sessions; suitable markets."""
-    source = open_store(store)
+    source = open_store(store, skip_bad_rows=skip_bad_rows)
     found = []
     for number in _chosen(source, session_id, store):
         from kalshi_sim.analysis import analyze_session
@@ -236,12 +242,13 @@ def export(
     ] = None,
     to: Annotated[str | None, arg(metavar="STORE", help="Copy into this store instead.")] = None,
     overwrite: Annotated[bool, arg(help="Replace what is there.")] = False,
+    skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """A session back into captures, or into another store."""
     if (out is None) == (to is None):
         raise ConfigError("say where to: --out FILE or --out FOLDER for captures, or --to STORE")
-    session = open_store(store).load(session_id)
+    session = open_store(store, skip_bad_rows=skip_bad_rows).load(session_id)
     if to is not None:
         open_store(to).save(session, overwrite=overwrite)
         files, hint = [without_password(to)], ""
@@ -265,10 +272,11 @@ def validate(
         Positional[int | None], arg(metavar="[ID]", help="The newest, if not given.")
     ] = None,
     store: StoreOption = None,
+    skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Check that environments on a session hold to their contracts."""
-    source = open_store(store)
+    source = open_store(store, skip_bad_rows=skip_bad_rows)
     from kalshi_train.validation import run_validation
 
     return run_validation(source, session_id, as_json)
