@@ -119,9 +119,7 @@ def impact_value(book: Ladders, side: int) -> int:
 
 @hot_jit
 def imbalance(bid: int, ask: int) -> float:
-    """(bid - ask) / (bid + ask), 0 if both are empty."""
-    if bid + ask == 0:
-        return 0.0
+    """(bid - ask) / (bid + ask); a row has a level on at least one side."""
     return (bid - ask) / (bid + ask)
 
 
