@@ -16,10 +16,11 @@ from typing import Annotated, Any, Final
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from kalshi_sim.console import print_json, print_table, progress_bar, without_password
+from kalshi_sim.console import print_json, print_table, progress_bar
 from kalshi_sim.errors import ConfigError, KalshiSimError, SessionNotFoundError
 from kalshi_sim.session_tables import report_import, session_row, show_analysis
 from kalshi_sim.store import DEFAULT_FOLDER, SessionStore, open_store
+from kalshi_sim.store.urls import without_password
 
 FAILED: Final = 1
 USER_MISTAKE: Final = 2

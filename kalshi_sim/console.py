@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 _PATIENCE_S: Final = 2.0
 """Work shorter than this shows no progress bar."""
@@ -88,20 +87,6 @@ def progress_bar(what: str) -> Iterator[Progress]:
     finally:
         if shown:
             bar.stop()
-
-
-def without_password(store: str) -> str:
-    """The name of a store as it may be shown: a database URL loses its password."""
-    if "://" not in store:
-        return store
-    parts = urlsplit(store)
-    user, _, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return (
-        f"{parts.scheme}://{name}@{host}{parts.path}"
-        if name
-        else f"{parts.scheme}://{host}{parts.path}"
-    )
 
 
 def count(number: int) -> str:

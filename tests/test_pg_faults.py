@@ -19,6 +19,7 @@ from kalshi_sim.errors import StoreError
 from kalshi_sim.store.pg_connection import Target
 from kalshi_sim.store.pg_copy import WORTH_TWO
 from kalshi_sim.store.postgres import PostgresStore
+from kalshi_sim.store.urls import UNSHOWN, without_password
 from tests.kalshiflow_writer import create_schema, random_recording, write_session
 from tests.postgres_fixtures import (
     PASSWORD,
@@ -152,6 +153,27 @@ def test_a_url_that_cannot_be_right_is_told_without_its_password(url: str) -> No
     assert "it must look like postgresql://user:password@host:5432/database" in text
     assert "wrong-secret" not in repr(PostgresStore(url))
     assert PASSWORD not in repr(PostgresStore(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sessions", "sessions"),
+        ("postgresql://h/d", "postgresql://h/d"),
+        ("postgresql://me:wrong-secret@h:5432/d", "postgresql://me@h:5432/d"),
+        ("postgresql://me:wrong-secret@[::1]:5432/d", "postgresql://me@[::1]:5432/d"),
+        ("postgresql://me:wrong-secret@a:1,b:2/d", "postgresql://me@a:1,b:2/d"),
+        ("postgresql://me@h/d?password=wrong-secret&x=1", "postgresql://me@h/d?x=1"),
+        ("postgresql:///d?host=%2Frun", "postgresql:///d?host=%2Frun"),
+        ("postgresql://me:wrong-secret/d", UNSHOWN),
+        ("postgresql://me:wrong/secret@h/d", UNSHOWN),
+        ("postgresql://me:wrong#secret@h/d", UNSHOWN),
+        ("postgresql://me:wrong?secret@h/d", UNSHOWN),
+        ("postgresql://me:wrong-secret@[h/d", UNSHOWN),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
 
 
 def test_every_form_of_the_password_is_scrubbed() -> None:

@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 import asyncpg
 
 from kalshi_sim.errors import KalshiSimError, StoreError
+from kalshi_sim.store.urls import UNSHOWN, without_password
 
 T = TypeVar("T")
 
@@ -30,8 +31,6 @@ CONNECT_SECONDS: Final = 15.0
 TWIN_SECONDS: Final = 2.0
 """How long to wait for a second connection before doing without."""
 _HIDDEN: Final = "***"
-_UNSHOWN: Final = "the database URL"
-_PLACE: Final = re.compile(r"(\[[0-9a-fA-F:.]*\]|[^:@,\[\]]*)(:\d*)?(,[^:@,]*(:\d*)?)*")
 
 _CUT = (
     OSError,
@@ -58,17 +57,7 @@ class Target:
     @property
     def shown(self) -> str:
         """The URL without its password; a URL of odd shape is not shown at all."""
-        try:
-            parts = urlsplit(self.url)
-            query = [(k, v) for k, v in parse_qsl(parts.query) if "pass" not in k.lower()]
-        except ValueError:
-            return _UNSHOWN
-        login, at, place = parts.netloc.rpartition("@")
-        if not _PLACE.fullmatch(place) or "@" in parts.path + parts.query + parts.fragment:
-            # A password that was not quoted may have ended up anywhere.
-            return _UNSHOWN
-        user = login.partition(":")[0]
-        return urlunsplit((parts.scheme, user + at + place, parts.path, urlencode(query), ""))
+        return without_password(self.url)
 
     def scrub(self, text: str) -> str:
         """`text` with every form of the password hidden."""
@@ -137,7 +126,7 @@ def translate(target: Target, error: BaseException, doing: str, attempts: int = 
 
 async def _connect(target: Target) -> Any:
     try:
-        if target.shown == _UNSHOWN:
+        if target.shown == UNSHOWN:
             raise ValueError
         return await asyncpg.connect(
             target.url,
