@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,17 @@ pytest_plugins = ["tests.postgres_fixtures", "tests.recorded"]
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-_REQUIRED = any(
-    os.environ.get(name, "") not in ("", "0", "false")
-    for name in ("KALSHI_SIM_REQUIRE_RECORDINGS", "CI")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+
+
+def _is_set(*names: str) -> bool:
+    return any(os.environ.get(name, "") not in ("", "0", "false") for name in names)
+
+
+_REQUIRED = _is_set("KALSHI_SIM_REQUIRE_RECORDINGS", "CI")
+_CHROMIUM_REQUIRED = _is_set("KALSHI_SIM_REQUIRE_CHROMIUM", "CI")
 
 # The default is the same on every run, so that a red test stays red. `explore` looks further:
 # HYPOTHESIS_PROFILE=explore make test
@@ -42,22 +50,32 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the recordings, their tests are deselected; the report's header says why."""
-    if _REQUIRED or RECORDINGS.is_dir():
-        return
-    needing = [i for i in items if "recordings" in getattr(i, "fixturenames", ())]
+    """Tests of what is not here are deselected; the report's header says why."""
+    missing = set()
+    if not _REQUIRED and not RECORDINGS.is_dir():
+        missing.add("recordings")
+    if not _CHROMIUM_REQUIRED and CHROMIUM is None:
+        missing.add("chromium")
+    needing = [i for i in items if missing & set(getattr(i, "fixturenames", ()))]
     if needing:
         config.hook.pytest_deselected(items=needing)
         items[:] = [i for i in items if i not in needing]
 
 
-def pytest_report_header() -> str:
-    """One line that tells whether the recordings take part."""
-    if RECORDINGS.is_dir():
-        return f"recordings: {RECORDINGS}"
-    if _REQUIRED:
-        return f"recordings: required, but not at {RECORDINGS}: their tests fail"
-    return f"recordings: none at {RECORDINGS}: their tests are deselected"
+def pytest_report_header() -> list[str]:
+    """Whether the recordings and a browser take part."""
+    return [
+        _told("recordings", RECORDINGS, RECORDINGS.is_dir(), _REQUIRED),
+        _told("chromium", CHROMIUM or "PATH", CHROMIUM is not None, _CHROMIUM_REQUIRED),
+    ]
+
+
+def _told(name: str, where: Path | str, present: bool, required: bool) -> str:
+    if present:
+        return f"{name}: {where}"
+    if required:
+        return f"{name}: required, but not at {where}: their tests fail"
+    return f"{name}: none at {where}: their tests are deselected"
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +87,14 @@ def recordings() -> Path:
             "KALSHI_SIM_REQUIRE_RECORDINGS to run without them"
         )
     return RECORDINGS
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a real browser; on Debian `apt-get install chromium` brings it."""
+    if CHROMIUM is None:
+        pytest.fail(
+            "no chromium on the PATH; install it (Debian: apt-get install chromium), or unset CI "
+            "and KALSHI_SIM_REQUIRE_CHROMIUM to run without it"
+        )
+    return CHROMIUM

@@ -69,7 +69,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
     contracts = int(qty.sum())
     turnover = int((qty * played.fills[:, layout.R_PRICE]).sum()) / cent
     profit2 = int(played.equity2[-1]) - 2 * cash_start * cent
-    held = np.abs(played.position)
+    held = held_after_entry(played)
     # The agent's own drawdown is by mid; this is of the equity that is shown.
     cents = played.equity2 / (2 * cent)
     figures: dict[str, Any] = {
@@ -96,7 +96,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
             for s in HORIZONS_S
         },
         "inventory_mean": time_weighted_mean(held, ts),
-        "inventory_max": int(held.max()),
+        "inventory_max": max(int(held.max()), int(np.abs(played.position).max())),
         "position_at_end": int(played.position[-1]),
         "settled": view.settlement_value is not None and rows == len(view),
         "truncated": played.truncated,
@@ -125,6 +125,18 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         hours=_by_period(np.diff(cents), ts[1:], view, MS_PER_HOUR),
         action_counts=_actions_by_period(played.actions[:-1], ts[:-1], view),
     )
+
+
+def held_after_entry(played: Played) -> Int64Array:
+    """Contracts held in either direction from each row to the next, int64 [R].
+
+    What an order takes as it enters is held at once, before the next row shows it.
+    """
+    fills = played.fills[played.fills[:, layout.R_MAKER] == 0]
+    signed = np.where(fills[:, layout.R_SIDE] == 0, 1, -1) * fills[:, layout.R_QTY]
+    position = played.position.copy()
+    np.add.at(position, fills[:, layout.R_ROW], signed)
+    return np.abs(position)
 
 
 def _changes(values: Int64Array) -> Int64Array:

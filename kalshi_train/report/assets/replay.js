@@ -9,6 +9,7 @@ let timeline = null;
 let episode = null;
 let playing = 0;
 let asked = 0;
+let shown = "";
 
 function marketOf(view) {
   return evaluation.policies[0].fill_models[chosenModel].markets[view].market_ticker;
@@ -52,6 +53,7 @@ async function load() {
   $("replay-summary").textContent = `${format("profit", figures.profit_cents)} · ` +
     `${format("count", figures.fills)} fills · ${format("count", figures.rows)} rows · ` +
     `fill model ${chosenModel} · ${new Date(b.start_ms).toISOString().slice(0, 10)}`;
+  shown = `${policy}-${view}`;
   const firstFill = episode.fills.row[0] ?? 0;
   timeline.show(episode);
   moveTo(firstFill);
@@ -169,14 +171,14 @@ function toFill(direction) {
 function play() {
   playing = playing ? 0 : performance.now();
   $("play").textContent = playing ? "❚❚" : "▶";
-  let shown = playing;
+  let drawn = playing;
   const frame = (now) => {
     if (!playing) return;
     // A minute in sight takes six seconds, a whole evening as well: by rows, evenly.
     const visible = lastAtMost(episode.ts, timeline.to) - lastAtMost(episode.ts, timeline.from);
-    const rows = Math.floor(((now - shown) / 12000) * Math.max(120, visible));
+    const rows = Math.floor(((now - drawn) / 12000) * Math.max(120, visible));
     if (rows > 0) {
-      shown = now;
+      drawn = now;
       moveTo(episode.row + rows);
     }
     if (episode.row >= episode.rows - 1) play();
@@ -276,4 +278,5 @@ $("theme").addEventListener("click", () => {
   redraw();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-window.kalshiReport = { ready: setUpReplay(), moveTo: (row) => moveTo(row), episode: () => episode };
+window.kalshiReport = { ready: setUpReplay(), moveTo: (row) => moveTo(row), episode: () => episode,
+  shown: () => shown };

@@ -1,0 +1,309 @@
+"""The report in a real browser: no error, figures as in the JSON, and a replay that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from stable_baselines3 import PPO
+
+from kalshi_sim import SimConfig, Tape
+from kalshi_train.evaluation import Evaluation, evaluate
+from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.policies import policy_from_model
+from kalshi_train.report.replay import standing_out
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def evaluation(tape: Tape, model: PPO) -> Evaluation:
+    policies = {"agent <b>": model, "other": model}
+    config = SimConfig(pricing="join")
+    return evaluate(policies, tape, config, baselines=["hold", "random"], stress=True)
+
+
+@pytest.fixture(scope="module")
+def page_file(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "evaluation.html"
+    evaluation.write_report(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    # Playwright starts the browser with a fresh folder for its user's data.
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        started.close()
+
+
+def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[str]]:
+    """The page, ready, and what it complains about or asks the network for."""
+    context = browser.new_context(**settings)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:"))
+            else complaints.append(r.url))  # fmt: skip
+    page.goto(file.as_uri())
+    page.evaluate("kalshiReport.ready")
+    return page, complaints
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, page_file: Path) -> Iterator[Page]:
+    shown, complaints = opened(browser, page_file, viewport={"width": 1280, "height": 900})
+    yield shown
+    assert complaints == []
+    shown.context.close()
+
+
+def lookup(figures: dict[str, Any], path: str) -> Any:
+    for name in path.split("."):
+        figures = figures[name]
+    return figures
+
+
+def same(shown: str, value: Any) -> bool:
+    return shown == "null" if value is None else float(shown) == float(value)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
+def test_it_opens_without_a_complaint(
+    browser: Browser, page_file: Path, scheme: str, width: int, height: int
+) -> None:
+    shown, complaints = opened(
+        browser, page_file, viewport={"width": width, "height": height}, color_scheme=scheme
+    )
+    background = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = sum(int(c) for c in background[4:-1].split(",")) < 3 * 128
+    assert dark == (scheme == "dark")
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    assert shown.locator(".chart .main-svg").count() > 0
+    assert complaints == []
+    shown.context.close()
+
+
+def test_figures_are_those_of_the_json(page: Page, evaluation: Evaluation) -> None:
+    policies = {p["name"]: p["fill_models"] for p in evaluation.to_json()["policies"]}
+    cells = page.eval_on_selector_all(
+        "#totals td[data-figure], #trading td[data-figure]",
+        "cells => cells.map(c => ({...c.dataset, text: c.textContent}))",
+    )
+    assert len(cells) == len(policies) * 3 * (12 + 12)
+    for cell in cells:
+        value = lookup(policies[cell["policy"]][cell["fills"]]["total"], cell["figure"])
+        assert same(cell["value"], value), cell
+    shown = {(c["policy"], c["fills"], c["figure"]): c["text"] for c in cells}
+    for (name, fills, path), text in shown.items():
+        value = lookup(policies[name][fills]["total"], path)
+        number = text.replace("−", "-").replace("–", "").strip("$+ ¢%").replace(",", "")
+        number = number.replace("-$", "-").replace("+$", "")
+        if value is None:
+            assert number == ""
+        elif path.endswith("_cents") and "¢" not in text:
+            assert float(number) == pytest.approx(value / 100, abs=0.006)
+        elif "%" in text:
+            assert float(number) == pytest.approx(100 * value, abs=0.06)
+        else:
+            assert float(number) == pytest.approx(value, abs=0.06)
+
+
+def test_markets_are_those_of_the_json(page: Page, evaluation: Evaluation) -> None:
+    page.select_option("#market-policy", "random")
+    page.select_option("#market-fills", "touch")
+    markets = {
+        e.figures["market_ticker"]: e.figures for e in evaluation.run("random", "touch").episodes
+    }
+    cells = page.eval_on_selector_all(
+        "#markets td[data-figure]", "cells => cells.map(c => ({...c.dataset}))"
+    )
+    assert {c["market"] for c in cells} == set(markets)
+    for cell in cells:
+        assert same(cell["value"], lookup(markets[cell["market"]], cell["figure"])), cell
+
+
+def test_stress_is_that_of_the_json(page: Page, evaluation: Evaluation) -> None:
+    expected = {
+        (s.policy, s.condition, s.fill_model): s.profit_per_market_cents for s in evaluation.stress
+    }
+    cells = page.eval_on_selector_all(
+        "#stress-table td[data-condition]", "cells => cells.map(c => ({...c.dataset}))"
+    )
+    assert len(cells) == len(expected)
+    for cell in cells:
+        assert same(cell["value"], expected[cell["policy"], cell["condition"], cell["fills"]])
+
+
+def ladder(page: Page) -> dict[str, list[list[int]]]:
+    """Prices of YES and sizes shown, from top to bottom, without own orders' empty levels."""
+    rows = page.eval_on_selector_all(
+        "#ladder tr[data-price]",
+        "rows => rows.map(r => [r.className, Number(r.dataset.price), Number(r.dataset.size)])",
+    )
+    return {
+        kind: [[price, size] for c, price, size in rows if c == kind and size]
+        for kind in ("bid", "ask")
+    }
+
+
+def book(tape: Tape, view: int, row: int) -> dict[str, list[list[int]]]:
+    at = tape.views[view].start + row
+    sides = [
+        [[int(p), int(q)] for p, q in zip(tape.px[at, s], tape.qty[at, s], strict=True) if q]
+        for s in (0, 1)
+    ]
+    return {"bid": sides[0], "ask": [[tape.payout - p, q] for p, q in reversed(sides[1])]}
+
+
+def choose(page: Page, policy: int, view: int) -> None:
+    page.select_option("#replay-policy", str(policy))
+    page.select_option("#replay-market", str(view))
+    page.wait_for_function(f"kalshiReport.shown() === '{policy}-{view}'")
+
+
+def test_the_slider_moves_the_book(page: Page, tape: Tape) -> None:
+    for view in (0, len(tape.views) - 1):
+        choose(page, 0, view)
+        last = len(tape.views[view]) - 1
+        for row in (0, 1, last // 2, last):
+            page.locator("#slider").fill(str(row))
+            assert ladder(page) == book(tape, view, row)
+            assert page.locator("#row-number").text_content() == f"row {row} of {last}"
+
+
+def test_keys_scrub(page: Page, tape: Tape) -> None:
+    choose(page, 0, 0)
+    page.locator("#slider").fill("5")
+    page.locator("#slider").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("kalshiReport.episode().row") == 6
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.evaluate("kalshiReport.episode().row") == 106
+    page.keyboard.press("ArrowLeft")
+    assert ladder(page) == book(tape, 0, 105)
+    page.keyboard.press("Home")
+    assert page.evaluate("kalshiReport.episode().row") == 0
+
+
+def details(evaluation: Evaluation, model: PPO, view: int) -> Played:
+    def keep(played: Played) -> Played:
+        return played
+
+    policy = policy_from_model(model, "agent")
+    config = evaluation.config
+    return play_all(evaluation.tape, config, policy, keep, views=[view], detail=True)[0]
+
+
+def test_replay_shows_what_the_agent_held_and_said(
+    page: Page, evaluation: Evaluation, model: PPO
+) -> None:
+    from kalshi_sim.features import FEATURES
+    from kalshi_train.evaluation import kernels
+
+    choose(page, 0, 1)
+    played = details(evaluation, model, 1)
+    assert len(played.fills) > 0
+    top, _ = standing_out(played.observations)
+    names = ["hold", "buy YES", "sell YES", "buy NO", "sell NO"]
+    rows = {0, len(played.equity2) - 2, *np.unique(played.fills[:3, 0]).tolist()}
+    rows |= set(np.flatnonzero(played.position)[:3].tolist())
+    for row in sorted(rows):
+        page.locator("#slider").fill(str(row))
+        state = page.eval_on_selector_all(
+            "#state dd", "all => Object.fromEntries(all.map(d => [d.dataset.name, d.textContent]))"
+        )
+        assert state["action"] == names[played.actions[row]]
+        held = int(played.position[row])
+        assert state["position"] == f"{abs(held)}{' YES' if held > 0 else ' NO' if held else ''}"
+        cash = int(played.detail[row, kernels.D_CASH])
+        assert state["cash"] == f"${cash / 100:,.2f}"
+        chosen = page.locator("#policy-says .chosen span").first.text_content()
+        assert chosen == names[played.actions[row]]
+        shown = page.eval_on_selector_all(
+            "#standing-out div span:first-child", "all => all.map(s => s.textContent)"
+        )
+        assert shown == [FEATURES[k].name for k in top[row]]
+
+
+def test_fills_can_be_walked_through(page: Page, evaluation: Evaluation, model: PPO) -> None:
+    choose(page, 0, 1)
+    rows = np.unique(details(evaluation, model, 1).fills[:, 0]).tolist()
+    page.locator("#slider").fill("0")
+    wanted = [r for r in rows if r > 0][:3]
+    found = []
+    for _ in wanted:
+        page.click("#next-fill")
+        found.append(page.evaluate("kalshiReport.episode().row"))
+    assert found == wanted
+
+
+def test_the_timeline_draws_and_zooms(page: Page) -> None:
+    choose(page, 1, 0)
+
+    def drawn() -> str:
+        return str(page.evaluate("document.getElementById('timeline').toDataURL()"))
+
+    whole = drawn()
+    assert len(set(whole)) > 10
+    page.locator("#slider").fill("50")
+    assert drawn() == whole, "only the cursor moves"
+    page.click("#zoom-in")
+    page.click("#zoom-in")
+    assert drawn() != whole
+    page.click("#zoom-all")
+    assert drawn() == whole
+
+
+def test_it_plays(page: Page) -> None:
+    choose(page, 0, 0)
+    page.locator("#slider").fill("0")
+    page.click("#play")
+    page.wait_for_function("kalshiReport.episode().row > 5")
+    page.click("#play")
+
+
+def test_a_name_cannot_become_markup(page: Page) -> None:
+    assert page.locator("#totals b").count() == 0
+    assert "agent <b>" in str(page.locator("#totals").text_content())
+
+
+def test_pages_of_equal_evaluations_are_equal(tape: Tape, page_file: Path, tmp_path: Path,
+                                              model: PPO) -> None:  # fmt: skip
+    again = evaluate(
+        {"agent <b>": model, "other": model},
+        tape,
+        SimConfig(pricing="join"),
+        baselines=["hold", "random"],
+        stress=True,
+    )
+    again.write_report(tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == page_file.read_bytes()
+
+
+def test_rows_for_replay_can_be_limited(browser: Browser, tape: Tape, tmp_path: Path) -> None:
+    evaluation = evaluate("random", tape)
+    shortest = min(len(v) for v in tape.views)
+    for rows, count in ((0, 0), (shortest, 1)):
+        evaluation.write_report(tmp_path / "page.html", replay_rows=rows)
+        shown, complaints = opened(browser, tmp_path / "page.html")
+        assert shown.locator("#replay-market option").count() == count
+        assert shown.locator("#replay-empty").is_visible() == (count == 0)
+        assert complaints == []
+        shown.context.close()

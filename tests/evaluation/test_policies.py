@@ -1,0 +1,181 @@
+"""Compiled policies do what the same policy does as a function of observations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3 import DQN, PPO
+
+from kalshi_sim import KalshiVecEnv, SimConfig, Tape, build_tape
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
+from kalshi_train.evaluation import BASELINES, evaluate, kernels
+from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.policies import Policy, policy_from_function, policy_from_model
+from kalshi_train.heldout import HeldoutEvaluator, deterministic
+
+PLACE = {f.name: f.index for f in FEATURES}
+CONFIGS = [
+    SimConfig(),
+    SimConfig(pricing="join", fill_model="touch", order_size=3),
+    SimConfig(pricing="improve", fill_model="prob", latency_ms=200),
+    SimConfig(cash_start=50, fill_model="through"),
+]
+
+
+def outcome(tape: Tape, config: SimConfig, policy: Policy) -> list[Any]:
+    def keep(e: Played) -> Any:
+        arrays = (e.actions, e.equity2, e.position, e.fills)
+        return [a.tolist() for a in arrays], e.core.tolist(), e.truncated
+
+    return play_all(tape, config, policy, keep)
+
+
+def one(row: np.ndarray, name: str) -> float:
+    return float(row[PLACE[name]])
+
+
+def join_both(row: np.ndarray) -> int:
+    limit = 0.99 * math.log(6) / math.log(101)
+    bid = one(row, "bid_working") == 0 or one(row, "bid_distance") != 0
+    ask = one(row, "ask_working") == 0 or one(row, "ask_distance") != 0
+    position = one(row, "position")
+    sides = [s for s, wanted in ((1, bid and position < limit), (-1, ask and position > -limit))
+             if wanted]  # fmt: skip
+    if not sides:
+        return HOLD
+    if len(sides) == 2:
+        return BUY_YES if position <= 0 else BUY_NO
+    return BUY_YES if sides[0] == 1 else BUY_NO
+
+
+def follow(name: str, threshold: float, row: np.ndarray) -> int:
+    order = 0.9 * math.log(2) / math.log(101)
+    signal, position = one(row, name), one(row, "position")
+    if signal > threshold and position < order:
+        return BUY_YES
+    return BUY_NO if signal < -threshold and position > -order else HOLD
+
+
+TWINS = {
+    "hold": lambda row: HOLD,
+    "always-buy": lambda row: BUY_YES,
+    "join-both-sides": join_both,
+    "momentum": lambda row: follow("momentum_60s", math.tanh(0.2), row),
+    "imbalance": lambda row: follow("depth_imbalance_5", 0.5, row),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.pricing}-{c.fill_model}")
+def test_baselines_are_the_functions_they_say(tape: Tape, name: str, config: SimConfig) -> None:
+    baseline = BASELINES[name]
+    twin = policy_from_function(name, lambda obs: np.array([TWINS[name](row) for row in obs]))
+    config = baseline.config(config)
+    compiled = outcome(tape, config, baseline)
+    assert compiled == outcome(tape, config, twin)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.pricing}-{c.fill_model}")
+def test_a_compiled_network_is_the_model(tape: Tape, model: PPO, config: SimConfig) -> None:
+    policy = policy_from_model(model, "ppo")
+    assert policy.act is None
+    compiled = outcome(tape, config, policy)
+    assert compiled == outcome(tape, config, policy_from_function("ppo", deterministic(model)))
+    used = {a for (actions, *_), *_ in compiled for a in actions}
+    assert len(used - {-1}) > 1
+
+
+def test_a_network_with_relu_and_other_widths(tape: Tape) -> None:
+    import torch
+
+    kwargs: dict[str, Any] = {"net_arch": [24, 40, 8], "activation_fn": torch.nn.ReLU}
+    env = KalshiVecEnv(tape, n_envs=2)
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=16, seed=1, policy_kwargs=kwargs)
+    policy = policy_from_model(model, "relu")
+    obs = np.random.default_rng(0).uniform(-1, 1, (2_000, 52)).astype(np.float32)
+    decider = policy.decider(tape.views[0], 0)
+    found = [kernels.forward(decider, row) for row in obs]
+    expected, _ = model.predict(obs, deterministic=True)
+    assert found == expected.tolist()
+
+
+def test_tanh_is_as_good_as_float32_allows() -> None:
+    x = np.linspace(-12, 12, 50_001).astype(np.float32)
+    y = x.copy()
+    kernels.tanh_in_place(y)
+    assert np.abs(y - np.tanh(x.astype(np.float64))).max() < 5e-7
+
+
+def test_other_models_are_asked_in_batches(tape: Tape) -> None:
+    model = DQN("MlpPolicy", KalshiVecEnv(tape, n_envs=1), buffer_size=100, seed=2)
+    policy = policy_from_model(model, "dqn")
+    assert policy.act is not None
+    assert evaluate(model, tape).run("DQN").total["markets"] == len(tape.views)
+
+
+def test_the_random_baseline_is_uniform_and_belongs_to_the_market(tape: Tape) -> None:
+    def actions(t: Tape, seed: int) -> list[list[int]]:
+        return play_all(t, SimConfig(cash_start=10**9), BASELINES["random"],
+                        lambda e: e.actions[:-1].tolist(), seed=seed)  # fmt: skip
+
+    whole = actions(tape, 0)
+    assert actions(tape.select([3]), 0) == [whole[3]]
+    assert actions(tape, 1) != whole
+    counts = np.bincount([a for part in whole for a in part], minlength=5)
+    share = counts / counts.sum()
+    assert np.abs(share - 0.2).max() < 5 * math.sqrt(0.2 * 0.8 / counts.sum())
+
+
+def test_profit_is_what_training_calls_held_out_profit(tape: Tape, model: PPO) -> None:
+    result = HeldoutEvaluator(tape, SimConfig()).run(deterministic(model))
+    run = evaluate(model, tape).run("PPO")
+    assert [e.figures["profit_cents"] for e in run.episodes] == result.profit.tolist()
+    assert [e.figures["fees_cents"] for e in run.episodes] == result.columns["fees_cents"].tolist()
+
+
+def test_more_fills_than_there_is_room_for(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled loop comes back for room and goes on where it stood."""
+    config = SimConfig(cash_start=10**8)
+    expected = outcome(tape, config, BASELINES["random"])
+    monkeypatch.setattr("kalshi_train.evaluation.episodes.FILL_ROOM", 30)
+    assert outcome(tape, config, BASELINES["random"]) == expected
+
+
+def test_a_model_of_something_else_is_refused(tape: Tape) -> None:
+    import gymnasium as gym
+
+    model = PPO("MlpPolicy", gym.make("CartPole-v1"), n_steps=8, batch_size=8)
+    with pytest.raises(ConfigError, match=r"observations of shape \(4,\)"):
+        evaluate(model, tape)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros(3), np.full(6, 5), np.zeros(6, np.float32)], ids=["count", "range", "kind"]
+)
+def test_a_function_that_gives_no_actions_is_told(tape: Tape, wrong: np.ndarray) -> None:
+    assert len(tape.views) == 6, "as many as the functions below answer for"
+    with pytest.raises(ConfigError, match="whole numbers from 0 to 4"):
+        evaluate({"wrong": lambda obs: wrong}, tape)
+
+
+def test_there_must_be_something_to_evaluate(tape: Tape) -> None:
+    with pytest.raises(ConfigError, match="nothing to evaluate"):
+        evaluate(None, tape)
+    with pytest.raises(ConfigError, match="no such baseline"):
+        evaluate(None, tape, baselines=["winning"])
+
+
+def test_a_tape_of_nothing_but_short_markets() -> None:
+    """Three rows are enough for every figure."""
+    from tests.streams import quiet, session_of, snapshot
+
+    tape = build_tape(
+        [session_of(snapshot(0, {40: 100}, {55: 80}), quiet(1, 2))], min_episode_length=3
+    )
+    found = evaluate(None, tape, baselines=["all"], stress=True)
+    assert len(found.runs) == 18
