@@ -46,8 +46,9 @@ class _Header(msgspec.Struct):
 
 
 def cache_folder() -> Path:
-    """Where tapes are cached: KALSHI_SIM_CACHE, else the user's cache folder."""
-    return cache_root() / "tapes"
+    """Where tapes are cached: KALSHI_SIM_TAPES, else below the cache of the compiled kernels."""
+    named = os.environ.get("KALSHI_SIM_TAPES")
+    return Path(named) if named else cache_root() / "tapes"
 
 
 def limit_bytes() -> int:

@@ -105,6 +105,8 @@ class TrainConfig(SimConfig):
     """Price levels a side that the simulation sees."""
     row_interval_ms: int = 1
     """Length of a row in milliseconds; 1 keeps every change."""
+    cache: bool = True
+    """Keep the replayed sessions on disk, so that the next run starts at once and shares them."""
     model_save_path: Path = Path("trained_models/trained_model.zip")
     """Where the final model goes; checkpoints, logs and results lie beside it."""
     resume_from: Path | None = None
@@ -112,7 +114,8 @@ class TrainConfig(SimConfig):
     save_freq: int | None = None
     """Steps between checkpoints (default: a tenth of the run)."""
     eval_freq: int | None = None
-    """Steps between held-out evaluations (default: a tenth of the run)."""
+    """Steps between held-out evaluations (default: a tenth of the run, but on long recordings
+    less often, so that evaluation takes the smaller part of the time)."""
     eval_fraction: float = 0.2
     """Share of the events held out for evaluation; 0 holds out none."""
     eval_sessions: SessionIds = ()
@@ -230,7 +233,7 @@ class TrainConfig(SimConfig):
         """The same with every None replaced that the algorithm and n_envs decide."""
         chosen = ALGORITHM_DEFAULTS[self.algorithm](self.n_envs, self.n_steps)
         tenth = max(1, self.total_timesteps // 10)
-        chosen |= {"save_freq": tenth, "eval_freq": tenth, "log_interval": 1}
+        chosen |= {"save_freq": tenth, "log_interval": 1}
         known = {k: v for k, v in chosen.items() if getattr(self, k) is None}
         return _replace_unchecked(self, known)
 

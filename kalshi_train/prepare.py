@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.store import open_store
 from kalshi_sim.tape import build_tape
+from kalshi_sim.tape_cache import load_tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.config import TrainConfig
 from kalshi_train.split import Split, split_by_event, split_by_session
@@ -55,6 +56,20 @@ def describe_tape(tape: Tape) -> dict[str, Any]:
     }
 
 
+def named_sessions(config: TrainConfig) -> tuple[int, ...]:
+    """The ids of the sessions a configuration names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not config.session_ids:
+        raise ConfigError(
+            "no session named; give --session ID or --sessions ID,ID,... "
+            "(`kalshi-sim list` shows what the store holds)"
+        )
+    return config.session_ids
+
+
 def load_sessions(config: TrainConfig) -> list[Session]:
     """The sessions a configuration names.
 
@@ -63,17 +78,29 @@ def load_sessions(config: TrainConfig) -> list[Session]:
         SessionNotFoundError: the store lacks one.
         StoreError: the store cannot be read.
     """
-    if not config.session_ids:
-        raise ConfigError(
-            "no session named; give --session ID or --sessions ID,ID,... "
-            "(`kalshi-sim list` shows what the store holds)"
-        )
+    wanted = named_sessions(config)
     store = open_store(config.store)
-    sessions = []
-    for session_id in config.session_ids:
-        logger.debug("loading session %d", session_id)
-        sessions.append(store.load(session_id))
-    return sessions
+    return [store.load(session_id) for session_id in wanted]
+
+
+def _tape(config: TrainConfig, sessions: Sequence[Session] | None) -> Tape:
+    """All views of the sessions: of those given, else from the cache or the store."""
+    if sessions is not None:
+        return build_tape(
+            sessions,
+            min_episode_length=config.min_episode_length,
+            depth=config.depth,
+            row_interval_ms=config.row_interval_ms,
+        )
+    wanted = named_sessions(config)
+    return load_tape(
+        open_store(config.store),
+        wanted,
+        min_episode_length=config.min_episode_length,
+        depth=config.depth,
+        row_interval_ms=config.row_interval_ms,
+        use_cache=config.cache,
+    )
 
 
 def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> TrainingData:
@@ -83,12 +110,7 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
         NoViewsError: no market is left to train on; the message says why they were left out.
         ConfigError: the sessions or the held-out part cannot be what the configuration says.
     """
-    tape = build_tape(
-        list(sessions) if sessions is not None else load_sessions(config),
-        min_episode_length=config.min_episode_length,
-        depth=config.depth,
-        row_interval_ms=config.row_interval_ms,
-    )
+    tape = _tape(config, sessions)
     skipped = [f"{s.market_ticker} (session {s.session_id}): {s.reason}" for s in tape.skipped]
     keep = np.arange(len(tape.views))
     if config.max_spread is not None:

@@ -77,6 +77,10 @@ _PART_OF_EXACT: Final = (
 )
 
 
+STEPS_PER_EVAL_ROW = 20
+"""Training steps for each row that a held-out evaluation plays one after the other."""
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """What a run came to; money in cents."""
@@ -111,7 +115,8 @@ def train(config: TrainConfig, *, sessions: Sequence[Session] | None = None) -> 
     checkpoint = check_resume(config)
     make_folder(config.run_folder)
     used = resolve(config)
-    return _Run(used, prepare(used, sessions), checkpoint).learn()
+    data = prepare(used, sessions)
+    return _Run(with_eval_freq(used, data), data, checkpoint).learn()
 
 
 def check_resume(config: TrainConfig) -> checkpoints.Checkpoint | None:
@@ -134,9 +139,11 @@ def plan(config: TrainConfig) -> dict[str, Any]:
         KalshiSimError: as `train` does.
     """
     used = resolve(config)
+    data = prepare(used)
+    used = with_eval_freq(used, data)
     rollout = used.n_envs * (used.n_steps or 1)
     return {
-        "data": prepare(used).describe(),
+        "data": data.describe(),
         "rollout_steps": rollout,
         "rollouts": -(-used.total_timesteps // rollout),
         "config": used.to_json(),
@@ -149,6 +156,19 @@ def resolve(config: TrainConfig) -> TrainConfig:
     if resolved.num_threads is None:
         object.__setattr__(resolved, "num_threads", os.cpu_count() or 1)
     return resolved
+
+
+def with_eval_freq(config: TrainConfig, data: TrainingData) -> TrainConfig:
+    """`config` with how often held-out markets are played, if it leaves that open.
+
+    An evaluation takes as many steps, one after the other, as the longest held-out market has
+    rows, in a batch too small to be quick: training goes on for many times that between two.
+    """
+    if config.eval_freq is None:
+        longest = max((len(v) for v in data.heldout.views), default=0) if data.heldout else 0
+        often = max(1, config.total_timesteps // 10, STEPS_PER_EVAL_ROW * longest)
+        object.__setattr__(config, "eval_freq", often)
+    return config
 
 
 class _Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def _told(name: str, where: Path | str, present: bool, required: bool) -> str:
     if required:
         return f"{name}: required, but not at {where}: their tests fail"
     return f"{name}: none at {where}: their tests are deselected"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_tapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests cache their tapes where nobody else does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KALSHI_SIM_TAPES", str(tmp_path_factory.mktemp("tapes")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import pytest
 from kalshi_sim import Tape, open_store
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.synthetic import generate_session
-from kalshi_sim.kernels._jit import cache_root
 from kalshi_sim.store import SessionStore
 from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, prune
 
@@ -21,10 +20,7 @@ ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow")
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionStore:
-    kernels = cache_root() / "kernels"
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "kernels").symlink_to(kernels)  # compiled once for all tests
-    monkeypatch.setenv("KALSHI_SIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KALSHI_SIM_TAPES", str(tmp_path / "cache"))
     store = open_store(tmp_path / "sessions")
     store.save(generate_session(1, markets=6, minutes=10, seed=1))
     store.save(generate_session(2, markets=6, minutes=10, seed=2))
@@ -122,5 +118,5 @@ def test_an_unwritable_cache_is_no_hindrance(
     store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("KALSHI_SIM_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("KALSHI_SIM_TAPES", str(tmp_path / "file" / "tapes"))
     assert len(load_tape(store, [1])) > 0
