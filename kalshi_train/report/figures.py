@@ -12,7 +12,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from kalshi_sim.kernels import layout
-from kalshi_sim.units import money_per_cent
+from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_out2, spread_capture2
 from kalshi_train.evaluation.measure import (
     ACTION_PERIOD_MS,
@@ -102,7 +102,7 @@ def equity(evaluation: Evaluation) -> go.Figure:
     """Profit of all markets together over time, the bounds dotted."""
     tape = evaluation.tape
     cent2 = 2 * money_per_cent(tape.payout)
-    figure = _figure("Profit of all markets over time (UTC)", "", "cents")
+    figure = _figure("Profit of all markets over time (UTC)", "", "dollars")
     for run in evaluation.runs:
         ts, profit2 = total_curve(tape, run.episodes)
         rows = thin(profit2)
@@ -110,7 +110,7 @@ def equity(evaluation: Evaluation) -> go.Figure:
         chosen = run.fill_model == evaluation.config.fill_model
         figure.add_scatter(
             x=_stamps(ts[rows]),
-            y=(profit2[rows] / cent2).tolist(),
+            y=(profit2[rows] / cent2 / CENTS_PER_DOLLAR).tolist(),
             mode="lines",
             name=name if chosen else f"{name} ({run.fill_model})",
             legendgroup=name,
@@ -128,7 +128,7 @@ def equity(evaluation: Evaluation) -> go.Figure:
 
 def profit_by_market(evaluation: Evaluation) -> go.Figure:
     """Profit in each market; the whiskers reach from one bound to the other."""
-    figure = _figure("Profit by market", "cents", "", barmode="group")
+    figure = _figure("Profit by market", "dollars", "", barmode="group")
     pessimistic, *_, optimistic = evaluation.fill_models
     for name in shown_first(evaluation):
         chosen = _profits(evaluation.run(name))
@@ -166,12 +166,13 @@ def _distinct(tickers: Sequence[str]) -> list[str]:
 
 
 def _profits(run: Run) -> npt.NDArray[np.float64]:
-    return np.array([e.figures["profit_cents"] for e in run.episodes])
+    """Profit in each market, in dollars."""
+    return np.array([e.figures["profit_cents"] / CENTS_PER_DOLLAR for e in run.episodes])
 
 
 def profit_by_hour(evaluation: Evaluation) -> go.Figure:
     """Profit made in each hour of US Eastern time."""
-    figure = _figure("Profit by hour (US Eastern)", "", "cents", barmode="group")
+    figure = _figure("Profit by hour (US Eastern)", "", "dollars", barmode="group")
     runs = [evaluation.run(name) for name in shown_first(evaluation)]
     known = sorted({hour for run in runs for e in run.episodes for hour in e.hours})
     for name in shown_first(evaluation):
@@ -182,7 +183,7 @@ def profit_by_hour(evaluation: Evaluation) -> go.Figure:
         ordered = sorted(hours)
         figure.add_bar(
             x=[_hour_name(h) for h in ordered],
-            y=[hours[h] for h in ordered],
+            y=[hours[h] / CENTS_PER_DOLLAR for h in ordered],
             name=name,
             marker={"color": colour_of(evaluation, name)},
         )
@@ -199,7 +200,7 @@ def _hour_name(hour: int) -> str:
 
 def distribution(evaluation: Evaluation) -> go.Figure:
     """How profit is spread over markets: every market a point, under the chosen fill model."""
-    figure = _figure("Distribution over markets", "", "profit in cents", showlegend=False)
+    figure = _figure("Distribution over markets", "", "profit in dollars", showlegend=False)
     for policy in evaluation.policies:
         run = evaluation.run(policy.name)
         figure.add_box(

@@ -16,7 +16,7 @@ from tests.streams import NO, YES, delta, quiet, session_of, snapshot
 
 def scripted(actions: Sequence[int]) -> Any:
     """A policy that does what is told, starting anew with each episode."""
-    asked = iter(actions * 3)  # once for each fill model
+    asked = iter([*actions] * 3)  # once for each fill model
 
     def act(obs: np.ndarray) -> np.ndarray:
         assert len(obs) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def follow(name: str, threshold: float, row: np.ndarray) -> int:
     return BUY_NO if signal < -threshold and position > -order else HOLD
 
 
-TWINS = {
+TWINS: dict[str, Callable[[np.ndarray], int]] = {
     "hold": lambda row: HOLD,
     "always-buy": lambda row: BUY_YES,
     "join-both-sides": join_both,

@@ -314,7 +314,9 @@ class Timeline {
       }
     }
     const [low, high] = this.extent(e.value);
+    g.globalAlpha = 0.6;
     this.envelope(g, css("--fg"), e.value, band, low, high);
+    g.globalAlpha = 1;
     const shown = (v) => (v * e.valueScale).toFixed(1);
     this.label(g, band, ["0 %", "100 %"], [shown(low), shown(high)],
       "action probabilities; value (line, right)");
