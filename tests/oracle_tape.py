@@ -169,12 +169,14 @@ class Book:
             self.sizes[1].clear()
             return True
         if kind == EventKind.GAP:
+            self.count("gaps")
             self.in_gap = True
             return False
         if not self.started or self.in_gap:
             self.count("dropped_in_gap" if self.started else "dropped_before_snapshot")
             return False
         if kind == EventKind.DROP_LEVEL:  # a delta of which only the place is known
+            self.count("untrusted_levels")
             self.unknown.add((side, price))
             self.sizes[side].pop(price, None)
             return True

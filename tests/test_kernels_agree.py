@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kalshi_sim import BatchSimulator, KalshiVecEnv, SimConfig
+from kalshi_sim.quality import audit_events
 from kalshi_sim.session import Session
 from tests.agreement import assert_features_equal, assert_tapes_equal, oracle_views, twins
 from tests.comparing import assert_same_episode
 from tests.engines import run_compiled_batch, run_oracle_on
 from tests.modes import examples
 from tests.oracle import OracleEnv
-from tests.oracle_tape import OracleView
+from tests.oracle_tape import OracleView, oracle_payout, replay
 from tests.strategies import maker_config, random_actions, random_config, sessions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
@@ -39,6 +41,18 @@ def test_tapes_agree(session: Session, depth: int, interval: int) -> None:
     assume(views)
     tape, views = twins([session], depth=depth, row_interval_ms=interval)
     assert_tapes_equal(tape, views)
+
+
+@settings(max_examples=examples(100))
+@given(session=sessions(nasty=True))
+def test_quality_counts_agree(session: Session) -> None:
+    """What replay drops, clamps, raises and judges is counted, event by event."""
+    payout = oracle_payout([session])
+    counted = audit_events(session.events, session.market_offsets, payout)
+    for market, quality in zip(session.markets, counted, strict=True):
+        expected = replay(session, market.ticker, payout=payout).counts
+        told = {name: count for name, count in asdict(quality).items() if count}
+        assert told == {name: count for name, count in expected.items() if count}
 
 
 @settings(max_examples=examples(40))
