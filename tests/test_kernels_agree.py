@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kalshi_sim import BatchSimulator, KalshiVecEnv, SimConfig
+from kalshi_sim.config import MAX_CASH_CENTS, MAX_CONTRACTS
 from kalshi_sim.quality import audit_events
 from kalshi_sim.session import Session
 from tests.agreement import assert_features_equal, assert_tapes_equal, oracle_views, twins
@@ -186,3 +187,33 @@ def test_vec_env_infos_agree(session: Session, seed: int) -> None:
             slow[i] = OracleEnv(views[cursor % len(views)], config)
             cursor += 1
     env.close()
+
+
+@settings(max_examples=examples(40))
+@given(session=sessions(max_moments=40, max_markets=1), seed=SEEDS)
+def test_the_largest_numbers_agree(session: Session, seed: int) -> None:
+    """Millions of contracts, the most cash and the dearest fees stay exact in 64 bits."""
+    events = session.events
+    session = replace(
+        session,
+        events=replace(events, size=events.size * 20_000, traded=events.traded * 20_000),
+        markets=tuple(
+            replace(market, taker_multiplier=50_000, maker_multiplier=50_000)
+            for market in session.markets
+        ),
+    )
+    assume(oracle_views([session]))
+    tape, views = twins([session])
+    assert_tapes_equal(tape, views)
+    rng = random.Random(seed)
+    config = random_config(
+        rng,
+        cash_start=MAX_CASH_CENTS,
+        order_size=MAX_CONTRACTS,
+        max_position=MAX_CONTRACTS,
+        max_episode_steps=None,
+    )
+    actions = [random_actions(rng, 60) for _ in range(ENVS_PER_CONFIG)]
+    compiled = run_compiled_batch(tape, config, actions)
+    for i, episode in enumerate(compiled):
+        assert_same_episode(episode, run_oracle_on(views[0], config, actions[i]))
