@@ -20,7 +20,7 @@ from kalshi_train.algorithms import FastPPO
 GROUP = "Training"
 FAST = "Training, fast against stock"
 N_ENVS = 1024
-ROUNDS = 7
+ROUNDS = 5
 SHARE = {"PPO": 0.97, "A2C": 0.90}
 FASTER = 1.3
 CONFIG = SimConfig(random_start=True, reward_scale=0.01)

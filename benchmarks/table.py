@@ -77,14 +77,19 @@ def _entry_figures(entry: dict[str, Any]) -> list[Figure]:
 def _work_figures(info: dict[str, Any], stats: dict[str, Any]) -> list[Figure]:
     """Amount of work per second, of the wall clock and of the processor."""
     amount, group, unit = info["amount"], info["group"], info["unit"]
-    what, runs, shown = info["figure"], stats["rounds"], info["headline"]
-    busy = sorted(amount / t for t in info["processor_seconds"])
+    what, runs, shown, target = info["figure"], stats["rounds"], info["headline"], info["at_least"]
     wall = [amount / stats[s] for s in ("median", "max", "min")]
+    busy = [amount / t for t in info["processor_seconds"]]
+    if not busy:
+        return [
+            Figure(
+                group, what, unit, wall[0], wall[1], wall[2], runs, at_least=target, headline=shown
+            )
+        ]
     out = [
-        figure(group, f"{what}, of one core", unit, busy, at_least=info["at_least"],
-               headline=shown),
+        figure(group, f"{what}, of one core", unit, busy, at_least=target, headline=shown),
         Figure(group, what, unit, wall[0], wall[1], wall[2], runs),
-    ]  # fmt: skip
+    ]
     if "row_bytes" in info:
         size = info["row_bytes"]
         out.append(figure(group, f"{what}: a row of the tape", "bytes", [size], at_most=700,
