@@ -1,7 +1,6 @@
 """The gymnasium environments: one environment, and a vector of many.
 
-Both step the same `BatchSimulator` as `KalshiVecEnv` and give the same numbers. Importing this
-module registers `kalshi_sim/Kalshi-v0` for `gymnasium.make` and `gymnasium.make_vec`.
+Both step the same `BatchSimulator` as `KalshiVecEnv` and give the same numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from gymnasium.vector.utils import batch_space
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
-from kalshi_sim.registration import ENV_ID, register_envs
+from kalshi_sim.registration import ENV_ID
 from kalshi_sim.simulator import BatchSimulator, Finished
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
@@ -213,6 +212,3 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     def close_extras(self, **kwargs: Any) -> None:
         """Let the threads go."""
         self.simulator.close()
-
-
-register_envs()

@@ -1,4 +1,4 @@
-"""The observation and action spaces every environment shares."""
+"""The observation and action spaces every environment shares; registers the environments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.registration import register_envs
 
 
 def observation_space() -> gym.spaces.Box:
@@ -19,3 +20,6 @@ def observation_space() -> gym.spaces.Box:
 def action_space() -> gym.spaces.Discrete:
     """HOLD, BUY_YES_LIMIT, SELL_YES_LIMIT, BUY_NO_LIMIT, SELL_NO_LIMIT."""
     return gym.spaces.Discrete(N_ACTIONS)
+
+
+register_envs()  # for checkouts that are not installed, where gymnasium finds no entry point
