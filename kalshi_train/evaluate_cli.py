@@ -139,9 +139,14 @@ def trained_with(path: Path) -> TrainConfig | None:
 def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
     from kalshi_sim.console import print_notes, progress_bar
     from kalshi_train.evaluation import evaluate
+    from kalshi_train.files import make_folder
 
     first = trained[0] if trained else None
     config = command.sim
+    # Told now, not after minutes of work.
+    for folder in (command.parquet, command.report.parent if command.report else None):
+        if folder is not None:
+            make_folder(folder)
     names = [word.strip() for word in command.baselines.split(",") if word.strip()]
     policies = _policies(command.models, names)
     tape, notes = load_tape(command, first)

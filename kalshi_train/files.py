@@ -24,6 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -51,6 +52,12 @@ def make_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"cannot write into the folder {folder}: {error.strerror}; "
-            "choose another --model-save-path"
+            f"cannot write into the folder {folder}: {error.strerror}; choose another path"
         ) from error
+
+
+def _umask() -> int:
+    """The permissions new files go without; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -39,6 +39,8 @@ COLOURS: Final = (
 )
 ACTION_COLOURS: Final = ("#8b95a3", "#2f6fde", "#8fb4f2", "#d9822b", "#f0bf8c")
 SECONDS_PER_HOUR: Final = 3600
+MARKETS_DRAWN: Final = 40
+"""Bars of a chart by market; of more, those with the largest profit or loss."""
 CURVE_POINTS: Final = 2_000
 """Points of a curve that is drawn; highs and lows between them are kept."""
 EDGE_BINS: Final = (-8.0, -4.0, -2.0, -1.0, -0.25, 0.25, 1.0, 2.0, 4.0, 8.0)
@@ -130,10 +132,14 @@ def profit_by_market(evaluation: Evaluation) -> go.Figure:
     """Profit in each market; the whiskers reach from one bound to the other."""
     figure = _figure("Profit by market", "dollars", "", barmode="group")
     pessimistic, *_, optimistic = evaluation.fill_models
+    first = _profits(evaluation.run(shown_first(evaluation)[0]))
+    rows = np.sort(np.argsort(-np.abs(first), kind="stable")[:MARKETS_DRAWN])
+    if len(rows) < len(first):
+        figure.update_layout(title={"text": f"Profit by market: the {len(rows)} with most to tell"})
     for name in shown_first(evaluation):
-        chosen = _profits(evaluation.run(name))
-        bounds = [_profits(evaluation.run(name, m)) for m in (pessimistic, optimistic)]
-        tickers = [e.view.market_ticker for e in evaluation.run(name).episodes]
+        chosen = _profits(evaluation.run(name))[rows]
+        bounds = [_profits(evaluation.run(name, m))[rows] for m in (pessimistic, optimistic)]
+        tickers = [evaluation.tape.views[i].market_ticker for i in rows]
         figure.add_bar(
             orientation="h",
             x=chosen.tolist(),
@@ -149,8 +155,9 @@ def profit_by_market(evaluation: Evaluation) -> go.Figure:
                 "color": "#888",
             },
         )
-    markets = len(evaluation.tape.views)
-    figure.update_layout(height=max(320, 18 * markets * min(3, len(shown_first(evaluation))) + 120))
+    figure.update_layout(
+        height=max(320, 18 * len(rows) * min(3, len(shown_first(evaluation))) + 120)
+    )
     figure.update_yaxes(automargin=True, autorange="reversed")
     return figure
 

@@ -166,3 +166,14 @@ def test_a_file_that_is_no_model_is_told(
     (tmp_path / "broken.zip").write_bytes(b"not a zip")
     assert run(folder, str(tmp_path / "broken.zip"), "--session", "5") == 2
     assert "broken.zip" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    page = str(tmp_path / "file" / "page.html")
+    assert run(folder, "--session", "5", "--report", page) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "cannot write into the folder" in shown.err
