@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from kalshi_train import checkpoints
 from kalshi_train.files import whole_file
@@ -126,7 +127,15 @@ class TrainingCallback(BaseCallback):
         due = enough and self._rollouts >= (self.config.log_interval or 1)
         if self._rollouts and (last or due):
             self._record()
+        self._set_entropy()
         self._mark = time.perf_counter()
+
+    def _set_entropy(self) -> None:
+        """By the steps alone, so that it does not matter in how many goes they are made."""
+        half_life, start = self.config.ent_half_life, self.config.ent_coef
+        if half_life and start is not None:
+            assert isinstance(self.model, OnPolicyAlgorithm)
+            self.model.ent_coef = start * 0.5 ** (self.num_timesteps / half_life)
 
     def boundary(self, *, last: bool) -> None:
         """Evaluate and save where it is due; at the end of a run both are."""

@@ -52,6 +52,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "gamma": (0.0, 1.0),
     "gae_lambda": (0.0, 1.0),
     "ent_coef": (0.0, 10.0),
+    "ent_half_life": (0, 10**13),
     "vf_coef": (0.0, 100.0),
     "clip_range": (1e-6, 10.0),
     "max_grad_norm": (1e-6, 1e6),
@@ -146,6 +147,8 @@ class TrainConfig(SimConfig):
     """Trade-off of bias and variance in the advantage."""
     ent_coef: float | None = None
     """Weight of the entropy bonus."""
+    ent_half_life: int | None = None
+    """Steps in which the entropy bonus halves; 0 keeps it."""
     vf_coef: float | None = None
     """Weight of the value loss."""
     clip_range: float | None = None

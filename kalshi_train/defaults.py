@@ -21,6 +21,7 @@ def _ppo(n_envs: int, n_steps: int | None) -> dict[str, Any]:
         "gamma": 0.99,
         "gae_lambda": 0.95,
         "ent_coef": 0.003,
+        "ent_half_life": 0,
         "vf_coef": 0.5,
         "clip_range": 0.2,
         "max_grad_norm": 0.5,
@@ -36,7 +37,8 @@ def _a2c(n_envs: int, n_steps: int | None) -> dict[str, Any]:
         "n_steps": n_steps,
         "gamma": 0.99,
         "gae_lambda": 0.98,
-        "ent_coef": 0.01,
+        "ent_coef": 0.02,
+        "ent_half_life": 300_000,
         "vf_coef": 0.5,
         "max_grad_norm": 0.5,
     }

@@ -70,6 +70,7 @@ _PART_OF_EXACT: Final = (
     "learning_rate",
     "lr_schedule",
     "seed",
+    "ent_half_life",
     "curriculum",
     "market_order",
     "device",
