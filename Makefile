@@ -93,10 +93,11 @@ wheel: $(DEV)
 # The figures of README.md and docs/performance.md: measure them on a quiet machine.
 # BENCH_ARGS=--full adds the scaling tables.
 bench: $(DEV)
-	@mkdir -p .benchmarks
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-disable-gc \
-		--benchmark-json=.benchmarks/pytest.json $(PYTEST_ARGS)
-	$(BIN)/python -m benchmarks.table --pytest-json .benchmarks/pytest.json $(BENCH_ARGS)
+	@mkdir -p .benchmarks; rm -f .benchmarks/pytest.json
+	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only \
+		--benchmark-disable-gc --benchmark-json=.benchmarks/pytest.json $(PYTEST_ARGS) || status=$$?; \
+	$(BIN)/python -m benchmarks.table --pytest-json .benchmarks/pytest.json $(BENCH_ARGS) \
+		&& exit $$status
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*
