@@ -139,6 +139,17 @@ def test_markets_are_those_of_the_json(page: Page, evaluation: Evaluation) -> No
         assert same(cell["value"], lookup(markets[cell["market"]], cell["figure"])), cell
 
 
+def test_markets_sort_by_a_column(page: Page, evaluation: Evaluation) -> None:
+    page.select_option("#market-policy", "random")
+    page.select_option("#market-fills", "queue")
+    fees = sorted(e.figures["fees_cents"] for e in evaluation.run("random").episodes)
+    for expected in (fees[::-1], fees):
+        page.click("#markets thead th:has-text('fees')")
+        cells = page.locator("#markets td[data-figure='fees_cents']")
+        shown = cells.evaluate_all("cells => cells.map(c => Number(c.dataset.value))")
+        assert shown == expected
+
+
 def test_stress_is_that_of_the_json(page: Page, evaluation: Evaluation) -> None:
     expected = {
         (s.policy, s.condition, s.fill_model): s.profit_per_market_cents for s in evaluation.stress

@@ -101,17 +101,32 @@ function fillTotals(id, columns) {
   document.getElementById(id).replaceChildren(head("policy", columns, ["fill model"]), body);
 }
 
+const sortedBy = { path: null, sign: 1 };
+
 function fillMarkets() {
   const name = document.getElementById("market-policy").value;
   const model = document.getElementById("market-fills").value;
   const policy = evaluation.policies.find((p) => p.name === name);
   const body = element("tbody");
-  for (const market of policy.fill_models[model].markets) {
+  const markets = [...policy.fill_models[model].markets];
+  if (sortedBy.path) {
+    const value = (m) => pick(m, sortedBy.path) ?? -Infinity;
+    const order = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0);
+    markets.sort((a, b) => sortedBy.sign * order(a, b));
+  }
+  for (const market of markets) {
     const data = { market: market.market_ticker };
     body.append(element("tr", {}, element("th", { scope: "row" }, market.market_ticker),
       ...marketColumns.map((c) => cell(market, c, data))));
   }
-  document.getElementById("markets").replaceChildren(head("market", marketColumns), body);
+  const top = head("market", marketColumns);
+  const paths = ["market_ticker", ...marketColumns.map((c) => c[0])];
+  top.querySelectorAll("th").forEach((th, i) => th.addEventListener("click", () => {
+    const again = sortedBy.path === paths[i];
+    Object.assign(sortedBy, { path: paths[i], sign: again ? -sortedBy.sign : i ? -1 : 1 });
+    fillMarkets();
+  }));
+  document.getElementById("markets").replaceChildren(top, body);
 }
 
 function fillStress() {

@@ -8,7 +8,7 @@ class Timeline {
   constructor(base, cursor) {
     this.base = base;
     this.cursor = cursor;
-    this.margin = { left: 46, right: 50 };
+    this.margin = { left: 54, right: 50 };
     this.from = 0;
     this.to = 1;
   }
