@@ -29,16 +29,17 @@ def _ppo(n_envs: int, n_steps: int | None) -> dict[str, Any]:
 
 
 def _a2c(n_envs: int, n_steps: int | None) -> dict[str, Any]:
-    # Advantages are not normalised: the entropy bonus is worth 0.01 / reward_scale = 10 cents,
+    # Advantages are not normalised: the entropy bonus is worth 0.02 / reward_scale = 20 cents,
     # and keeps the agent from giving up trading before it knows when to.
     n_steps = n_steps or _rollout_steps(n_envs, 4096, shortest=16, longest=512)
+    few_updates = n_envs * n_steps > 4096
     return {
-        "learning_rate": 1e-3 if n_envs * n_steps <= 4096 else 2e-3,
+        "learning_rate": 2e-3 if few_updates else 1e-3,
         "n_steps": n_steps,
         "gamma": 0.99,
         "gae_lambda": 0.98,
-        "ent_coef": 0.02,
-        "ent_half_life": 300_000,
+        "ent_coef": 0.04 if few_updates else 0.02,
+        "ent_half_life": 600_000 if few_updates else 300_000,
         "vf_coef": 0.5,
         "max_grad_norm": 0.5,
     }

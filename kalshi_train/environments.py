@@ -19,8 +19,9 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError, DataError, NoViewsError, SessionNotFoundError
+from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import MarketSessionView, build_tape
-from kalshi_sim.vec_env import KalshiVecEnv, action_space, observation_space
+from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.data import SessionDataLoader
 
 if TYPE_CHECKING:

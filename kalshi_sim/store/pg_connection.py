@@ -28,6 +28,8 @@ T = TypeVar("T")
 BACKOFF_SECONDS: Final = (0.2, 0.6, 1.8)
 """Waits before the second, third and last attempt."""
 CONNECT_SECONDS: Final = 15.0
+WATCH_SECONDS: Final = 0.5
+"""How often to look whether the connection is still there."""
 TWIN_SECONDS: Final = 2.0
 """How long to wait for a second connection before doing without."""
 _HIDDEN: Final = "***"
@@ -145,15 +147,40 @@ async def _connect(target: Target) -> Any:
 
 async def _once(target: Target, body: Callable[[Any], Awaitable[T]], readonly: bool) -> T:
     connection = await _connect(target)
-    try:
+
+    async def work() -> T:
         # One snapshot for all statements of a load: a recorder may be writing meanwhile.
         isolation = "repeatable_read" if readonly else "read_committed"
         async with connection.transaction(isolation=isolation, readonly=readonly):
             result = await body(connection)
         await connection.close(timeout=CONNECT_SECONDS)
         return result
+
+    try:
+        return await _watched(connection, asyncio.ensure_future(work()))
     finally:
         connection.terminate()
+
+
+async def _watched(connection: Any, work: asyncio.Future[T]) -> T:
+    """The result of `work`, or an error soon after its connection was cut.
+
+    The driver may wait for ever to write to a connection that is gone.
+    """
+    closed = False
+    try:
+        while not work.done():
+            if closed:
+                raise ConnectionResetError("closed by the server")
+            closed = connection.is_closed()
+            await asyncio.wait({work}, timeout=WATCH_SECONDS)
+        return work.result()
+    finally:
+        while not work.done():  # the driver's own clean-up waits too, and is cut short likewise
+            work.cancel()
+            await asyncio.wait({work}, timeout=WATCH_SECONDS)
+        if not work.cancelled():
+            work.exception()
 
 
 async def in_transaction(
