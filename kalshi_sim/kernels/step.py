@@ -55,6 +55,7 @@ from kalshi_sim.kernels.layout import (
     C_VALUATION,
     F_REWARD,
     HOLD,
+    MAX_TAKEN,
     MID,
     N_ACTIONS,
     N_FEATURES,
@@ -89,6 +90,8 @@ LOG_POSITION = 1.0 / math.log1p(units.POSITION_SCALE_ORDERS)
 LOG_QUEUE = 1.0 / math.log1p(1e6)
 DISTANCE_CENTS = 5.0
 LINE_BYTES = 64
+BYTES = 8
+"""Bytes of an int64."""
 ROWS_AHEAD = 12
 """Environments ahead whose rows are asked for (flat optimum, 6 to 24)."""
 FLOW_AHEAD = 6
@@ -273,8 +276,12 @@ def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end
         prefetch(tape.mark2, row, 0)
         for line in range(0, 4 * N_TAPE_FEATURES, LINE_BYTES):
             prefetch(tape.features, row, line)
-        if actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
-            side = 8 * tape.px.shape[2]
+        has_taken = agent[A_TAKEN] + agent[A_TAKEN + 1] > 0
+        if has_taken:  # each step looks these levels up in the book
+            prefetch(agents.taken, j, 0)
+            prefetch(agents.taken, j, BYTES * MAX_TAKEN * 2)
+        if has_taken or actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+            side = BYTES * tape.px.shape[2]
             prefetch(tape.ts_ms, row, 0)
             prefetch(tape.flow_offsets, row, 0)
             for side_start in (0, side):
