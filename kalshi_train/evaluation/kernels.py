@@ -92,8 +92,8 @@ class Decider(NamedTuple):
     """[n] of each layer, first to last: weight [in, out] by rows, then bias [out]."""
     scratch: Float32Array
     """[2, widest layer]"""
-    key: npt.NDArray[np.uint64]
-    """[1] seed of the random baseline on this market."""
+    script: Int8Array
+    """[rows] actions drawn beforehand, for the random baseline."""
 
 
 class Track(NamedTuple):
@@ -113,14 +113,6 @@ class Track(NamedTuple):
     """[room, layout.N_RECORD]"""
     counts: Int64Array
     """[2] rows recorded, fills since the last call"""
-
-
-@hot_jit
-def mix(value: np.uint64) -> np.uint64:
-    """SplitMix64's output function: 64 well mixed bits."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @hot_jit
@@ -213,9 +205,7 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
     if kind == NETWORK:
         return forward(decider, obs)
     if kind == RANDOM:
-        # the golden-ratio step of SplitMix64, counted instead of carried
-        drawn = mix(decider.key[0] + np.uint64(step + 1) * np.uint64(0x9E3779B97F4A7C15))
-        return int(drawn % np.uint64(N_ACTIONS))
+        return int(decider.script[step])
     if kind == ALWAYS_BUY:
         return BUY_YES
     if kind == JOIN_BOTH:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 """Maps observations float32 [n, 52] to actions [n]."""
 
-_MASK64: Final = 2**64 - 1
 MAX_WIDTH: Final = 4096
 """Widest layer of a network that is played compiled."""
 
@@ -54,14 +53,18 @@ class Policy:
             shape=self.shape,
             weights=self.weights,
             scratch=np.zeros((2, int(max(widths, default=1))), np.float32),
-            key=np.array([market_key(view, seed)], np.uint64),
+            script=_random_actions(view, seed)
+            if self.shape[kernels.SHAPE_KIND] == kernels.RANDOM
+            else np.zeros(0, np.int8),
         )
 
 
-def market_key(view: MarketSessionView, seed: int) -> int:
-    """64 bits for the random baseline: of the market alone, whatever else is evaluated."""
+def _random_actions(view: MarketSessionView, seed: int) -> npt.NDArray[np.int8]:
+    """Actions [rows] of the random baseline: of the market alone, whatever else is evaluated."""
     text = f"{seed}\n{view.session_id}\n{view.market_ticker}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") & _MASK64
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    rng = np.random.Generator(np.random.Philox(key=key))
+    return rng.integers(0, N_ACTIONS, size=len(view), dtype=np.int8)
 
 
 def _baseline(name: str, description: str, kind: int, **settings: Any) -> Policy:

@@ -168,7 +168,7 @@ def evaluate(
         ConfigError: a model does not fit, a setting is wrong, or there is nothing to evaluate.
     """
     config = config or SimConfig()
-    _check(confidence, resamples)
+    _check(confidence, resamples, seed)
     policies = _policies(model)
     models = tuple(p.name for p in policies if p is not BASELINES.get(p.name))
     policies += [p for p in _baselines(baselines) if p.name not in {q.name for q in policies}]
@@ -272,11 +272,13 @@ def _baselines(names: Sequence[str]) -> list[Policy]:
     return baselines([names] if isinstance(names, str) else names)
 
 
-def _check(confidence: float, resamples: int) -> None:
+def _check(confidence: float, resamples: int, seed: int) -> None:
     if not 0.5 <= confidence < 1:
         raise ConfigError(f"confidence={confidence!r}: must be at least 0.5 and below 1")
     if not 100 <= resamples <= 10_000_000:
         raise ConfigError(f"resamples={resamples!r}: must be from 100 to 10000000")
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed!r}: must be from 0 to {2**63 - 1}")
 
 
 def _policies(model: Any) -> list[Policy]:

@@ -144,6 +144,8 @@ def test_two_models_are_compared(folder: Path, capsys: pytest.CaptureFixture[str
         (["--session", "5", "--order-size", "0"], "order_size=0"),
         (["--session", "5", "--fill-model", "best"], "fill-model"),
         (["--session", "5", "--confidence", "2"], "confidence=2.0"),
+        (["--session", "5", "--seed", "-1"], "seed=-1"),
+        (["--session", "5", "--resamples", "1"], "resamples=1"),
         (["--session", "5", "--heldout"], "--heldout"),
         (["--session", "5", "--baselines", "none"], "nothing to evaluate"),
         (["--session", "5", "--sessions", "5"], "not both"),
