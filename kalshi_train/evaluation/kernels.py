@@ -34,6 +34,7 @@ from kalshi_sim.kernels.layout import (
     TapeArrays,
 )
 from kalshi_sim.kernels.step import step_agents
+from kalshi_sim.units import POSITION_SCALE_ORDERS
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -51,9 +52,9 @@ MOMENTUM_THRESHOLD: Final = math.tanh(2 / 10)
 """The mid has moved two cents in a minute."""
 IMBALANCE_THRESHOLD: Final = 0.5
 """Three times as much on one side as on the other, within five cents of the best."""
-ONE_ORDER: Final = 0.9 * math.log1p(1) / math.log1p(100)
+ONE_ORDER: Final = 0.9 * math.log1p(1) / math.log1p(POSITION_SCALE_ORDERS)
 """Just below the position feature of one order's worth."""
-FIVE_ORDERS: Final = 0.99 * math.log1p(5) / math.log1p(100)
+FIVE_ORDERS: Final = 0.99 * math.log1p(5) / math.log1p(POSITION_SCALE_ORDERS)
 
 _NUMERATOR: Final = tuple(
     np.float32(c)

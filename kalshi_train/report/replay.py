@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.episodes import Played, play_all
 
@@ -204,6 +205,7 @@ def make_replays(evaluation: Evaluation, rows: int | None) -> dict[str, Any]:
         agents.append({"policy": policy.name, "views": dict(zip(views, blocks, strict=True))})
     return {
         "payout": evaluation.tape.payout,
+        "cent": money_per_cent(evaluation.tape.payout),
         "depth": evaluation.tape.depth,
         "fill_model": evaluation.config.fill_model,
         "views": views,

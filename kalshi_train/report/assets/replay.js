@@ -37,7 +37,7 @@ async function load() {
   const numbered = (name, count) => Array.from({ length: count }, (_, k) => c[`${name}${k}`]);
   episode = {
     row: 0, rows: agent.rows, startMs: b.start_ms, ts: b.columns.ts.subarray(0, agent.rows),
-    payout: replay.payout, cent: replay.payout / 100, depth: replay.depth, px, qty,
+    payout: replay.payout, cent: replay.cent, depth: replay.depth, px, qty,
     mark2: b.columns.mark2, logLargest: Math.log1p(largest),
     position: c.position, equity2: c.equity2, cash: c.cash, action: c.action,
     prices: sides((s) => c[`price${s}`]), sizes: sides((s) => c[`size${s}`]),
