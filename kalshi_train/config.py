@@ -241,11 +241,16 @@ class TrainConfig(SimConfig):
         return _replace_unchecked(self, known)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
-        return {
+        """The fields as JSON has them; a store's password is left out."""
+        shown = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self).items()
         }
+        if self.store is not None:
+            from kalshi_sim.store.urls import without_password  # --help waits for no store
+
+            shown["store"] = without_password(self.store)
+        return shown
 
     @staticmethod
     def from_json(values: Mapping[str, Any], where: str) -> TrainConfig:

@@ -103,13 +103,13 @@ def _table(values: Mapping[str, Any]) -> Table:
 
 def show_result(result: TrainResult) -> None:
     """The summary of a finished run, on standard output."""
-    training = result.training
+    training, scale = result.training, result.results["config"]["reward_scale"]
     table = Table(title="Training finished", show_header=False)
     rows = [
         ("steps", f"{result.num_timesteps:,}"),
         ("time", f"{result.seconds:,.1f} s, {result.steps_per_second:,.0f} steps/s"),
         ("episodes", f"{training['total_episodes']:,}"),
-        ("mean reward", f"{training['avg_reward']:+,.1f} cents"),
+        ("mean reward", f"{training['avg_reward']:+,.2f} (cents times {scale:g})"),
         ("mean profit", f"{training['avg_profit_cents']:+,.1f} cents an episode, after fees"),
         ("fills", f"{training['fills']:,}"),
         ("fees", f"{training['fees_cents']:,.0f} cents"),

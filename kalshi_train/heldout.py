@@ -91,7 +91,7 @@ class HeldoutResult:
         if not math.isfinite(distance):
             return f"{start}; too few events for a standard error"
         if not self.columns["fills"].any():
-            return f"{start}: the policy did not trade"
+            return f"{start}: the policy did not trade, 0.0 standard errors from zero, not above it"
         side = "above" if distance > 0 else "below"
         sure = "clearly" if abs(distance) >= 3 else "not clearly"
         few = " (few events: a rough figure)" if events < 10 else ""

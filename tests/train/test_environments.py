@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,19 @@ import pytest
 from stable_baselines3 import A2C, PPO
 
 import kalshi_train
+from kalshi_sim import open_store
 from kalshi_sim.errors import ConfigError, NoViewsError, SessionNotFoundError
+from kalshi_sim.session import Session
 from kalshi_train import (
     CurriculumEnvironmentFactory,
     SB3TrainingConfig,
     SessionBasedEnvironment,
+    checkpoints,
     create_env_config,
     create_training_config,
 )
+from kalshi_train.cli import train_main
+from tests.postgres_fixtures import PASSWORD, QUOTED_PASSWORD, Database
 
 
 def ready(url: Path, ids: Any, n_envs: int = 1, **settings: Any) -> SessionBasedEnvironment:
@@ -54,6 +60,30 @@ def test_the_example_people_know_runs(store_folder: Path, tmp_path: Path) -> Non
     obs = env.reset()
     action, _ = loaded.predict(obs)  # type: ignore[arg-type]
     assert action.shape == (1,)
+
+
+def test_the_example_and_the_commands_run_against_postgresql(
+    database: Database,
+    edge_session: Session,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    open_store(database.url).save(edge_session)
+    (tmp_path / "trained_models").mkdir()
+    asyncio.run(program(database.url, tmp_path))
+    path = tmp_path / "run" / "trained_model.zip"
+    for algorithm, rest in (("ppo", ["--session", "9"]), ("a2c", ["--sessions", "9"])):
+        words = ["--algorithm", algorithm, "--total-timesteps", "500", "--n-steps", "16", *rest]
+        words += ["--n-envs", "4", "--cash-start", "5000", "--model-save-path", str(path)]
+        words += ["--store", database.url]
+        assert train_main([*words, "--log-level", "DEBUG"]) == 0
+        assert path.is_file()
+    texts = [file.read_text() for file in path.parent.rglob("*.json*")]
+    for checkpoint in path.parent.rglob("*.zip"):
+        with zipfile.ZipFile(checkpoint) as archive:
+            texts.append(archive.read(checkpoints.RUN_MEMBER).decode())
+    texts += capfd.readouterr()
+    assert not [t for t in texts if PASSWORD in t or QUOTED_PASSWORD in t]
 
 
 def test_before_initialize_it_says_what_to_do(store_folder: Path) -> None:
