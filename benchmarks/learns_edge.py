@@ -43,7 +43,7 @@ class Arguments:
     edges: tuple[float, ...] = (0.5, 0.0)
     n_envs: tuple[int, ...] = ()
     """Numbers of environments; without, the default one."""
-    markets: int = 500
+    markets: int = 300
     minutes: float = 35
     total_timesteps: int | None = None
     """Without: the default."""
