@@ -26,8 +26,6 @@ from tests.postgres_fixtures import Database, execute, make_database, make_serve
 
 N_MARKETS = 500
 N_DELTAS = 1_000_000
-MIN_RATIO = 5.0
-MIN_ROWS_PER_SECOND = 500_000
 
 _ROUNDS = 5
 _SESSION = (
@@ -120,8 +118,6 @@ def test_copy_beats_fetch(benchmark: Any, database: Database) -> None:
     slow, quick = (min(times) for times in zip(*pairs, strict=True))
     ratio, rate = slow / quick, N_DELTAS / quick
     benchmark.extra_info.update(times_faster=round(ratio, 1), rows_per_second=round(rate))
-    assert ratio >= MIN_RATIO
-    assert rate >= MIN_ROWS_PER_SECOND
 
 
 def test_load_recorded_session(benchmark: Any, database: Database) -> None:
