@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from kalshi_sim.errors import ConfigError
@@ -107,7 +108,10 @@ def _check_field(name: str, value: Any, hint: Any) -> None:
             raise ConfigError(f"{name}={value!r}: must be a finite number above 0")
         return
     low, high = _RANGES[name]
-    kinds = (int, float) if hint is float else (int,)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if (
+        not (whole or (hint is float and isinstance(value, float)))
+        or not low <= float(value) <= high
+    ):
         number = "a number" if hint is float else "a whole number"
         raise ConfigError(f"{name}={value!r}: must be {number} from {low} to {high}")

@@ -8,7 +8,7 @@ uses it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ import numpy.typing as npt
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
-from kalshi_sim.ingest.decoding import FrameDecoder
+from kalshi_sim.ingest.decoding import Batch, FrameDecoder
+from kalshi_sim.ingest.reading import MALFORMED
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
@@ -86,6 +87,7 @@ class LiveMarket:
         depth: int = 10,
         row_interval_ms: int = 1,
         fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
+        use_yes_price: bool = False,
     ) -> None:
         """Follow `market`, of which nothing is known yet but its metadata.
 
@@ -98,6 +100,7 @@ class LiveMarket:
             depth: levels a side that a row keeps.
             row_interval_ms: as in `build_tape`.
             fee_schedule: as in `build_tape`.
+            use_yes_price: frames tell NO prices in YES terms (`feed_frame`).
 
         Raises:
             ConfigError: an option is outside its range.
@@ -109,7 +112,8 @@ class LiveMarket:
         self._schedule = fee_schedule
         self._payout = payout
         self._first_book_ms = first_book_ms
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(use_yes_price=use_yes_price)
+        self._early: list[Events] = []
         self._out = kernel.make_rows(_FIRST_ROOM, _FIRST_ROOM, depth)
         self._replay: kernel.Replay | None = None
         if first_book_ms is not None:
@@ -182,14 +186,20 @@ class LiveMarket:
         Raises:
             DataError: a price does not fit the money unit, or a snapshot has no time.
         """
-        replay = self._replay
-        if replay is None:
-            times = events.ts_ms[events.kind == EventKind.SNAPSHOT]
-            if not len(times):
-                return 0  # nothing counts before the first snapshot
-            if times[0] == NO_TIME:
+        if self._replay is None:
+            # The session begins with the first snapshot; what comes before it only tells time.
+            self._early.append(events)
+            events = Events.concatenate(self._early)
+            snapshots = np.flatnonzero(events.kind == EventKind.SNAPSHOT)
+            if not len(snapshots):
+                return 0
+            book = (events.kind != EventKind.TRADE) & (events.kind != EventKind.GAP)
+            first = int(snapshots[0])
+            if events.ts_ms[first] == NO_TIME:
+                self._early = []
                 raise DataError(f"{self.market.ticker}: a live snapshot needs its receive time")
-            replay = self._begin(int(times[0]))
+            self._begin(int(events.ts_ms[: first + 1][book[: first + 1]].max()))
+            self._early = []
         if np.any(events.price % stored_per_money(self.payout)):
             raise DataError(
                 f"{self.market.ticker}: a price is finer than the money unit; "
@@ -221,16 +231,23 @@ class LiveMarket:
         """
         line = frame.encode() if isinstance(frame, str) else frame
         try:
-            batch = self._decoder.decode(line)
-        except ValueError as error:
+            batch = self._decode(line)
+        except MALFORMED as error:
             raise DataError(f"{self.market.ticker}: {error}") from None
         number = self._decoder.tickers.get(self.market.ticker, -1)
+        for change in batch.lifecycles:
+            known = recv_ms if change.known_ms == NO_TIME else change.known_ms
+            close = change.close_ms
+            if change.market == number and close is not None and known is not None:
+                self.update_close(known, close)
         total = 0
         for i in range(len(batch)):
             if batch.market[i] != number or batch.kind[i] > EventKind.DELTA:
                 continue
+            snapshot = batch.kind[i] == EventKind.SNAPSHOT
             ts = int(batch.ts_ms[i])
-            ts = ts if ts != NO_TIME or recv_ms is None else recv_ms
+            if recv_ms is not None and (snapshot or ts == NO_TIME):
+                ts = recv_ms
             if batch.kind[i] == EventKind.SNAPSHOT:
                 levels = zip(
                     batch.level_side.tolist(),
@@ -243,6 +260,24 @@ class LiveMarket:
                 delta = (int(batch.side[i]), int(batch.price[i]), int(batch.size[i]))
                 total += self.feed(_delta_event(ts, *delta))
         return total
+
+    def _decode(self, line: bytes) -> Batch:
+        try:
+            return self._decoder.decode(line)
+        except MALFORMED:
+            try:
+                return self._decoder.decode_other(line)
+            except MALFORMED:
+                pass
+            raise
+
+    def update_close(self, known_ms: int, close_ms: int) -> None:
+        """The market's close time was changed: from `known_ms` on it is `close_ms`."""
+        updates = (*self.market.close_updates, (known_ms, close_ms))
+        self.market = replace(self.market, close_updates=updates)
+        if self._replay is not None:
+            closes = np.vstack([self._replay.closes, [[known_ms, close_ms]]]).astype(np.int64)
+            self._replay = self._replay._replace(closes=closes)
 
     def gap(self) -> None:
         """Messages were missed: the book is invalid until the next snapshot."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
-from kalshi_sim.kernels._jit import is_warm
+from kalshi_sim.kernels._jit import say_if_compiling
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
@@ -41,8 +40,6 @@ FILL_DTYPE: Final = np.dtype(
         ("maker", np.bool_),
     ]
 )
-
-_log = logging.getLogger(__name__)
 
 
 class Finished(NamedTuple):
@@ -156,7 +153,7 @@ class BatchSimulator:
     def reset(self) -> Float32Array:
         """Start a new episode in every environment; returns the observations [n_envs, 52]."""
         if not self._ready:
-            _say_if_compiling()
+            say_if_compiling("step_agents", "the simulation")
             self._ready = True
         self._current ^= 1
         buffers = self._buffers[self._current]
@@ -179,7 +176,7 @@ class BatchSimulator:
             ConfigError: there is no such view.
         """
         if not self._ready:
-            _say_if_compiling()
+            say_if_compiling("step_agents", "the simulation")
             self._ready = True
         if view is not None and not 0 <= view < len(self.tape.views):
             raise ConfigError(f"view={view!r}: must be from 0 to {len(self.tape.views) - 1}")
@@ -385,8 +382,3 @@ def _make_buffers(n_envs: int) -> layout.Buffers:
 def _threads_for(n_envs: int) -> int:
 
     return max(1, min(os.cpu_count() or 1, n_envs // ENVS_PER_THREAD))
-
-
-def _say_if_compiling() -> None:
-    if not is_warm():
-        _log.warning("compiling the simulation kernels, once for this version (about 30 s) ...")

@@ -15,6 +15,7 @@ from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
+from kalshi_sim.kernels._jit import say_if_compiling
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import EventKind, Events, MarketInfo, Session
 from kalshi_sim.units import (
@@ -352,6 +353,9 @@ def build_tape(
         NoViewsError: no market has enough rows.
     """
     check_tape_options(min_episode_length, depth, row_interval_ms)
+    if not sessions:
+        raise NoViewsError("no sessions given; load at least one")
+    say_if_compiling("apply_events", "the replay")
     if market_filter is not None:
         keep = market_filter
         sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]

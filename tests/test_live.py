@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from kalshi_sim.units import money_per_cent
 from tests.modes import INTERPRETED
 from tests.recorded import Recorded
 from tests.strategies import sessions
-from tests.streams import NO, YES, delta, gap, session_of, snapshot
+from tests.streams import NO, YES, delta, gap, quiet, session_of, snapshot
 
 RECORDINGS = ["mixed", "ladder"] if INTERPRETED else ["nba", "ufc", "btc", "mixed", "ladder"]
 """Without compilation, importing the large recordings takes too long."""
@@ -132,6 +133,64 @@ def test_a_snapshot_frame_without_a_time_is_refused() -> None:
     frame = '{"type":"orderbook_snapshot","sid":1,"seq":1,"msg":{"market_ticker":"KXHAND-26-A"}}'
     with pytest.raises(DataError, match="receive time"):
         LiveMarket(MarketInfo("KXHAND-26-A")).feed_frame(frame)
+
+
+def lifecycle(kind: str, close_ts: int, ts: int) -> str:
+    message = {
+        "market_ticker": "KXHAND-26-A",
+        "event_type": kind,
+        "close_ts": close_ts // 1000,
+        "ts": ts // 1000,
+    }
+    return json.dumps({"type": "market_lifecycle_v2", "sid": 3, "msg": message})
+
+
+def test_a_close_time_that_moves_is_followed() -> None:
+    t0 = 1_773_864_000_000
+    market = LiveMarket(MarketInfo("KXHAND-26-A", close_time_ms=t0 + 3_000))
+    first = {"market_ticker": "KXHAND-26-A", "yes_dollars_fp": [["0.4000", "10.00"]]}
+    frame = json.dumps({"type": "orderbook_snapshot", "sid": 1, "seq": 1, "msg": first})
+    market.feed_frame(frame, recv_ms=t0)
+    market.feed_frame(wire("yes", "0.41", "7.00", t0 + 1_500))
+    market.feed_frame(lifecycle("close_date_updated", t0 + 100_000, t0 + 2_000))
+    for ts in (t0 + 2_500, t0 + 4_000, t0 + 5_000):
+        market.feed_frame(wire("yes", "0.41", "1.00", ts))
+    market.finish()
+    assert market.ts_ms.tolist() == [t0, t0 + 1_500, t0 + 2_500, t0 + 4_000, t0 + 5_000]
+
+
+def test_what_comes_before_the_first_snapshot_tells_the_time() -> None:
+    """A delta at 5 s, then a snapshot of 1 s: the snapshot is raised, as in a tape."""
+    session = session_of(delta(5_000, YES, 40, 1), snapshot(1_000, {40: 10}), quiet(6_000, 4))
+    session = replace(session, first_book_ms=int(session.events.ts_ms[0]))
+    tape = build_tape([session], min_episode_length=3)
+    market = LiveMarket(session.markets[0])
+    for i in range(len(session.events)):
+        market.feed(session.events[i : i + 1])
+    market.finish()
+    assert_parity(market, tape, 0)
+
+
+def test_a_live_snapshot_takes_its_receive_time() -> None:
+    first = {"market_ticker": "KXHAND-26-A", "yes_dollars_fp": [["0.4000", "10.00"]]}
+    frame = {
+        "type": "orderbook_snapshot",
+        "sid": 1,
+        "seq": 1,
+        "sending_ts_ms": 1_773_864_000_500,
+        "msg": first,
+    }
+    market = LiveMarket(MarketInfo("KXHAND-26-A"))
+    market.feed_frame(json.dumps(frame), recv_ms=1_773_864_000_900)
+    market.finish()
+    assert market.ts_ms.tolist() == [1_773_864_000_900]
+
+
+def test_other_frames_of_any_shape_do_nothing() -> None:
+    market = LiveMarket(MarketInfo("KXHAND-26-A"))
+    assert market.feed_frame('{"type": "foo", "msg": {"side": 5}}') == 0
+    with pytest.raises(DataError, match="KXHAND-26-A"):
+        market.feed_frame(wire("yes", "0.41", "7" * 25, 1_000))
 
 
 def test_a_broken_frame_is_refused() -> None:

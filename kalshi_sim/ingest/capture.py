@@ -12,7 +12,7 @@ import numpy as np
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.assemble import assemble_session
-from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch, Lifecycle
+from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch, Lifecycle
 from kalshi_sim.ingest.markets_csv import read_markets_csv
 from kalshi_sim.ingest.merging import Merged, merge_frames
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
@@ -26,6 +26,7 @@ from kalshi_sim.session import (
     Session,
 )
 
+_FEW_GAPS: Final = 5
 _HOLES_BY_NATURE: Final = 100
 """More than one gap in so many frames: files of some markets, not of a subscription."""
 _PERSISTENT: Final = 2
@@ -72,11 +73,18 @@ def import_captures(
             f"{len(frames)} frames; give recordings of the orderbook_delta channel"
         )
     events, market_of = _events(frames, merged, numbers)
-    times = frames.ts_ms[frames.ts_ms != NO_TIME]
+    lifecycles, untimed = _timed_lifecycles(frames)
+    told = [event.known_ms for event in lifecycles if event.known_ms != NO_TIME]
+    times = np.concatenate([frames.ts_ms[frames.ts_ms != NO_TIME], np.array(told, np.int64)])
     notes = list(recording.notes)
+    if untimed:
+        notes.append(
+            f"{untimed} changes of a market's life had no time: taken as known right after the "
+            "frame before them"
+        )
     if merged.duplicates:
         notes.append(f"{merged.duplicates} frames were in the files twice: read once")
-    if len(merged.gaps) * _HOLES_BY_NATURE > len(frames):
+    if len(merged.gaps) > _FEW_GAPS and len(merged.gaps) * _HOLES_BY_NATURE > len(frames):
         notes.append(
             f"{len(merged.gaps)} gaps in {len(frames)} frames: the files do not hold the whole "
             "subscription (files of single markets have holes by nature); import them again "
@@ -84,7 +92,7 @@ def import_captures(
         )
     session = assemble_session(
         session_id,
-        _with_lifecycles([known.get(t, MarketInfo(t)) for t in tickers], numbers, frames),
+        _with_lifecycles([known.get(t, MarketInfo(t)) for t in tickers], numbers, lifecycles),
         market_of,
         events,
         trades_recorded=_has_trades(frames),
@@ -177,11 +185,28 @@ def _with_gaps(
     return joined[order], np.concatenate([market_of, markets])[order]
 
 
+def _timed_lifecycles(frames: Batch) -> tuple[list[Lifecycle], int]:
+    """Changes of markets' lives, and how many of them had no time.
+
+    One without a time is known a millisecond after the latest frame before it.
+    """
+    rows = np.flatnonzero(frames.kind == LIFECYCLE)
+    latest = np.maximum.accumulate(frames.ts_ms) if len(rows) else frames.ts_ms
+    out = []
+    untimed = 0
+    for row, event in zip(rows.tolist(), frames.lifecycles, strict=True):
+        if event.known_ms == NO_TIME and latest[row] != NO_TIME:
+            untimed += 1
+            event = replace(event, known_ms=int(latest[row]) + 1)
+        out.append(event)
+    return out, untimed
+
+
 def _with_lifecycles(
-    markets: list[MarketInfo], numbers: Int64Array, frames: Batch
+    markets: list[MarketInfo], numbers: Int64Array, lifecycles: Sequence[Lifecycle]
 ) -> list[MarketInfo]:
     """Markets with the close times and results that the recording itself told."""
-    for event in frames.lifecycles:
+    for event in lifecycles:
         i = int(numbers[event.market])
         if i >= 0:
             markets[i] = _with_lifecycle(markets[i], event)
@@ -194,8 +219,9 @@ def _with_lifecycle(market: MarketInfo, event: Lifecycle) -> MarketInfo:
         if known is None:  # nothing tells when it was known, so only a first time is of use
             first = market.close_time_ms is None and event.event_type == "created"
             return replace(market, close_time_ms=event.close_ms) if first else market
-        updates = sorted({*market.close_updates, (known, event.close_ms)})
-        return replace(market, close_updates=tuple(updates))
+        updates = dict.fromkeys([*market.close_updates, (known, event.close_ms)])
+        in_time = sorted(updates, key=lambda update: update[0])  # of one time, the later counts
+        return replace(market, close_updates=tuple(in_time))
     if event.event_type == "determined" and event.value is not None:
         if market.settlement_value not in (None, event.value):
             raise DataError(

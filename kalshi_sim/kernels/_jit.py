@@ -8,6 +8,7 @@ kernel cannot be loaded.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import numba
 import numpy as np
 import platformdirs
 from numba.core import config as numba_config
+
+_log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,6 +97,12 @@ def inlined_jit(function: F) -> F:
     return _compile(function, _nrt=False, forceinline=True)
 
 
-def is_warm() -> bool:
-    """Whether compiled kernels of exactly this code are on disk."""
-    return _CACHE and any(_FOLDER.rglob("*.nbc"))
+def is_warm(kernel: str) -> bool:
+    """Whether `kernel` of exactly this code is compiled on disk."""
+    return _CACHE and any(_FOLDER.rglob(f"*.{kernel}-*.nbc"))
+
+
+def say_if_compiling(kernel: str, what: str) -> None:
+    """Tell the user that a first call will compile, unless `kernel` is on disk."""
+    if not is_warm(kernel):
+        _log.warning("compiling the kernels of %s, once for this version ...", what)

@@ -15,7 +15,7 @@ from tests.modes import INTERPRETED
 USE_A_KERNEL = """
 from kalshi_sim.kernels import _jit
 from kalshi_sim.kernels.ladder import mirror
-print(mirror(30, 100), _jit.is_warm())
+print(mirror(30, 100), _jit.is_warm("mirror"))
 """
 
 
