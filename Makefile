@@ -97,7 +97,10 @@ bench: $(DEV)
 	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only \
 		--benchmark-disable-gc --benchmark-json=.benchmarks/pytest.json $(PYTEST_ARGS) || status=$$?; \
 	$(BIN)/python -m benchmarks.table --pytest-json .benchmarks/pytest.json $(BENCH_ARGS) \
-		&& exit $$status
+		|| status=$$?; \
+	$(BIN)/python -m benchmarks.fill_models --write || status=$$?; \
+	$(BIN)/python -m benchmarks.no_edge || status=$$?; \
+	exit $$status
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*

@@ -113,7 +113,8 @@ def test_fetch_records(benchmark: Any, database: Database) -> None:
 
 
 def test_copy_deltas(benchmark: Any, database: Database) -> None:
-    benchmark.pedantic(with_collector, (copy_deltas, database.url), rounds=_ROUNDS, warmup_rounds=1)
+    arguments = (copy_deltas, database.url)
+    benchmark.pedantic(with_collector, arguments, rounds=_ROUNDS, warmup_rounds=1)
 
 
 def test_copy_beats_fetch(benchmark: Any, database: Database) -> None:
