@@ -183,6 +183,8 @@ def test_a_gzip_file_is_known_by_its_content_not_its_name(tmp_path: Path) -> Non
         ({"ts": "2026-03-18T19:36:06Z"}, T0, 0),
         ({"ts": "2026-03-18T14:36:06.0019-05:00"}, T0 + 1, 0),
         ({"ts": T0 // 1000}, T0, EventFlag.WHOLE_SECOND),
+        ({"ts": str(T0 // 1000)}, T0, EventFlag.WHOLE_SECOND),
+        ({"ts": T0 / 1000}, T0, EventFlag.WHOLE_SECOND),
         ({"ts": T0 + 7}, T0 + 7, 0),
         ({"ts": T0 / 1000 + 0.25}, T0 + 250, 0),
     ],
@@ -195,6 +197,20 @@ def test_times_are_floored_to_the_millisecond(
     events = imported(tmp_path, book(), line).events
     assert int(events.ts_ms[-1]) == ms
     assert int(events.flags[-1]) == flags
+
+
+def test_a_time_is_read_alike_whatever_its_neighbours_are(tmp_path: Path) -> None:
+    def at(seq: int, **times: Any) -> dict[str, Any]:
+        message = {"price": 40, "delta": 1, "side": "yes", **times}
+        return frame("orderbook_delta", seq, market_ticker=MARKET, **message)
+
+    second = T0 // 1000
+    session = imported(tmp_path, book(), at(2, ts=str(second)), at(3, ts=second), at(4, ts_ms=T0))
+    whole = int(EventFlag.WHOLE_SECOND)
+    assert session.events.flags[-3:].tolist() == [whole, whole, 0]
+    mixed = imported(tmp_path, book(), at(2, ts_ms=5), at(3, ts_ms="6"), at(4, ts=second))
+    assert mixed.events.ts_ms[-3:].tolist() == [5, 6, T0]
+    assert mixed.events.flags[-3:].tolist() == [0, 0, whole]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,13 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.ingest.frames import Frame, FrameHead, Message
-from kalshi_sim.ingest.wire_time import LAST_MS, scalar_ms, wire_times
+from kalshi_sim.ingest.wire_time import (
+    LAST_MS,
+    WireNumber,
+    milliseconds,
+    scalar_ms,
+    wire_times,
+)
 from kalshi_sim.session import NO_TIME, EventKind, Int8Array, Int64Array
 from kalshi_sim.units import (
     PRICE_SCALE,
@@ -203,6 +209,8 @@ class FrameDecoder:
             message = messages[i]
             out.ts_ms[i] = _other_time(message, int(recv[i]), frames[i].sending_ts_ms)
             if not isinstance(message, Message):
+                if kinds[i] == LIFECYCLE:
+                    _bad("a change of a market's life without a message")
                 continue
             if kinds[i] == LIFECYCLE:
                 lifecycles.append(self._lifecycle(message, int(out.ts_ms[i])))
@@ -422,23 +430,27 @@ def _set_times(
     if kinds == {type(None)}:
         times, flags = wire_times([m.ts for m in messages])
     else:
-        times, flags = wire_times([m.ts if m.ts_ms is None else m.ts_ms for m in messages])
+        times, flags = wire_times([m.ts if m.ts_ms is None else None for m in messages])
+        for i, told in enumerate(fine):
+            if told is not None:
+                times[i] = milliseconds(told)
     missing = np.flatnonzero(times == NO_TIME)
     for i in missing.tolist():
         row = int(rows[i])
         times[i] = recv[row]
         sent = frames[row].sending_ts_ms
         if sent is not None:
-            times[i] = sent
+            times[i] = milliseconds(sent)
     out.ts_ms[rows] = times
     out.flags[rows] = flags
 
 
-def _other_time(message: object, recv: int, sent: int | None) -> int:
+def _other_time(message: object, recv: int, sent: WireNumber) -> int:
     if isinstance(message, Message):
-        told = message.ts if message.ts_ms is None else message.ts_ms
-        if told is not None:
-            return scalar_ms(told)[0]
+        if message.ts_ms is not None:
+            return milliseconds(message.ts_ms)
+        if message.ts is not None:
+            return scalar_ms(message.ts)[0]
     if sent is not None:
-        return sent
+        return milliseconds(sent)
     return recv

@@ -46,6 +46,9 @@ def rfc3339_ms(text: str) -> int:
 def scalar_ms(value: str | int | float) -> tuple[int, int]:
     """The time `value` tells and its `EventFlag` bits: RFC 3339, seconds or milliseconds.
 
+    Whole seconds (an integer, its text, or a JSON number without a fraction) get WHOLE_SECOND. An
+    RFC 3339 time without a fraction is exact: the exchange leaves out a fraction of zero.
+
     Raises:
         ValueError: not a time.
     """
@@ -57,8 +60,25 @@ def scalar_ms(value: str | int | float) -> tuple[int, int]:
         raise ValueError(f"not a time: {text}")
     if number >= _FIRST_MS:
         return int(number), 0
-    whole = EventFlag.WHOLE_SECOND if "." not in text else 0
-    return int(number * MS_PER_SECOND), int(whole)
+    exact = number % 1 != 0 or (isinstance(value, str) and "." in text)
+    return int(number * MS_PER_SECOND), 0 if exact else int(EventFlag.WHOLE_SECOND)
+
+
+def milliseconds(value: str | int | float) -> int:
+    """The time of a field that is always in milliseconds, however small the number.
+
+    Raises:
+        ValueError: not a time.
+    """
+    if isinstance(value, int):
+        return value
+    text = str(value)
+    if isinstance(value, str) and not text.replace(".", "", 1).isdecimal():
+        return rfc3339_ms(text)
+    number = Decimal(text)
+    if not number.is_finite() or not 0 <= number < LAST_MS:
+        raise ValueError(f"not a time: {text}")
+    return int(number)
 
 
 def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
@@ -71,7 +91,7 @@ def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
     flags = np.zeros(n, dtype=np.int8)
     kinds = set(map(type, values))
     if kinds == {str}:
-        return _rfc3339_column(values), flags  # type: ignore[arg-type]
+        return _rfc3339_column(values, flags), flags  # type: ignore[arg-type]
     if kinds == {int}:
         number = np.array(values, dtype=np.int64)
         if (number < 0).any():
@@ -86,8 +106,11 @@ def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
     return out, flags
 
 
-def _rfc3339_column(values: Sequence[str]) -> Int64Array:
-    """Times of the usual form `YYYY-MM-DDTHH:MM:SS[.fraction]Z`; others one by one."""
+def _rfc3339_column(values: Sequence[str], flags: Int8Array) -> Int64Array:
+    """Times of the usual form `YYYY-MM-DDTHH:MM:SS[.fraction]Z`; others one by one.
+
+    `flags` int8 [n] gets the bits of those others.
+    """
     n = len(values)
     try:
         text = np.array(values, dtype=f"S{_WIDTH}").view(np.uint8).reshape(n, _WIDTH)
@@ -106,7 +129,7 @@ def _rfc3339_column(values: Sequence[str]) -> Int64Array:
     out = days * MS_PER_DAY + ((hour * 60 + minute) * 60 + second) * MS_PER_SECOND + milli
     usual &= (hour < 24) & (minute < 60) & (second < 60) & (days >= 0)
     for i in np.flatnonzero(~usual).tolist():
-        out[i] = scalar_ms(values[i])[0]
+        out[i], flags[i] = scalar_ms(values[i])
     return out
 
 
