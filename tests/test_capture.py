@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,35 @@ def test_rest_order_books_are_snapshots(tmp_path: Path, message: dict[str, Any])
     assert session.events.ts_ms.tolist() == [T0] * 3
 
 
+def test_an_envelope_may_name_the_market_of_a_rest_order_book(tmp_path: Path) -> None:
+    raw = {"orderbook": {"yes": [[42, 13]], "no": [[50, 7]]}}
+    session = imported(tmp_path, {"recv_ts_ms": T0, "ticker": MARKET, "raw": json.dumps(raw)})
+    assert session.markets[0].ticker == MARKET
+    assert only(session, EventKind.LEVEL) == [(0, 4200, 1300), (1, 5000, 700)]
+
+
+@pytest.mark.parametrize("key", ["yes_dollars_fp", "yes"])
+def test_a_level_of_nothing_at_0_or_1_dollar_is_left_out(tmp_path: Path, key: str) -> None:
+    low, middle, high = (0, 42, 100) if key == "yes" else ("0.0000", "0.4200", "1.0000")
+    sides = {key: [[low, 0], [middle, 13], [high, "0.00"]]}
+    line = frame("orderbook_snapshot", 1, market_ticker=MARKET, **sides)
+    assert only(imported(tmp_path, line, delta(2, 0)), EventKind.LEVEL) == [(0, 4200, 1300)]
+
+
+def test_odd_spellings_change_nothing(tmp_path: Path) -> None:
+    plain = imported(tmp_path, book(), delta(2, 0, "no"), trade(1, 1))
+    odd = [
+        {**book(), "sid": "1", "seq": "1"},
+        delta(2, 0, "NO", sid="1"),  # type: ignore[arg-type]
+        trade(1, 1, is_block_trade="false"),
+        trade(2, 1, is_block_trade=1),
+        trade(3, 1, is_block_trade="true"),
+    ]
+    session = imported(tmp_path, *odd)
+    assert session.events.equals(plain.events)
+    assert session.quality.total.block_trades_dropped == 2
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -160,9 +190,19 @@ def test_values_are_exact_however_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_envelopes_blank_lines_and_compression_change_nothing(tmp_path: Path, name: str) -> None:
     plain = imported(tmp_path, received(book(), 0), delta(2, 5), delta(3, 9))
+    held = {"recv_ts_ms": T0 + 7, "raw": delta(2, 5)}
+    path = write(tmp_path / name, received(book(), 0), "", held, "  ", delta(3, 9))
+    assert import_captures([path], session_id=1).events.equals(plain.events)
     path = write(
         tmp_path / name, received(book(), 0), "", received(delta(2, 5), 7), "  ", delta(3, 9)
     )
+    assert import_captures([path], session_id=1).events.equals(plain.events)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", book(), delta(2, 5))
+    plain = import_captures([path], session_id=1)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert import_captures([path], session_id=1).events.equals(plain.events)
 
 
@@ -219,6 +259,8 @@ def test_a_time_is_read_alike_whatever_its_neighbours_are(tmp_path: Path) -> Non
         {"recv_ts_ns": T0 * 10**6 + 3},
         {"recv_ts_us": T0 * 1000 + 3},
         {"recv_ts_ms": T0},
+        {"recv_ts_ms": str(T0)},
+        {"recv_ts_ns": str(T0 * 10**6 + 3)},
         {"recv_ts": "2026-03-18T19:36:06.000900Z"},
         {"received_at": T0 / 1000},
     ],
@@ -250,9 +292,16 @@ def test_other_frames_are_counted_by_type(tmp_path: Path) -> None:
         {"type": "error", "id": 1, "msg": {"code": 8, "msg": "Unknown channel name"}},
         {"type": "ticker", "sid": 3, "msg": {"market_ticker": MARKET, "price": 40, "yes": 3}},
         {"type": "unheard_of", "msg": 7},
+        {"sid": 9, "seq": 2, "msg": {}},
+        received({"type": "unheard_of", "sid": {}, "msg": 7}, 70),
+        {"recv_ts_ms": T0 + 80, "raw": {"type": "unheard_of", "msg": {"ts": "soon"}}},
+        {"recv_ts_ms": T0 + 90, "raw": {"price": 7.5, "market_ticker": 8}},
     ]
     session = imported(tmp_path, book(), *lines, delta(3, 0))
-    assert session.quality.other_frames == {"error": 1, "ok": 2, "ticker": 1, "unheard_of": 1}
+    assert session.quality.other_frames == {
+        "error": 1, "ok": 2, "ticker": 1, "unheard_of": 3, "untyped": 2,
+    }  # fmt: skip
+    assert session.last_message_ms == T0 + 90
     assert not session.trades_recorded
 
 
@@ -327,7 +376,9 @@ MALFORMED = {
     "no price": frame("orderbook_delta", 2, market_ticker=MARKET, delta=1, side="yes"),
     "no size": frame("orderbook_delta", 2, market_ticker=MARKET, price=40, side="yes"),
     "no message": {"type": "orderbook_delta", "sid": 1, "seq": 2},
-    "no type": {"sid": 1, "seq": 2, "msg": {}},
+    "a REST book of nothing known": {"orderbook": 7},
+    "a level at 0": snapshot(2, [["0.0000", "1.00"]]),
+    "a level at 1": snapshot(2, [["1.0000", "1.00"]]),
     "no taker": trade(1, 0, taker=""),
     "a negative count": trade(1, 0, size="-1.00"),
     "a negative level": snapshot(2, [["0.4000", "-1.00"]]),

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 import numpy as np
 
-from kalshi_sim.ingest.frames import Frame, FrameHead, Message
+from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
 from kalshi_sim.ingest.wire_time import (
     LAST_MS,
     WireNumber,
@@ -41,10 +41,13 @@ _KINDS: Final = {
 }
 _NS_PER_MS: Final = 1_000_000
 _US_PER_MS: Final = 1_000
-_SIDES: Final = {"yes": 0, "no": 1}
+_UNTYPED: Final = "untyped"
+"""How objects that have no type are counted among the frames that are not read."""
+_SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
 _TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0}
 """The resting side a taker consumed: who bought YES took NO bids."""
 
+_TRUE: Final = (True, "true", "True", "1")
 _FRAME = msgspec.json.Decoder(Frame)
 _HEAD = msgspec.json.Decoder(FrameHead)
 
@@ -155,7 +158,8 @@ class FrameDecoder:
         kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]
         if None in types:
             kinds = [
-                _rest_kind(f) if f.type is None else k for f, k in zip(frames, kinds, strict=True)
+                _untyped_kind(f, around) if f.type is None else k
+                for f, around, k in zip(frames, outer, kinds, strict=True)
             ]
         return self._columns(frames, kinds, recv)
 
@@ -165,13 +169,17 @@ class FrameDecoder:
         Raises:
             ValueError: it is malformed, or of a type that is read.
         """
-        head = _HEAD.decode(line)
-        if head.raw is not None:
-            head = _HEAD.decode(head.raw)
-        if head.type in _KINDS:
+        outer = head = _HEAD.decode(line)
+        if outer.raw is not None:
+            head = _HEAD.decode(outer.raw) if isinstance(outer.raw, str) else outer.raw
+        if head.type in _KINDS or head.orderbook is not None or head.orderbook_fp is not None:
             _bad("malformed")
-        frame = Frame(type=head.type, sid=head.sid, seq=head.seq)
-        return self._columns([frame], [OTHER], _no_times(1))
+        frame = Frame(
+            type=head.type,
+            sid=head.sid if isinstance(head.sid, int) else None,
+            seq=head.seq if isinstance(head.seq, int) else None,
+        )
+        return self._columns([frame], [OTHER], _receive_times([outer]))
 
     def _columns(self, frames: list[Frame], kinds: list[int], recv: Int64Array) -> Batch:
         n = len(frames)
@@ -192,7 +200,7 @@ class FrameDecoder:
             level_size=np.empty(0, dtype=np.int64),
             lifecycles=(),
             channels=(),
-            other_types=tuple(frames[i].type or "" for i in np.flatnonzero(kind >= OTHER)),
+            other_types=tuple(frames[i].type or _UNTYPED for i in np.flatnonzero(kind >= OTHER)),
         )
         messages = [f.msg for f in frames]
         deltas = np.flatnonzero(kind == EventKind.DELTA)
@@ -282,7 +290,7 @@ class FrameDecoder:
         if (size < 0).any():
             _bad("a trade of a negative count")
         out.size[rows] = size
-        block = np.array([m.is_block_trade is True for m in messages])
+        block = np.array([m.is_block_trade in _TRUE for m in messages])
         out.kind[rows[block]] = BLOCK_TRADE
         _set_times(out, rows, messages, recv, frames)
 
@@ -324,7 +332,11 @@ class FrameDecoder:
                     levels, parse = legacy, self._cents
                 if not levels:
                     continue
-                here = [parse[price] for price, _ in levels]
+                try:
+                    here = [parse[price] for price, _ in levels]
+                except ValueError:  # rare: a level of nothing at 0 or 1 dollar
+                    levels = self._without_edges(levels, cents=levels is legacy)
+                    here = [parse[price] for price, _ in levels]
                 if side == 1 and self.use_yes_price:
                     here = [mirror(price, PRICE_SCALE) for price in here]
                 prices += here
@@ -340,6 +352,15 @@ class FrameDecoder:
                 out.ts_ms[i] = _other_time(message, NO_TIME, frame.sending_ts_ms)
         return sides, prices, sizes
 
+    def _without_edges(self, levels: Levels, *, cents: bool) -> Levels:
+        """The levels but those of size 0 at 0 or 1 dollar, which no book has."""
+        scale = STORED_PER_CENT if cents else PRICE_SCALE
+        return [
+            (price, size)
+            for price, size in levels
+            if self._contracts[size] or parse_decimal(price, scale) not in (0, PRICE_SCALE)
+        ]
+
     def _as_told(self, price: Int64Array, side: Int8Array) -> Int64Array:
         """Prices of the NO side, which a `use_yes_price` subscription tells in YES terms."""
         return np.where(side == 1, PRICE_SCALE - price, price) if self.use_yes_price else price
@@ -348,7 +369,7 @@ class FrameDecoder:
         close = None if m.close_ts is None else scalar_ms(m.close_ts)[0]
         value = None if m.settlement_value in (None, "") else parse_dollars(m.settlement_value)
         if value is None and m.result in _SIDES:
-            value = PRICE_SCALE if m.result == "yes" else 0
+            value = PRICE_SCALE if _SIDES[m.result] == 0 else 0
         if value is not None and not 0 <= value <= PRICE_SCALE:
             _bad(f"settlement value {m.settlement_value!r} is not between 0 and 1 dollar")
         if known_ms == NO_TIME and m.determination_ts is not None:
@@ -356,17 +377,20 @@ class FrameDecoder:
         return Lifecycle(self.tickers[m.market_ticker], m.event_type or "", known_ms, close, value)
 
 
-def _rest_kind(frame: Frame) -> int:
+def _untyped_kind(frame: Frame, envelope: Frame) -> int:
+    """A REST order book, whose market its envelope may name, or a frame that is not read."""
     if frame.orderbook_fp is None and frame.orderbook is None:
-        _bad("a frame without a type")
+        return OTHER
+    if frame.market_ticker is None and frame.ticker is None:
+        frame.market_ticker = envelope.market_ticker or envelope.ticker
     return int(EventKind.SNAPSHOT)
 
 
 def _unwrap(outer: list[Frame]) -> list[Frame]:
     """The frames inside envelopes, all decoded in one go."""
-    wrapped = [f.raw for f in outer if f.raw is not None]
+    wrapped = [f.raw for f in outer if isinstance(f.raw, str)]
     if not wrapped:
-        return outer
+        return [f.raw if isinstance(f.raw, Frame) else f for f in outer]
     if any("\n" in raw for raw in wrapped):
         inner = [_FRAME.decode(raw) for raw in wrapped]
     else:
@@ -376,14 +400,16 @@ def _unwrap(outer: list[Frame]) -> list[Frame]:
     if len(inner) == len(outer):
         return inner
     following = iter(inner)
-    return [f if f.raw is None else next(following) for f in outer]
+    return [
+        next(following) if isinstance(f.raw, str) else f if f.raw is None else f.raw for f in outer
+    ]
 
 
 def _no_times(n: int) -> Int64Array:
     return np.full(n, NO_TIME, dtype=np.int64)
 
 
-def _receive_times(frames: list[Frame]) -> Int64Array:
+def _receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
     out = _no_times(len(frames))
     for name, per_ms in (
         ("recv_ts_ns", _NS_PER_MS),
@@ -402,11 +428,11 @@ def _receive_times(frames: list[Frame]) -> Int64Array:
     return out
 
 
-def _numbers(values: list[int | None], name: str) -> Int64Array:
+def _numbers(values: Sequence[int | str | None], name: str) -> Int64Array:
     if None in values:
         values = [-1 if v is None else v for v in values]
     try:
-        return np.array(values, dtype=np.int64)
+        return np.array(values, dtype=np.int64)  # texts are read as integers
     except OverflowError:
         _bad(f"{name} is out of range")
 

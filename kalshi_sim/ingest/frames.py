@@ -31,7 +31,7 @@ class Message(msgspec.Struct, gc=False):
     taker_side: str | None = None
     ts: WireNumber = None
     ts_ms: WireNumber = None
-    is_block_trade: bool | None = None
+    is_block_trade: bool | int | str | None = None
     yes_dollars_fp: Levels | None = None
     no_dollars_fp: Levels | None = None
     yes_dollars: Levels | None = None
@@ -50,13 +50,13 @@ class Frame(msgspec.Struct, gc=False):
     """One line: a frame of the wire, an envelope around one, or a REST order book."""
 
     type: str | None = None
-    sid: int | None = None
-    seq: int | None = None
+    sid: int | str | None = None
+    seq: int | str | None = None
     msg: Message | list[Any] | str | None = None
-    raw: str | None = None
-    recv_ts_ns: int | float | None = None
-    recv_ts_us: int | float | None = None
-    recv_ts_ms: int | float | None = None
+    raw: str | Frame | None = None
+    recv_ts_ns: WireNumber = None
+    recv_ts_us: WireNumber = None
+    recv_ts_ms: WireNumber = None
     recv_ts: WireNumber = None
     received_at: WireNumber = None
     sending_ts_ms: WireNumber = None
@@ -69,7 +69,14 @@ class Frame(msgspec.Struct, gc=False):
 class FrameHead(msgspec.Struct, gc=False):
     """What is read of a frame whose message is none of ours."""
 
-    type: str
-    sid: int | None = None
-    seq: int | None = None
-    raw: str | None = None
+    type: str | None = None
+    sid: Any = None
+    seq: Any = None
+    raw: str | FrameHead | None = None
+    recv_ts_ns: WireNumber = None
+    recv_ts_us: WireNumber = None
+    recv_ts_ms: WireNumber = None
+    recv_ts: WireNumber = None
+    received_at: WireNumber = None
+    orderbook_fp: Any = None
+    orderbook: Any = None

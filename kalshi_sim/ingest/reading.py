@@ -22,8 +22,9 @@ Progress = Callable[[int, int], None]
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BLOCK: Final = 1 << 18
 """Bytes of lines decoded at a time: enough to amortise the call, little enough for the cache."""
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SHOWN: Final = 5
-_MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
+MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
 """What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
 
 
@@ -87,7 +88,7 @@ def read_captures(
         else:
             seen[digest] = path
             before = len(batches)
-            text = _decompress(path, data)
+            text = _decompress(path, data).removeprefix(_BYTE_ORDER_MARK)
             for start, stop in _blocks(text):
                 batches += _decode(decoder, text, start, stop, str(path), errors)
                 if progress is not None:
@@ -148,7 +149,7 @@ def _decode(
     block = text[start:stop]
     try:
         return [decoder.decode(block)]
-    except _MALFORMED:
+    except MALFORMED:
         first = text.count(b"\n", 0, start) + 1
         lines = [(first + i, line) for i, line in enumerate(block.split(b"\n")) if line.strip()]
         return _search(decoder, lines, name, errors)
@@ -162,7 +163,7 @@ def _search(
         return []
     try:
         return [decoder.decode(b"\n".join(line for _, line in lines))]
-    except _MALFORMED as error:
+    except MALFORMED as error:
         if len(lines) > 1:
             half = len(lines) // 2
             return [
@@ -172,7 +173,7 @@ def _search(
         number, line = lines[0]
         try:
             return [decoder.decode_other(line)]
-        except _MALFORMED:
+        except MALFORMED:
             errors.add(name, number, str(error))
             return []
 
