@@ -114,7 +114,7 @@ def test_an_envelope_may_name_the_market_of_a_rest_order_book(tmp_path: Path) ->
 @pytest.mark.parametrize("key", ["yes_dollars_fp", "yes"])
 def test_a_level_of_nothing_at_0_or_1_dollar_is_left_out(tmp_path: Path, key: str) -> None:
     low, middle, high = (0, 42, 100) if key == "yes" else ("0.0000", "0.4200", "1.0000")
-    sides = {key: [[low, 0], [middle, 13], [high, "0.00"]]}
+    sides: dict[str, Any] = {key: [[low, 0], [middle, 13], [high, "0.00"]]}
     line = frame("orderbook_snapshot", 1, market_ticker=MARKET, **sides)
     assert only(imported(tmp_path, line, delta(2, 0)), EventKind.LEVEL) == [(0, 4200, 1300)]
 

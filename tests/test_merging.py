@@ -192,3 +192,62 @@ def test_a_market_moved_to_another_subscription_goes_on_there(tmp_path: Path) ->
     session = imported(tmp_path, *lines)
     assert sizes(session) == [2, 3]
     assert rows(session.events, EventKind.LEVEL)[-1] == (0, 4000, 700)
+
+
+@pytest.mark.parametrize("numbers", [[1, 3, 2], [1, 4, 2, 3], [1, 2, 5, 3, 6, 4, 7], [1, 3, 2, 4]])
+def test_frames_a_little_out_of_order_are_put_in_order_of_seq(
+    tmp_path: Path, numbers: list[int]
+) -> None:
+    lines = [book(1) if i == 1 else delta(i, 10 * i, size=f"{i}") for i in numbers]
+    session = imported(tmp_path, *lines, whole_subscription=True)
+    assert sizes(session) == sorted(numbers)[1:]
+    assert session.quality.total.gaps == 0
+    assert session.quality.total.raised_times == 0
+
+
+def test_many_places_out_of_order_leave_no_gap_and_trades_in_place(tmp_path: Path) -> None:
+    lines = [book(1), book(2, market=OTHER)]
+    for i in range(3, 43, 2):  # pairs of two markets, each the wrong way round
+        lines += [delta(i + 1, i, market=OTHER), delta(i, i, size=f"{i}"), trade(i, i, size="50")]
+    lines += [delta(44, 50, size="44"), delta(43, 49, size="43")]
+    session = imported(tmp_path, *lines, whole_subscription=True)
+    told = [size for size in sizes(session) if size != 50]
+    assert told == [*range(3, 43, 2), 43, 44]
+    assert sizes(session)[:4] == [3, 50, 5, 50]
+    assert session.quality.total.gaps == 0
+
+
+def test_a_return_to_unused_numbers_much_later_is_a_connection(tmp_path: Path) -> None:
+    lines = [book(1), delta(5, 0, size="5"), delta(9, 1, size="9")]
+    later = [delta(3, 60_000, size="3"), delta(12, 60_001, size="12")]
+    assert sizes(imported(tmp_path, *lines, *later)) == [5, 9, 3, 12]
+    again = [book(3), delta(4, 100, size="4"), delta(12, 101, size="12")]
+    assert sizes(imported(tmp_path, *lines, *again)) == [5, 9, 4, 12]
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_numbers_that_never_rise_are_none(tmp_path: Path, number: int) -> None:
+    lines = [book(number), *[delta(number, 5, size="2")] * 3, *[trade(number, 6)] * 3]
+    session = imported(tmp_path, *lines, whole_subscription=True)
+    assert session.quality.total.deltas == 3
+    assert session.quality.total.trades == 3
+    assert session.quality.total.gaps == 0
+    assert not any("twice" in note for note in session.quality.notes)
+
+
+def test_files_without_numbers_follow_one_another_in_time(tmp_path: Path) -> None:
+    def bare(line: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in line.items() if k != "seq"}
+
+    early = [bare(book()), delta(None, 0, size="1")]
+    late = [delta(None, 9_000, size="2")]
+    timeless = [delta(None, None, size="3")]
+    assert sizes(of_files(tmp_path, late, early)) == [1, 2]
+    assert sizes(of_files(tmp_path, late, timeless, early)) == [1, 2, 3]
+
+
+def test_a_new_subscription_that_begins_in_the_middle_is_a_gap(tmp_path: Path) -> None:
+    lines = [book(1), book(2, market=OTHER), delta(3, 0)]
+    middle = [delta(4, 9_000, sid=3), book(5, market=OTHER, sid=3)]
+    session = imported(tmp_path, *lines, *middle, whole_subscription=True)
+    assert {t: q.gaps for t, q in session.quality.markets.items()} == {MARKET: 1, OTHER: 0}

@@ -1,8 +1,8 @@
 """One stream from several files: connections, duplicates, order and gaps.
 
 `seq` is dense within a (connection, sid) and shared by the markets of a subscription. Within one
-file a seq that goes back starts a new connection; runs of several files whose numbers fit
-together are pieces of one.
+file a seq that goes back starts a new connection, unless it goes back a little and fills a hole;
+runs of several files whose numbers fit together are pieces of one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ TOLERANCE_MS: Final = 5_000
 """Times of one connection, put in order of seq, run backwards by no more than this."""
 _RECONNECTS: Final = 2
 """So few numbers that go back say nothing of how a recorder numbers."""
+_LOCAL: Final = 1_000
+"""Frames that are out of order lie within so many frames of their place."""
 _CONTENT: Final = ("kind", "market", "side", "price", "size", "ts_ms", "flags")
 
 
@@ -80,18 +82,31 @@ def merge_frames(
 
 
 def _usable_seq(frames: Batch, file_of: Int64Array, book: npt.NDArray[np.bool_]) -> Int64Array:
-    """`seq`, or -1 where a recorder numbered each market apart: such numbers order nothing."""
-    rows = np.flatnonzero(book & (frames.seq >= 0))
+    """`seq`, or -1 where such numbers order nothing.
+
+    That is where they never rise, or where a recorder numbered each market apart.
+    """
     group = _groups(file_of, frames.sid)
-    apart = group[rows]
-    back = np.bincount(_back_steps(frames.seq[rows], apart), minlength=len(group) + 1)
-    if back.max(initial=0) <= _RECONNECTS:
+    numbered = np.flatnonzero(frames.seq >= 0)
+    back = np.bincount(_back_steps(frames.seq[numbered], group[numbered]))
+    if back.max(initial=0) < _RECONNECTS:
         return frames.seq
-    markets = int(frames.market.max()) + 1
+    pairs = np.bincount(group[numbered]) - 1
+    level = np.flatnonzero((back >= _RECONNECTS) & (back == pairs[: len(back)]))
+    rows = np.flatnonzero(book & (frames.seq >= 0))
+    apart = group[rows]
+    back = np.bincount(_back_steps(frames.seq[rows], apart))
+    markets = int(frames.market.max(initial=0)) + 1
     alone = apart * markets + frames.market[rows]
     within = np.bincount(_back_steps(frames.seq[rows], alone) // markets, minlength=len(back))
     each = np.flatnonzero((back > _RECONNECTS) & (back > 2 * within + 2))
-    return np.where(np.isin(group, each), -1, frames.seq)
+    each = each[[_repeats(frames.seq[rows[apart == g]]) for g in each.tolist()]]
+    return np.where(np.isin(group, np.union1d(level, each)), -1, frames.seq)
+
+
+def _repeats(seq: Int64Array) -> bool:
+    """Whether any number stands twice: frames merely out of order have numbers of their own."""
+    return len(np.unique(seq)) < len(seq)
 
 
 def _groups(first: Int64Array, second: Int64Array) -> Int64Array:
@@ -125,13 +140,67 @@ def _runs(frames: Batch, file_of: Int64Array, seq: Int64Array) -> dict[int, list
         k for k in starts.tolist() if _same_frame(frames, seq, rows[k : k + 1], rows[k + 1 : k + 2])
     ]
     bounds = np.setdiff1d(starts, again) + 1
-    for part in np.split(rows, bounds):
+    for part in _reordered(frames, file_of, seq, np.split(rows, bounds)):
         times = _times(frames, part)
         start = int(times[0]) if len(times) else NO_TIME
         out.setdefault(int(frames.sid[part[0]]), []).append(
             _Run(int(file_of[part[0]]), part, start)
         )
     return out
+
+
+def _reordered(
+    frames: Batch, file_of: Int64Array, seq: Int64Array, parts: list[Int64Array]
+) -> list[Int64Array]:
+    """Rising runs, those that fill holes of the run before them joined with it, in order of seq."""
+    if len(parts) == 1:
+        return parts
+    out: list[Int64Array] = []
+    pieces = [parts[0]]
+    tail = parts[0][-_LOCAL:]
+    for part in parts[1:]:
+        same = file_of[part[0]] == file_of[tail[0]] and frames.sid[part[0]] == frames.sid[tail[0]]
+        if same and _fills_holes(frames, seq, tail, part):
+            pieces.append(part)
+            tail = np.concatenate([tail, part[-_LOCAL:]])[-_LOCAL:]
+            continue
+        out += _joined(seq, pieces)
+        pieces, tail = [part], part[-_LOCAL:]
+    return out + _joined(seq, pieces)
+
+
+def _fills_holes(frames: Batch, seq: Int64Array, tail: Int64Array, part: Int64Array) -> bool:
+    """Whether run `part` is of the connection whose latest frames, as they came, are `tail`.
+
+    A new connection would begin with a low number, with numbers used before, with a snapshot of
+    a market that had one, or later in time.
+    """
+    first = seq[part[0]]
+    before = seq[tail]
+    if first <= 1 or first <= before.min():
+        return False
+    beyond = tail[before > first]
+    inside = part[: np.searchsorted(seq[part], before.max(), side="right")]
+    if np.isin(seq[inside], before).any():
+        return False
+    books = frames.market[tail[frames.kind[tail] == EventKind.SNAPSHOT]]
+    again = inside[frames.kind[inside] == EventKind.SNAPSHOT]
+    if np.isin(frames.market[again], books).any():
+        return False
+    here, there = _times(frames, inside), _times(frames, beyond)
+    if len(here) == 0 or len(there) == 0:
+        return True
+    return bool(here.max() <= there.min() + TOLERANCE_MS)
+
+
+def _joined(seq: Int64Array, pieces: list[Int64Array]) -> list[Int64Array]:
+    """The pieces as one run in order of seq; as they are if a number stands in two of them."""
+    if len(pieces) == 1:
+        return pieces
+    rows = np.concatenate(pieces)
+    rows = rows[np.argsort(seq[rows], kind="stable")]
+    own = sum(int((np.diff(seq[piece]) == 0).sum()) for piece in pieces)
+    return [rows] if int((np.diff(seq[rows]) == 0).sum()) == own else pieces
 
 
 def _same_frame(frames: Batch, seq: Int64Array, a: Int64Array, b: Int64Array) -> bool:
@@ -237,14 +306,18 @@ def _order(
 ) -> Int64Array:
     """All frames in merged order.
 
-    One file keeps its order. Of several, book connections follow one another in time, each by
-    seq; every other frame keeps its place after the book frame before it in its own file. Files
-    without any such book frame are placed as a whole: by time if they hold only trades, so that
-    these come near their deltas, else one after the other.
+    One file keeps its order, but for book frames of a connection that go back in seq. Of several,
+    book connections follow one another in time, each by seq; every other frame keeps its place
+    after the book frame before it in its own file. Files without any such book frame are placed
+    as a whole: by time if they hold only trades, so that these come near their deltas, else one
+    after the other in order of their first times.
     """
     n = len(frames)
     here = np.arange(n, dtype=np.int64)
     if n == 0 or file_of[0] == file_of[-1]:
+        for rows, wanted in zip(connections, is_book, strict=True):
+            if wanted and (np.diff(rows) < 0).any():
+                here[np.sort(rows)] = rows
         return here
     starts = [_start(frames, rows) for rows in connections]
     rank = np.empty(len(connections), dtype=np.int64)
@@ -258,9 +331,27 @@ def _order(
     placed = anchor >= 0
     major = np.where(placed, rank[connection[anchor]] if len(rank) else 0, len(connections))
     minor = np.where(placed, seq[anchor], 0)
-    major[~placed] += file_of[~placed]
+    major[~placed] += _ranks_by_time(frames, file_of)[file_of[~placed]]
     order = np.lexsort((here, file_of, minor, major)).astype(np.int64)
     return _place_by_time(frames, file_of, order, placed)
+
+
+def _ranks_by_time(frames: Batch, file_of: Int64Array) -> Int64Array:
+    """Places int64 [n_files] of the files by their first time; without one, after the file before.
+
+    The time of a snapshot may be another clock's: it counts only where no other frame has one.
+    """
+    starts: list[int] = []
+    for rows in np.split(
+        np.arange(len(file_of)), np.searchsorted(file_of, range(1, 1 + file_of[-1]))
+    ):
+        times = _times(frames, rows)
+        if len(times) == 0:
+            times = frames.ts_ms[rows][frames.ts_ms[rows] != NO_TIME]
+        starts.append(int(times[0]) if len(times) else max(starts[-1:], default=NO_TIME))
+    ranks = np.empty(len(starts), dtype=np.int64)
+    ranks[np.argsort(np.array(starts, dtype=np.int64), kind="stable")] = np.arange(len(starts))
+    return ranks
 
 
 def _start(frames: Batch, rows: Int64Array) -> int:
@@ -308,20 +399,32 @@ def _gaps(
     place = np.full(len(frames), -1, dtype=np.int64)
     place[order] = np.arange(len(order))
     known: dict[int, Int64Array] = {}
+    everywhere = np.empty(0, dtype=np.int64)
     out: list[tuple[int, Int64Array]] = []
-    for rows, wanted in zip(connections, is_book, strict=True):
-        if not wanted:
-            continue
-        kept = rows[place[rows] >= 0]
+    books = [
+        rows[place[rows] >= 0] for rows, book in zip(connections, is_book, strict=True) if book
+    ]
+    for kept in sorted((rows for rows in books if len(rows)), key=lambda rows: int(place[rows[0]])):
         markets = np.unique(frames.market[kept][frames.kind[kept] <= EventKind.DELTA])
         markets = markets[markets >= 0]
-        sid = int(frames.sid[rows[0]])
-        earlier = known.get(sid)
-        if earlier is not None and seq[kept[0]] > 1:
-            again = np.intersect1d(markets, earlier)
+        sid = int(frames.sid[kept[0]])
+        earlier = known.get(sid, markets[:0])
+        if seq[kept[0]] > 1:
+            # Under a new sid a market may go on with a snapshot and have missed nothing.
+            moved = np.setdiff1d(everywhere, _snapshot_first(frames, kept))
+            again = np.intersect1d(markets, np.union1d(earlier, moved))
             if len(again):
                 out.append((int(place[kept[0]]), again))
-        known[sid] = markets if earlier is None else np.union1d(earlier, markets)
+        known[sid] = np.union1d(earlier, markets)
+        everywhere = np.union1d(everywhere, markets)
         holes = np.flatnonzero(np.diff(seq[kept]) > 1)
         out += [(int(place[kept[at + 1]]), markets) for at in holes.tolist()]
     return tuple(sorted(out, key=lambda gap: gap[0]))
+
+
+def _snapshot_first(frames: Batch, rows: Int64Array) -> Int64Array:
+    """Markets whose first book frame among `rows` is a snapshot."""
+    rows = rows[(frames.kind[rows] <= EventKind.DELTA) & (frames.market[rows] >= 0)]
+    markets, first = np.unique(frames.market[rows], return_index=True)
+    found: Int64Array = markets[frames.kind[rows[first]] == EventKind.SNAPSHOT]
+    return found
