@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 import numpy as np
 
+from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_times, unwrap
 from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
 from kalshi_sim.ingest.wire_time import (
     LAST_MS,
@@ -39,8 +40,6 @@ _KINDS: Final = {
     "market_lifecycle_v2": LIFECYCLE,
     "market_lifecycle": LIFECYCLE,
 }
-_NS_PER_MS: Final = 1_000_000
-_US_PER_MS: Final = 1_000
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
 _SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
@@ -48,7 +47,6 @@ _TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0}
 """The resting side a taker consumed: who bought YES took NO bids."""
 
 _TRUE: Final = (True, "true", "True", "1")
-_FRAME = msgspec.json.Decoder(Frame)
 _HEAD = msgspec.json.Decoder(FrameHead)
 
 
@@ -150,10 +148,10 @@ class FrameDecoder:
         Raises:
             ValueError: any of them is malformed; which one is for the caller to find.
         """
-        outer = _FRAME.decode_lines(lines)
+        outer = FRAME.decode_lines(lines)
         # Most recordings have neither, and looking at every frame for them is dear.
-        recv = _receive_times(outer) if b'"rec' in lines else _no_times(len(outer))
-        frames = _unwrap(outer) if b'"raw"' in lines else outer
+        recv = receive_times(outer) if b'"rec' in lines else no_times(len(outer))
+        frames = unwrap(outer) if b'"raw"' in lines else outer
         types = [f.type for f in frames]
         kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]
         if None in types:
@@ -179,7 +177,7 @@ class FrameDecoder:
             sid=head.sid if isinstance(head.sid, int) else None,
             seq=head.seq if isinstance(head.seq, int) else None,
         )
-        return self._columns([frame], [OTHER], _receive_times([outer]))
+        return self._columns([frame], [OTHER], receive_times([outer]))
 
     def _columns(self, frames: list[Frame], kinds: list[int], recv: Int64Array) -> Batch:
         n = len(frames)
@@ -190,7 +188,7 @@ class FrameDecoder:
             market=np.full(n, -1, dtype=np.int64),
             sid=_numbers(sids, "sid"),
             seq=_numbers(seqs, "seq"),
-            ts_ms=_no_times(n),
+            ts_ms=no_times(n),
             flags=np.zeros(n, dtype=np.int8),
             side=np.zeros(n, dtype=np.int8),
             price=np.zeros(n, dtype=np.int64),
@@ -384,48 +382,6 @@ def _untyped_kind(frame: Frame, envelope: Frame) -> int:
     if frame.market_ticker is None and frame.ticker is None:
         frame.market_ticker = envelope.market_ticker or envelope.ticker
     return int(EventKind.SNAPSHOT)
-
-
-def _unwrap(outer: list[Frame]) -> list[Frame]:
-    """The frames inside envelopes, all decoded in one go."""
-    wrapped = [f.raw for f in outer if isinstance(f.raw, str)]
-    if not wrapped:
-        return [f.raw if isinstance(f.raw, Frame) else f for f in outer]
-    if any("\n" in raw for raw in wrapped):
-        inner = [_FRAME.decode(raw) for raw in wrapped]
-    else:
-        inner = _FRAME.decode_lines("\n".join(wrapped))
-    if len(inner) != len(wrapped):
-        _bad("an envelope that holds no frame, or several")
-    if len(inner) == len(outer):
-        return inner
-    following = iter(inner)
-    return [
-        next(following) if isinstance(f.raw, str) else f if f.raw is None else f.raw for f in outer
-    ]
-
-
-def _no_times(n: int) -> Int64Array:
-    return np.full(n, NO_TIME, dtype=np.int64)
-
-
-def _receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
-    out = _no_times(len(frames))
-    for name, per_ms in (
-        ("recv_ts_ns", _NS_PER_MS),
-        ("recv_ts_us", _US_PER_MS),
-        ("recv_ts_ms", 1),
-    ):
-        values = [getattr(f, name) for f in frames]
-        if values.count(None) < len(values):
-            told = [i for i, v in enumerate(values) if v is not None]
-            out[told] = [int(values[i]) // per_ms for i in told]
-    for name in ("recv_ts", "received_at"):
-        values = [getattr(f, name) for f in frames]
-        if values.count(None) < len(values):
-            times, _ = wire_times(values)
-            out = np.where(times == NO_TIME, out, times)
-    return out
 
 
 def _numbers(values: Sequence[int | str | None], name: str) -> Int64Array:
