@@ -17,7 +17,7 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels._jit import say_if_compiling
 from kalshi_sim.schedule import ViewSchedule
-from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_sim.tape import Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 
 Int64Array = npt.NDArray[np.int64]
@@ -319,30 +319,38 @@ class BatchSimulator:
 
     def episode(self, finished: Finished, k: int) -> dict[str, Any]:
         """The k-th finished episode's statistics, as `info["market"]` gives them."""
-        core = finished.core[k]
-        cent = money_per_cent(self.tape.payout)
-        view = self.view_of(core)
-        return {
-            "session_id": view.session_id,
-            "market_ticker": view.market_ticker,
-            "equity_cents": float(core[layout.A_EQUITY2] / (2 * cent)),
-            "realized_pnl_cents": float(core[layout.A_REALIZED] / cent),
-            "fees_cents": float(core[layout.A_FEES] / cent),
-            "fills": int(core[layout.A_FILLS]),
-            "contracts_traded": int(core[layout.A_CONTRACTS]),
-            "position": int(core[layout.A_POSITION]),
-            "invalid_actions": int(core[layout.A_INVALID]),
-            "max_drawdown_cents": float(core[layout.A_DRAWDOWN2] / (2 * cent)),
-            "view": int(core[layout.A_VIEW]),
-        }
+        return self._statistics(finished.core[k].tolist())
 
     def episode_return(self, finished: Finished, k: int) -> float:
         """The k-th finished episode's return, summed in integers, in reward units."""
-        return float(finished.core[k, layout.A_RETURN2] * self.settings.floats[layout.F_REWARD])
+        return self._return(finished.core[k].tolist())
 
-    def view_of(self, core: Int64Array) -> MarketSessionView:
-        """The view an agent's row belongs to."""
-        return self.tape.views[int(core[layout.A_VIEW])]
+    def episodes(self, finished: Finished) -> list[tuple[float, int, dict[str, Any]]]:
+        """Return, steps and statistics of each finished episode."""
+        return [
+            (self._return(core), core[layout.A_STEPS], self._statistics(core))
+            for core in finished.core.tolist()
+        ]
+
+    def _statistics(self, core: list[int]) -> dict[str, Any]:
+        cent = money_per_cent(self.tape.payout)
+        view = self.tape.views[core[layout.A_VIEW]]
+        return {
+            "session_id": view.session_id,
+            "market_ticker": view.market_ticker,
+            "equity_cents": core[layout.A_EQUITY2] / (2 * cent),
+            "realized_pnl_cents": core[layout.A_REALIZED] / cent,
+            "fees_cents": core[layout.A_FEES] / cent,
+            "fills": core[layout.A_FILLS],
+            "contracts_traded": core[layout.A_CONTRACTS],
+            "position": core[layout.A_POSITION],
+            "invalid_actions": core[layout.A_INVALID],
+            "max_drawdown_cents": core[layout.A_DRAWDOWN2] / (2 * cent),
+            "view": core[layout.A_VIEW],
+        }
+
+    def _return(self, core: list[int]) -> float:
+        return core[layout.A_RETURN2] * float(self.settings.floats[layout.F_REWARD])
 
     def close(self) -> None:
         """Let the threads go."""

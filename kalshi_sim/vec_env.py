@@ -17,7 +17,6 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 
 from kalshi_sim.config import SimConfig
-from kalshi_sim.kernels import layout
 from kalshi_sim.simulator import BatchSimulator, Finished
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
@@ -99,16 +98,19 @@ class KalshiVecEnv(VecEnv):
 
     def _fill_infos(self, infos: list[dict[str, Any]], finished: Finished) -> None:
         elapsed = round(time.time() - self._started, 6)
-        for k, env in enumerate(finished.envs.tolist()):
+        rows = zip(
+            finished.envs.tolist(),
+            self.simulator.episodes(finished),
+            finished.observations,
+            finished.truncated.tolist(),
+            strict=True,
+        )
+        for env, (total, steps, market), observation, truncated in rows:
             infos[env] = {
-                "episode": {
-                    "r": self.simulator.episode_return(finished, k),
-                    "l": int(finished.core[k, layout.A_STEPS]),
-                    "t": elapsed,
-                },
-                "market": self.simulator.episode(finished, k),
-                "terminal_observation": finished.observations[k],
-                "TimeLimit.truncated": bool(finished.truncated[k]),
+                "episode": {"r": total, "l": steps, "t": elapsed},
+                "market": market,
+                "terminal_observation": observation,
+                "TimeLimit.truncated": truncated,
             }
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
