@@ -124,7 +124,7 @@ def test_odd_spellings_change_nothing(tmp_path: Path) -> None:
     odd = [
         {**book(), "sid": "1", "seq": "1"},
         delta(2, 0, "NO", sid="1"),  # type: ignore[arg-type]
-        trade(1, 1, is_block_trade="false"),
+        trade(1, 1, "NO", is_block_trade="false"),
         trade(2, 1, is_block_trade=1),
         trade(3, 1, is_block_trade="true"),
     ]

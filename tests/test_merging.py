@@ -131,6 +131,17 @@ def test_a_seq_of_each_market_alone_orders_nothing_but_stays(tmp_path: Path) -> 
     assert session.market_events(MARKET).seq[-1] == 11
 
 
+def test_a_seq_of_each_market_alone_is_known_even_where_no_number_stands_twice(
+    tmp_path: Path,
+) -> None:
+    lines = [book(1), book(901, market=OTHER)]
+    for i in range(2, 12):
+        lines += [delta(i, 1_000 * i), delta(900 + i, 1_000 * i, market=OTHER)]
+    session = imported(tmp_path, *lines, whole_subscription=True)
+    assert session.quality.total.gaps == 0
+    assert session.quality.total.raised_times == 0
+
+
 def test_a_hole_is_a_gap_in_every_market_of_the_subscription(tmp_path: Path) -> None:
     lines = [
         book(1),

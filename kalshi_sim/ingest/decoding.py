@@ -43,7 +43,7 @@ _KINDS: Final = {
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
 _SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
-_TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0}
+_TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
 """The resting side a taker consumed: who bought YES took NO bids."""
 
 _TRUE: Final = (True, "true", "True", "1")

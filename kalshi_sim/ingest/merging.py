@@ -100,13 +100,14 @@ def _usable_seq(frames: Batch, file_of: Int64Array, book: npt.NDArray[np.bool_])
     alone = apart * markets + frames.market[rows]
     within = np.bincount(_back_steps(frames.seq[rows], alone) // markets, minlength=len(back))
     each = np.flatnonzero((back > _RECONNECTS) & (back > 2 * within + 2))
-    each = each[[_repeats(frames.seq[rows[apart == g]]) for g in each.tolist()]]
+    each = each[[not _mere_disorder(frames, rows[apart == g]) for g in each.tolist()]]
     return np.where(np.isin(group, np.union1d(level, each)), -1, frames.seq)
 
 
-def _repeats(seq: Int64Array) -> bool:
-    """Whether any number stands twice: frames merely out of order have numbers of their own."""
-    return len(np.unique(seq)) < len(seq)
+def _mere_disorder(frames: Batch, rows: Int64Array) -> bool:
+    """Whether `rows` are one numbering out of order: no number twice, in order of time by it."""
+    rows = rows[np.argsort(frames.seq[rows], kind="stable")]
+    return bool((np.diff(frames.seq[rows]) > 0).all()) and _backwards(frames, rows) <= TOLERANCE_MS
 
 
 def _groups(first: Int64Array, second: Int64Array) -> Int64Array:
