@@ -26,7 +26,7 @@ Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_ENVS: Final = 1 << 22
-ENVS_PER_THREAD: Final = 512
+ENVS_PER_THREAD: Final = 1024
 """Smaller shares cost more to hand out than they save (see `make bench`)."""
 
 FILL_DTYPE: Final = np.dtype(
