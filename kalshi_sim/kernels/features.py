@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels._jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
 
 Int64Array = npt.NDArray[np.int64]
@@ -47,6 +47,9 @@ LOG_ROWS_10S = 1.0 / math.log1p(1e4)
 LOG_ROWS_60S = 1.0 / math.log1p(6e4)
 LOG_SESSION_MINUTES = 1.0 / math.log1p(1440.0)
 LOG_CLOSE_SECONDS = 1.0 / math.log1p(30.0 * 86_400.0)
+
+N_LOG_TABLE = 1024
+LOG_TABLE = np.array([math.log1p(n) for n in range(N_LOG_TABLE)])
 
 # columns of the running sums, `History.sums`
 SUM_SQUARES, SUM_FLOW, SUM_GROSS, SUM_SPREAD, N_SUMS = 0, 1, 2, 3, 4
@@ -81,6 +84,14 @@ def make_history(rows: int) -> History:
 def log_scaled(x: float, inverse: float) -> float:
     """min(1, ln(1 + x) / ln(1 + r)), given 1 / ln(1 + r)."""
     return min(1.0, math.log1p(x) * inverse)
+
+
+@inlined_jit
+def count_scaled(n: int, inverse: float) -> float:
+    """`log_scaled` of a count; small ones, the most frequent, come from a table."""
+    if n < N_LOG_TABLE:
+        return min(1.0, float(LOG_TABLE[n]) * inverse)
+    return log_scaled(n, inverse)
 
 
 @hot_jit
@@ -161,8 +172,8 @@ def book_features(
     out[11] = log_scaled(book.total[0], LOG_LADDER)
     out[12] = log_scaled(book.total[1], LOG_LADDER)
     out[13] = imbalance(book.total[0], book.total[1])
-    out[14] = log_scaled(bid_n, LOG_LEVELS)
-    out[15] = log_scaled(ask_n, LOG_LEVELS)
+    out[14] = count_scaled(bid_n, LOG_LEVELS)
+    out[15] = count_scaled(ask_n, LOG_LEVELS)
     out[16] = shape[0, 1] / book.total[0] if bid_n > 0 else 0.0
     out[17] = shape[1, 1] / book.total[1] if ask_n > 0 else 0.0
     buy_cost = IMPACT_CONTRACTS * payout - impact_value(book, 1)
@@ -216,13 +227,13 @@ def window_features(
             i += 1
         history.first[w] = i
 
-    out[21] = log_scaled(now - ts_ms[r - 1], LOG_GAP) if r > 0 else 0.0
-    out[22] = log_scaled(now - history.last[2], LOG_AGE)
+    out[21] = count_scaled(now - ts_ms[r - 1], LOG_GAP) if r > 0 else 0.0
+    out[22] = count_scaled(now - history.last[2], LOG_AGE)
     rows_10s = r + 1 - history.first[WINDOW_10S]
     rows_60s = r + 1 - history.first[WINDOW_60S]
-    out[23] = log_scaled(r + 1 - history.first[WINDOW_1S], LOG_ROWS_1S)
-    out[24] = log_scaled(rows_10s, LOG_ROWS_10S)
-    out[25] = log_scaled(rows_60s, LOG_ROWS_60S)
+    out[23] = count_scaled(r + 1 - history.first[WINDOW_1S], LOG_ROWS_1S)
+    out[24] = count_scaled(rows_10s, LOG_ROWS_10S)
+    out[25] = count_scaled(rows_60s, LOG_ROWS_60S)
     ratio = (1.0 + 6.0 * rows_10s) / (1.0 + rows_60s)
     square = ratio * ratio  # tanh(ln x) = (x^2 - 1) / (x^2 + 1)
     out[26] = (square - 1.0) / (square + 1.0)
