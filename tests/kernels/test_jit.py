@@ -72,3 +72,8 @@ def test_a_second_process_finds_the_kernels_of_the_first(tmp_path: Path) -> None
 def test_kernels_work_where_nothing_can_be_cached(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way of a folder")
     assert run(tmp_path / "file" / "cache") == "70 False"
+
+
+def test_a_compilation_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    _jit.say_if_compiling("no_such_kernel", "nothing")
+    assert "compiling the kernels of nothing" in caplog.text
