@@ -154,12 +154,17 @@ def network_says(
 
     network = policy.model.policy
     shares, values = [], []
-    with torch.no_grad():
-        for begin in range(0, len(observations), _CHUNK):
-            obs = torch.as_tensor(observations[begin : begin + _CHUNK], device=network.device)
-            distribution: Any = network.get_distribution(obs).distribution
-            shares.append(distribution.probs.cpu().numpy())
-            values.append(network.predict_values(obs).cpu().numpy()[:, 0])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several share a product by the machine's load, to other last bits
+    try:
+        with torch.no_grad():
+            for begin in range(0, len(observations), _CHUNK):
+                obs = torch.as_tensor(observations[begin : begin + _CHUNK], device=network.device)
+                distribution: Any = network.get_distribution(obs).distribution
+                shares.append(distribution.probs.cpu().numpy())
+                values.append(network.predict_values(obs).cpu().numpy()[:, 0])
+    finally:
+        torch.set_num_threads(threads)
     return np.concatenate(shares), np.concatenate(values)
 
 
