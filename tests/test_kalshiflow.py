@@ -315,6 +315,29 @@ def test_absent_sizes_are_read_by_the_action_and_huge_ones_kept(recorder: Databa
     assert session.quality.markets["X"].dropped_before_snapshot == 1
 
 
+@pytest.mark.parametrize("as_view", [False, True])
+def test_rows_far_from_the_rest_are_read_like_the_rest(recorder: Database, as_view: bool) -> None:
+    start = START_MS["A"]
+    month = 30 * 86_400_000
+    times = [start, start + 1, start + month, start + month + 1, start + 2 * month]
+    numbers = [2, 3, 4, 2**31, 2**33]
+    sizes = [2**31 - 1, 2**31, 1, 2, 3]
+    snapshot = ("M", start, 1, '{"40": 10}', "{}", '{"30": 7}', "{}")
+    rows = [
+        ("M", ts_ms, seq, "no", "add", 20 + i, 0, size)
+        for i, (ts_ms, seq, size) in enumerate(zip(times, numbers, sizes, strict=True))
+    ]
+    session_id = write_rows(recorder.url, ["M"], [snapshot], rows, start)
+    if as_view:
+        table, moved = "rl_orderbook_deltas", "rl_orderbook_deltas_moved"
+        execute(recorder.url, f"ALTER TABLE {table} RENAME TO {moved}")
+        execute(recorder.url, f"CREATE VIEW {table} AS SELECT * FROM {moved}")
+    events = PostgresStore(recorder.url).load(session_id).events
+    events = events[np.flatnonzero(events.kind == EventKind.DELTA)]
+    assert events.size.tolist() == [size * 100 for size in sizes]
+    assert (events.ts_ms.tolist(), events.seq.tolist()) == (times, numbers)
+
+
 BAD_DELTAS: list[tuple[Any, str]] = [
     (("M", 2000, 2, "yes", "add", 0, 0, 5), "price 0 is not 1 to 99"),
     (("M", 2000, 2, "yes", "add", 100, 0, 5), "price 100 is not 1 to 99"),
@@ -325,6 +348,15 @@ BAD_DELTAS: list[tuple[Any, str]] = [
     (("M", -1, 2, "no", "update", 40, 4, 5), "timestamp_ms -1 cannot be"),
     (("M", 2**60, 2, "no", "update", 40, 4, 5), f"timestamp_ms {2**60} cannot be"),
     (("M", 2000, -2, "no", "update", 40, 4, 5), "sequence_number -2 cannot be"),
+    # What meets other bits of the packed integers, or the ends of theirs.
+    (("M", 2000, 2, "yes", "add", 2**16 + 40, 0, 5), f"price {2**16 + 40} is not 1 to 99"),
+    (("M", 2000, 2, "yes", "add", -40, 0, 5), "price -40 is not 1 to 99"),
+    (("M", 2000, 2, "yes", "add", -(2**31), 0, 5), f"price -{2**31} is not 1 to 99"),
+    (("M", 2000, 2, "no", "update", 40, -(2**63), 5), f"old_size -{2**63} cannot be"),
+    (("M", 2000, 2, "no", "update", 40, 4, 2**63 - 1), f"new_size {2**63 - 1} cannot be"),
+    (("M", -(2**63), 2, "no", "update", 40, 4, 5), f"timestamp_ms -{2**63} cannot be"),
+    (("M", 2000, 2**63 - 1, "no", "update", 40, 4, 5), f"sequence_number {2**63 - 1} cannot be"),
+    (("M", 2000, -(2**63), "no", "update", 40, 4, 5), f"sequence_number -{2**63} cannot be"),
 ]
 BAD_LADDERS = [
     ('["40", 10]', "JSON is not an object"),

@@ -1,6 +1,7 @@
 """Sessions of the kalshiflow recorder, read as they are; its tables are never written.
 
-What its three eras meant is in `kalshiflow_eras.py`, how rows are read in `kalshiflow_rows.py`.
+What its three eras meant is in `kalshiflow_eras.py`, how rows are read in `kalshiflow_rows.py`
+(snapshots) and `kalshiflow_deltas.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from kalshi_sim.errors import SessionNotFoundError, StoreError
 from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.session import EventKind, MarketInfo, MarketQuality, Session, SessionInfo
+from kalshi_sim.store.kalshiflow_deltas import read_deltas
 from kalshi_sim.store.kalshiflow_eras import SPLIT, Deltas, Era, EraEvents, era_of, flatten
 from kalshi_sim.store.kalshiflow_eras import to_events as rows_to_events
 from kalshi_sim.store.kalshiflow_rows import (
@@ -23,12 +25,12 @@ from kalshi_sim.store.kalshiflow_rows import (
     SNAPSHOTS,
     BadRows,
     SnapshotRow,
-    read_deltas,
     read_snapshots,
     refuse,
     sample_ladders,
 )
 from kalshi_sim.store.pg_connection import Twin
+from kalshi_sim.units import MS_PER_SECOND
 
 SESSIONS: Final = "rl_orderbook_sessions"
 
@@ -120,7 +122,7 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
     for row in rows:
         first, last = _time(row["first_ms"]), _time(row["last_ms"])
         started = first or row["started_at"]
-        started_ms = int(started.timestamp() * 1000) if started else 0
+        started_ms = int(started.timestamp() * MS_PER_SECOND) if started else 0
         era = era_of(samples[row["session_id"]], row["both_sizes"], started_ms)
         out.append(
             SessionInfo(
@@ -154,7 +156,7 @@ async def fingerprint(connection: Any, session_id: int) -> str:
 
 
 def _time(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    return None if ms is None else datetime.fromtimestamp(ms / MS_PER_SECOND, UTC)
 
 
 async def load(
@@ -184,10 +186,11 @@ async def load(
     snapshots = await read_snapshots(connection, session_id, chosen, mirrored, bad)
     subscribed = list(dict.fromkeys(head["market_tickers"] or ()))
     known = list(dict.fromkeys([*subscribed, *sorted({row.market for row in snapshots})]))
-    deltas, tickers = await read_deltas(connection, twin, session_id, chosen, known, bad)
-    span, both_sizes = await _whole_session(connection, session_id, chosen, snapshots, deltas)
     started = head["started_at"]
-    dated_ms = span[0] if span else int(started.timestamp() * 1000) if started else 0
+    near_ms = _near(started, snapshots)
+    deltas, tickers = await read_deltas(connection, twin, session_id, chosen, known, near_ms, bad)
+    span, both_sizes = await _whole_session(connection, session_id, chosen, snapshots, deltas)
+    dated_ms = span[0] if span else int(started.timestamp() * MS_PER_SECOND) if started else 0
     era = era_of(sample, both_sizes, dated_ms)
     place = {ticker: i for i, ticker in enumerate(tickers)}
     heads = [(place[row.market], row.ts_ms, row.seq) for row in snapshots]
@@ -195,10 +198,18 @@ async def load(
     read = rows_to_events(era, flat, deltas, len(tickers))
     if read.ties:
         # Without the recorder's unique key, rows of one number are told apart by their ids.
-        deltas, _ = await read_deltas(connection, None, session_id, chosen, tickers, BadRows())
+        by_id = (connection, None, session_id, chosen, tickers, near_ms, BadRows())
+        deltas, _ = await read_deltas(*by_id)
         read = rows_to_events(era, flat, deltas, len(tickers))
     refuse(bad, session_id, skip_bad_rows)
     return _session(session_id, chosen, markets, tickers, era, read, span, bad, head)
+
+
+def _near(started: datetime | None, snapshots: Sequence[SnapshotRow]) -> int:
+    """A time amid the session, of what is known before its deltas are read; 0 if nothing is."""
+    if snapshots:
+        return int(np.median([row.ts_ms for row in snapshots]))
+    return int(started.timestamp() * MS_PER_SECOND) if started else 0
 
 
 async def _whole_session(

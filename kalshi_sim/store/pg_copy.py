@@ -8,7 +8,7 @@ a statement, so it works behind a pooler in transaction mode.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 from kalshi_sim.errors import StoreError
 from kalshi_sim.store.pg_connection import Twin
 
+Arrays = list[npt.NDArray[Any]]
+Convert = Callable[[Arrays], Arrays]
+"""Makes other columns of some rows' columns, all of one length; run while more rows come."""
 Column = tuple[str, str]
 """(name, numpy type): i2 for smallint, i4 for integer, i8 for bigint."""
 
@@ -26,6 +29,10 @@ _TRAILER: Final = b"\xff\xff"
 _MISSHAPEN: Final = "the server's COPY answer has another shape than asked for; try again"
 _DECODED_AT_ONCE: Final = 1 << 20
 """Bytes that are decoded together, while the server makes the next ones."""
+_WORTH_WAKING: Final = 1 << 17
+"""Bytes in one read below which the next read is put off a little, to find more."""
+_GATHER_SECONDS: Final = 0.001
+"""How long: the server writes 8 KiB at a time, and waking for each costs more than decoding it."""
 _ROWS_PER_CHUNK: Final = 32_768
 WORTH_TWO: Final = 100_000
 """Rows from which a second connection pays."""
@@ -44,13 +51,12 @@ def row_dtype(columns: Sequence[Column]) -> np.dtype[np.void]:
 class Decoder:
     """Turns the bytes of a binary COPY into columns while they arrive."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], convert: Convert | None = None) -> None:
         self._columns = columns
+        self._convert = convert
         self._dtype = row_dtype(columns)
         self._waiting = bytearray()
-        self._parts: list[list[npt.NDArray[Any]]] = [
-            [np.zeros(0, np.dtype(kind))] for _, kind in columns
-        ]
+        self._pieces: list[Arrays] = []
         self._begun = False
 
     def feed(self, chunk: bytes) -> None:
@@ -63,8 +69,8 @@ class Decoder:
         if len(self._waiting) >= _DECODED_AT_ONCE:
             self._decode()
 
-    def finish(self) -> dict[str, npt.NDArray[Any]]:
-        """The columns by name, in native byte order.
+    def finish(self) -> list[Arrays]:
+        """The columns piece by piece (at least one), in native byte order.
 
         Raises:
             StoreError: the answer was cut short.
@@ -72,8 +78,7 @@ class Decoder:
         self._decode()
         if not self._begun or self._waiting != _TRAILER:
             raise StoreError(_MISSHAPEN)
-        names = [name for name, _ in self._columns]
-        return {n: np.concatenate(p) for n, p in zip(names, self._parts, strict=True)}
+        return self._pieces
 
     def _decode(self) -> None:
         start = 0
@@ -87,9 +92,10 @@ class Decoder:
         fits = bool((rows["count"] == len(self._columns)).all())
         for i, (_, kind) in enumerate(self._columns):
             fits = fits and bool((rows[f"length{i}"] == np.dtype(kind).itemsize).all())
-            self._parts[i].append(rows[f"value{i}"].astype(kind))
         if not fits:
             raise StoreError(_MISSHAPEN)
+        piece = [rows[f"value{i}"].astype(kind) for i, (_, kind) in enumerate(self._columns)]
+        self._pieces.append(self._convert(piece) if self._convert else piece)
         del self._waiting[: start + count * self._dtype.itemsize]
 
 
@@ -111,30 +117,46 @@ async def encode(
     yield _TRAILER
 
 
-async def copy_out(
-    connection: Any, query: str, columns: Sequence[Column]
-) -> dict[str, npt.NDArray[Any]]:
-    """The result of `query`, whose columns are cast to and named as `columns` say.
-
-    Raises:
-        StoreError: the answer does not fit the columns.
-        TimeoutError: nothing arrived for `IDLE_SECONDS`.
-    """
-    decoder = Decoder(columns)
+async def _read(
+    connection: Any, query: str, columns: Sequence[Column], convert: Convert | None
+) -> list[Arrays]:
+    decoder = Decoder(columns, convert)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(IDLE_SECONDS) as limit:
 
         async def sink(chunk: bytes) -> None:
             decoder.feed(chunk)
             limit.reschedule(loop.time() + IDLE_SECONDS)
+            if len(chunk) < _WORTH_WAKING:
+                await asyncio.sleep(_GATHER_SECONDS)
 
         await connection.copy_from_query(query, output=sink, format="binary")
     return decoder.finish()
 
 
+def _joined(pieces: Sequence[Arrays]) -> Arrays:
+    return [np.concatenate(column) for column in zip(*pieces, strict=True)]
+
+
+async def copy_out(
+    connection: Any, query: str, columns: Sequence[Column], convert: Convert | None = None
+) -> Arrays:
+    """The result of `query`, whose columns are cast as `columns` say; or what `convert` makes.
+
+    Raises:
+        StoreError: the answer does not fit the columns.
+        TimeoutError: nothing arrived for `IDLE_SECONDS`.
+    """
+    return _joined(await _read(connection, query, columns, convert))
+
+
 async def copy_out_in_two(
-    connection: Any, twin: Twin, queries: tuple[str, str], columns: Sequence[Column]
-) -> dict[str, npt.NDArray[Any]]:
+    connection: Any,
+    twin: Twin,
+    queries: tuple[str, str],
+    columns: Sequence[Column],
+    convert: Convert | None = None,
+) -> Arrays:
     """The results of two queries, one after the other; read at once if a twin is to be had.
 
     The server makes the rows of a query on one core and is the slower end.
@@ -145,17 +167,17 @@ async def copy_out_in_two(
     """
     async with twin() as second:
         if second is None:
-            halves = [await copy_out(connection, query, columns) for query in queries]
+            halves = [await _read(connection, query, columns, convert) for query in queries]
         else:
             pairs = zip((connection, second), queries, strict=True)
-            tasks = [asyncio.create_task(copy_out(c, q, columns)) for c, q in pairs]
+            tasks = [asyncio.create_task(_read(c, q, columns, convert)) for c, q in pairs]
             try:
                 halves = await asyncio.gather(*tasks)
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-    return {name: np.concatenate([half[name] for half in halves]) for name, _ in columns}
+    return _joined([piece for half in halves for piece in half])
 
 
 async def copy_in(

@@ -143,16 +143,15 @@ async def load(
         )
     read = (("position", "i8"), *_EVENT_COLUMNS)
     if sum(stop - first for first, stop in set(wanted)) < WORTH_TWO:
-        columns = await copy_out(connection, query, read)
+        position, *values = await copy_out(connection, query, read)
     else:
         middle = _middle(sorted(set(wanted)))
         halves = (f"{query} AND position < {middle}", f"{query} AND position >= {middle}")
-        columns = await copy_out_in_two(connection, twin, halves, read)
-    position = columns.pop("position")
+        position, *values = await copy_out_in_two(connection, twin, halves, read)
     if (np.diff(position) <= 0).any():
         order = np.argsort(position)
         position = position[order]
-        columns = {name: values[order] for name, values in columns.items()}
+        values = [column[order] for column in values]
     parts = [np.arange(first, stop, dtype=np.int64) for first, stop in wanted]
     asked = np.concatenate([np.zeros(0, np.int64), *parts])
     if not np.array_equal(position, np.unique(asked)):
@@ -160,7 +159,8 @@ async def load(
             f"table {EVENTS}, session {session_id}: {len(np.unique(asked))} events were saved, "
             f"{len(position)} are there; rows were changed by hand: save the session again"
         )
-    events = Events.from_columns(**columns)
+    named = zip((name for name, _ in _EVENT_COLUMNS), values, strict=True)
+    events = Events.from_columns(**dict(named))
     if not np.array_equal(position, asked):
         events = events[np.searchsorted(position, asked)]
     return metadata.session(events, markets)
