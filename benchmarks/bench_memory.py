@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import sessions
 from benchmarks.figures import Figure, figure, main
 from kalshi_sim.tape_cache import save_tape
@@ -45,7 +47,8 @@ env.reset()
 env.step(np.zeros(64, np.int64))
 env.close()
 stepped = memory()
-touched = sum(int(c.reshape(-1)[:: 512 // c.itemsize].sum()) for c in tape.arrays[:7] if c.size)
+columns = [c for c in vars(tape).values() if isinstance(c, np.ndarray) and c.size]
+touched = sum(int(c.reshape(-1)[:: 512 // c.itemsize].sum()) for c in columns)
 print(taken, flush=True)
 input()
 print(before, opened, stepped, memory(), sep=";", flush=True)
@@ -82,7 +85,7 @@ def _shared(name: str) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         tape = sessions.tape(name)
         save_tape(tape, Path(folder) / "tape")
-        size = sum(column.nbytes for column in tape.arrays)
+        size = sum(v.nbytes for v in vars(tape).values() if isinstance(v, np.ndarray))
         processes = [_start(_TOUCH, str(Path(folder) / "tape")) for _ in range(PROCESSES)]
         opening = [float(_line(p)) for p in processes]
         for process in processes:

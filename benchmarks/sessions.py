@@ -15,6 +15,7 @@ import numpy as np
 from kalshi_sim import Session, Tape, build_tape
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.synthetic import generate_session
+from kalshi_sim.kernels.tops import empty_tops
 from kalshi_sim.store.parquet import ParquetStore
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -98,6 +99,5 @@ def resized(tape: Tape, rows: int) -> Tape:
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     entries = np.arange(offsets[-1]) + np.repeat(tape.flow_offsets[taken] - offsets[:-1], counts)
     columns = {n: getattr(tape, n)[taken] for n in ("ts_ms", "px", "qty", "mark2", "features")}
-    return replace(
-        tape, **columns, flow_offsets=offsets, flow=tape.flow[entries], views=tuple(views)
-    )
+    columns |= {"flow_offsets": offsets, "flow": tape.flow[entries], "tops": empty_tops(0)}
+    return replace(tape, **columns, views=tuple(views))

@@ -16,6 +16,7 @@ from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels._jit import say_if_compiling
+from kalshi_sim.kernels.tops import empty_tops, write_tops
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import EventKind, Events, MarketInfo, Session
 from kalshi_sim.units import (
@@ -110,14 +111,20 @@ class Tape:
     flow: Int64Array
     views: tuple[MarketSessionView, ...]
     skipped: tuple[SkippedView, ...] = ()
+    tops: Int64Array = field(default_factory=lambda: empty_tops(0), repr=False)
+    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not given."""
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
 
     def __post_init__(self) -> None:
         views, bands = _view_tables(self.views)
-        columns = (self.ts_ms, self.px, self.qty, self.mark2, self.features)
-        arrays = layout.TapeArrays(*columns, self.flow_offsets, self.flow, views, bands)
-        for array in arrays:
+        if len(self.tops) != len(self):
+            tops = empty_tops(len(self))
+            write_tops(tops, self.ts_ms, self.mark2, self.flow_offsets, self.px, self.qty)
+            object.__setattr__(self, "tops", tops)
+        columns = (self.tops, self.px, self.qty, self.features, self.flow)
+        arrays = layout.TapeArrays(*columns, views, bands)
+        for array in (*arrays, self.ts_ms, self.mark2, self.flow_offsets):
             array.flags.writeable = False
         object.__setattr__(self, "arrays", arrays)
 
@@ -152,8 +159,9 @@ class Tape:
     @property
     def row_bytes(self) -> float:
         """Bytes a row takes, its flow apart."""
-        columns = (self.ts_ms, self.px, self.qty, self.mark2, self.features, self.flow_offsets)
-        return sum(c.nbytes for c in columns) / max(1, len(self))
+        single = (self.ts_ms, self.mark2, self.flow_offsets)
+        rows = (*single, *self.arrays[: layout.TapeArrays._fields.index("flow")])
+        return sum(c.nbytes for c in rows) / max(1, len(self))
 
     def select(self, views: Sequence[int]) -> Tape:
         """A tape of only these views, by index, in this order; it shares all arrays."""
@@ -388,6 +396,7 @@ def build_tape(
         if made >= min_episode_length:
             views.append(_make_view(job, payout, n_rows, made, after_close))
             out.flow_end[n_rows : n_rows + made] += n_flow
+            out.tops[n_rows : n_rows + made, layout.T_FLOW : layout.T_FLOW_END + 1] += n_flow
             n_rows += made
             n_flow += int(replay.state[kernel.FLOWS])
         else:
@@ -412,6 +421,7 @@ def build_tape(
         flow=out.flow[:n_flow],
         views=tuple(views),
         skipped=tuple(skipped),
+        tops=out.tops[:n_rows],
     )
 
 

@@ -29,7 +29,7 @@ from kalshi_sim.store import SessionStore
 from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape, check_tape_options
 
 DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
-_ARRAYS: Final = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow")
+_ARRAYS: Final = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
 _HEADER: Final = "tape.json"
 _BUILDERS: Final = ("tape.py", "quality.py", "session.py", "fees.py")
 

@@ -15,7 +15,7 @@ from kalshi_sim.ingest.synthetic import generate_session
 from kalshi_sim.store import SessionStore
 from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, prune
 
-ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow")
+ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels._jit import hot_jit
-from kalshi_sim.kernels.footprint import shown_at, take_from
+from kalshi_sim.kernels.footprint import shown_at, take_crossed
 from kalshi_sim.kernels.ladder import mirror
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
@@ -50,6 +50,7 @@ from kalshi_sim.kernels.ledger import (
     taker_fee,
     toward,
 )
+from kalshi_sim.kernels.tops import best_bid, level_price
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -105,10 +106,10 @@ def limit_price(
     tape: TapeArrays, view: Int64Array, row: int, side: int, pricing: int, payout: int
 ) -> int:
     """The limit price of a bid on `side` at a row; 0 if there is no price to refer to."""
-    opposite = tape.px[row, 1 - side, 0]
+    opposite = best_bid(tape, row, 1 - side)
     if pricing == CROSS:
         return int(mirror(opposite, payout)) if opposite > 0 else 0
-    best = tape.px[row, side, 0]
+    best = best_bid(tape, row, side)
     if best == 0:
         return 0
     if pricing == IMPROVE:
@@ -141,23 +142,24 @@ def entry_size(
 
 
 @hot_jit
-def decide_price(
+def decide_order(
     tape: TapeArrays,
     view: Int64Array,
     agent: Int64Array,
     ints: Int64Array,
     row: int,
     action: int,
-) -> int:
-    """The limit price of an action at a row, 0 if the action is invalid there."""
+) -> tuple[int, int]:
+    """(limit price, contracts) of an action at a row, (0, 0) if the action is invalid there."""
     side = action_side(action)
     closes = action_closes(action)
     if closes and toward(agent[A_POSITION], side) >= 0:
-        return 0
+        return 0, 0
     price = limit_price(tape, view, row, side, ints[C_PRICING], ints[C_PAYOUT])
-    if price == 0 or entry_size(agent, ints, view, side, closes, price) == 0:
-        return 0
-    return price
+    if price == 0:
+        return 0, 0
+    size = entry_size(agent, ints, view, side, closes, price)
+    return (price, size) if size > 0 else (0, 0)
 
 
 @hot_jit
@@ -202,13 +204,14 @@ def take_liquidity(
     opposite = 1 - side
     left = size
     for i in range(tape.px.shape[2]):
-        level = tape.px[row, opposite, i]
-        if left == 0 or level == 0 or price + level < payout:
+        if left == 0:
             break
-        got = take_from(agent, taken, opposite, level, tape.qty[row, opposite, i], left)
+        got = take_crossed(tape, agent, taken, row, opposite, i, price, left, payout)
+        if got < 0:
+            break
         if got == 0:
             continue
-        paid = mirror(level, payout)
+        paid = mirror(level_price(tape, row, opposite, i), payout)
         fee = taker_fee(ints, view, got, paid)
         book_fill(agent, side, got, paid, fee, payout)
         record_fill(agent, records, ints, side, got, paid, fee, 0)
@@ -225,26 +228,22 @@ def enter_order(
     records: Int64Array,
     ints: Int64Array,
     row: int,
-    action: int,
+    side: int,
     price: int,
+    size: int,
     arrival: int,
-) -> bool:
-    """An order arrives at `row` (millisecond `arrival`); False if nothing of it was left."""
-    side = action_side(action)
-    size = entry_size(agent, ints, view, side, action_closes(action), price)
-    if size == 0:
-        return False
+) -> None:
+    """An order of `size` contracts arrives at `row` (millisecond `arrival`)."""
     if agent[A_SIZE + side] > 0 and agent[A_PRICE + side] == price:
-        return True
+        return
     other = 1 - side
     cancel_order(agent, side)
     if agent[A_SIZE + other] > 0 and agent[A_PRICE + other] + price >= ints[C_PAYOUT]:
         cancel_order(agent, other)
     left = take_liquidity(tape, view, agent, taken, records, ints, row, side, price, size)
     if left > 0 and ints[C_TIF] == GTC:
-        shown = shown_at(tape.px[row, side], tape.qty[row, side], price)
+        shown = shown_at(tape, row, side, price)
         agent[A_PRICE + side] = price
         agent[A_SIZE + side] = left
         agent[A_AHEAD + side] = shown if shown >= 0 else BEYOND_DEPTH
         agent[A_ENTERED + side] = arrival
-    return True

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kalshi_sim import units
 from kalshi_sim.kernels._jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
+from kalshi_sim.kernels.rounded import log1p32, tanh32
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -83,7 +84,7 @@ def make_history(rows: int) -> History:
 @hot_jit
 def log_scaled(x: float, inverse: float) -> float:
     """min(1, ln(1 + x) / ln(1 + r)), given 1 / ln(1 + r)."""
-    return min(1.0, math.log1p(x) * inverse)
+    return float(min(1.0, log1p32(x, inverse)))
 
 
 @inlined_jit
@@ -160,7 +161,7 @@ def book_features(
         bid_price = shape[0, 2] / bid_size
         ask_price = payout - shape[1, 2] / ask_size
         micro = (bid_price * ask_size + ask_price * bid_size) / (bid_size + ask_size)
-        out[4] = math.tanh((micro - mid) / (2.0 * cent))
+        out[4] = tanh32((micro - mid) / (2.0 * cent))
     bid_top = book.sizes[0, bid_n - 1] if bid_n > 0 else 0
     ask_top = book.sizes[1, ask_n - 1] if ask_n > 0 else 0
     out[5] = log_scaled(bid_top, LOG_SIZE)
@@ -237,12 +238,12 @@ def window_features(
     ratio = (1.0 + 6.0 * rows_10s) / (1.0 + rows_60s)
     square = ratio * ratio  # tanh(ln x) = (x^2 - 1) / (x^2 + 1)
     out[26] = (square - 1.0) / (square + 1.0)
-    out[27] = math.tanh(change / (2.0 * cent))
+    out[27] = tanh32(change / (2.0 * cent))
     for k in range(3):
         since = history.first[WINDOW_10S + k]
         move = mark2[r] - mark2[max(0, since - 1)]
         scale = 5.0 * (k + 1)  # 5, 10 and 15 cents
-        out[28 + k] = math.tanh(move / (2.0 * cent * scale)) if move != 0 else 0.0
+        out[28 + k] = tanh32(move / (2.0 * cent * scale)) if move != 0 else 0.0
 
     before_10s = history.first[WINDOW_10S] - 1
     before_60s = history.first[WINDOW_60S] - 1
@@ -264,7 +265,7 @@ def window_features(
     out[32] = flow_10s / gross_10s if gross_10s > 0 else 0.0
     out[33] = flow_60s / gross_60s if gross_60s > 0 else 0.0
     excess = spread * rows_60s - spreads
-    out[34] = math.tanh(excess / rows_60s / (5.0 * cent)) if excess != 0 else 0.0
+    out[34] = tanh32(excess / rows_60s / (5.0 * cent)) if excess != 0 else 0.0
 
 
 @hot_jit

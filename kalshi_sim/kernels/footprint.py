@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels._jit import hot_jit
-from kalshi_sim.kernels.layout import A_TAKEN, MAX_TAKEN
+from kalshi_sim.kernels.layout import A_TAKEN, MAX_TAKEN, TapeArrays
+from kalshi_sim.kernels.tops import level_price, level_size
 
 Int64Array = npt.NDArray[np.int64]
 
 
 @hot_jit
-def shown_at(px: Int64Array, qty: Int64Array, price: int) -> int:
-    """Contracts a side [depth] shows at a price; -1 if the price lies beyond its depth."""
-    for i in range(len(px)):
-        if px[i] == price:
-            return int(qty[i])
-        if px[i] < price:  # best first, padded with 0: not shown, but within depth
+def shown_at(tape: TapeArrays, row: int, side: int, price: int) -> int:
+    """Contracts a row's side shows at a price; -1 if the price lies beyond its depth."""
+    for i in range(tape.px.shape[2]):
+        level = level_price(tape, row, side, i)
+        if level == price:
+            return int(level_size(tape, row, side, i))
+        if level < price:  # best first, padded with 0: not shown, but within depth
             return 0
     return -1
 
@@ -57,14 +59,32 @@ def take_from(
 
 
 @hot_jit
-def trim_taken(
-    agent: Int64Array, taken: Int64Array, side: int, px: Int64Array, qty: Int64Array
-) -> None:
+def take_crossed(
+    tape: TapeArrays,
+    agent: Int64Array,
+    taken: Int64Array,
+    row: int,
+    side: int,
+    i: int,
+    price: int,
+    wanted: int,
+    payout: int,
+) -> int:
+    """Take up to `wanted` from the i-th level of `side`; -1 if a bid of `price` on the other
+    side does not cross it."""
+    level = level_price(tape, row, side, i)
+    if level == 0 or price + level < payout:
+        return -1
+    return take_from(agent, taken, side, level, level_size(tape, row, side, i), wanted)
+
+
+@hot_jit
+def trim_taken(tape: TapeArrays, agent: Int64Array, taken: Int64Array, row: int, side: int) -> None:
     """Cut what is remembered to what the row shows; beyond its depth it is kept."""
     n = agent[A_TAKEN + side]
     k = 0
     while k < n:
-        shown = shown_at(px, qty, taken[side, k, 0])
+        shown = shown_at(tape, row, side, taken[side, k, 0])
         if shown == 0:
             n -= 1
             taken[side, k, 0] = taken[side, n, 0]

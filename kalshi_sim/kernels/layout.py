@@ -48,6 +48,12 @@ MID, LIQUIDATION = 0, 1
 ) = range(10)
 NO_SETTLEMENT = -1
 
+TOP_LEVELS = 3
+"""Levels a side that stand in a row's top; with 3 a top fills two lines of memory."""
+# columns of TapeArrays.tops; from T_LEVELS on price and contracts of each level, side by side
+T_TS, T_MARK2, T_FLOW, T_FLOW_END, T_LEVELS = 0, 1, 2, 3, 4
+N_TOP = T_LEVELS + 4 * TOP_LEVELS
+
 # places in Settings.ints
 (
     C_CASH_START,
@@ -117,18 +123,14 @@ TERMINATED, TRUNCATED = 1, 2
 class TapeArrays(NamedTuple):
     """The tape as kernels read it; money in tape units."""
 
-    ts_ms: Int64Array
-    """[rows]"""
+    tops: Int64Array
+    """[rows, N_TOP] columns T_*"""
     px: Int64Array
     """[rows, 2, depth]"""
     qty: Int64Array
     """[rows, 2, depth]"""
-    mark2: Int64Array
-    """[rows]"""
     features: Float32Array
     """[rows, 40]"""
-    flow_offsets: Int64Array
-    """[rows + 1]"""
     flow: Int64Array
     """[entries, 5]"""
     views: Int64Array

@@ -31,6 +31,7 @@ from kalshi_sim.kernels.ladder import (
     make_ladders,
     set_level,
 )
+from kalshi_sim.kernels.tops import empty_tops, write_top
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -114,6 +115,8 @@ class Rows(NamedTuple):
     qty: Int64Array
     mark2: Int64Array
     features: Float32Array
+    tops: Int64Array
+    """[rows, N_TOP] as in `TapeArrays`, the flow counted from the market's first entry"""
     flow_end: Int64Array
     """[rows] end of the row's flow entries in `flow`; they begin at the row before's end."""
     flow: Int64Array
@@ -166,6 +169,7 @@ def make_rows(rows: int, flow: int, depth: int) -> Rows:
         qty=np.empty((rows, 2, depth), np.int64),
         mark2=np.empty(rows, np.int64),
         features=np.empty((rows, N_TAPE_FEATURES), np.float32),
+        tops=empty_tops(rows),
         flow_end=np.empty(rows, np.int64),
         flow=np.empty((flow, N_FLOW), np.int64),
     )
@@ -179,6 +183,7 @@ def rows_from(rows: Rows, row: int, flow: int) -> Rows:
         qty=rows.qty[row:],
         mark2=rows.mark2[row:],
         features=rows.features[row:],
+        tops=rows.tops[row:],
         flow_end=rows.flow_end[row:],
         flow=rows.flow[flow:],
     )
@@ -313,9 +318,12 @@ def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
             copy_top(book, side, rows.px[r, side], rows.qty[r, side])
         net = 0
         gross = 0
+        flow = state[FLOWS]
         if r > 0:
             net, gross = write_flow(replay, rows, bid, no_bid)
-        rows.flow_end[r] = state[FLOWS]
+        flow_end = state[FLOWS]
+        rows.flow_end[r] = flow_end
+        write_top(rows.tops[r], now, state[MARK2], flow, flow_end, rows.px[r], rows.qty[r])
         out = rows.features[r]
         book_features(book, state[MARK2], payout, replay.shape, out)
         window_features(

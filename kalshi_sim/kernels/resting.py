@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.entry import cancel_order, record_fill
-from kalshi_sim.kernels.footprint import shown_at, take_from
+from kalshi_sim.kernels.footprint import shown_at, take_crossed
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_ENTERED,
@@ -21,6 +21,9 @@ from kalshi_sim.kernels.layout import (
     C_QUEUE_POWER,
     F_TRADE_SHARE,
     PROB,
+    T_FLOW,
+    T_FLOW_END,
+    T_TS,
     THROUGH,
     TOUCH,
     V_TRADES,
@@ -29,6 +32,7 @@ from kalshi_sim.kernels.layout import (
 )
 from kalshi_sim.kernels.ledger import book_fill, maker_fee
 from kalshi_sim.kernels.replay import FLOW_ADDED, FLOW_PRICE, FLOW_REMOVED, FLOW_SIDE, FLOW_TRADED
+from kalshi_sim.kernels.tops import best_bid
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -104,11 +108,11 @@ def apply_flow(
     if size == 0 or model == THROUGH:
         return
     interval = ints[C_INTERVAL]
-    if tape.ts_ms[row] // interval == agent[A_ENTERED + side] // interval:
+    if tape.tops[row, T_TS] // interval == agent[A_ENTERED + side] // interval:
         return  # it arrived within this row's interval: the flow may have come before it
     price = agent[A_PRICE + side]
     filled = 0
-    for k in range(tape.flow_offsets[row], tape.flow_offsets[row + 1]):
+    for k in range(tape.tops[row, T_FLOW], tape.tops[row, T_FLOW_END]):
         entry = tape.flow[k]
         if entry[FLOW_SIDE] != side or entry[FLOW_PRICE] > price:
             continue
@@ -119,7 +123,7 @@ def apply_flow(
             continue
         removed = entry[FLOW_REMOVED]
         if view[V_TRADES] == 0:
-            best_before = tape.px[row - 1, side, 0]
+            best_before = best_bid(tape, row - 1, side)
             share = settings.floats[F_TRADE_SHARE]
             traded = assumed_trades(removed, price, best_before, model, share)
         if model == TOUCH:
@@ -129,7 +133,7 @@ def apply_flow(
         agent[A_AHEAD + side] -= passed
         filled += traded - passed
         if model == PROB and agent[A_AHEAD + side] > 0:
-            shown = shown_at(tape.px[row - 1, side], tape.qty[row - 1, side], price)
+            shown = shown_at(tape, row - 1, side, price)
             if shown >= 0:
                 level = shown + entry[FLOW_ADDED] - traded
                 advance_by_cancels(agent, side, removed - traded, level, ints[C_QUEUE_POWER])
@@ -157,15 +161,15 @@ def apply_book(
     opposite = 1 - side
     filled = 0
     for i in range(tape.px.shape[2]):
-        level = tape.px[row, opposite, i]
-        if filled == size or level == 0 or price + level < payout:
+        if filled == size:
             break
-        filled += take_from(
-            agent, taken, opposite, level, tape.qty[row, opposite, i], size - filled
-        )
+        got = take_crossed(tape, agent, taken, row, opposite, i, price, size - filled, payout)
+        if got < 0:
+            break
+        filled += got
     if filled > 0:
         fill_resting(agent, view, records, ints, side, filled)
     if agent[A_SIZE + side] > 0:
-        shown = shown_at(tape.px[row, side], tape.qty[row, side], price)
+        shown = shown_at(tape, row, side, price)
         if shown >= 0:
             agent[A_AHEAD + side] = min(agent[A_AHEAD + side], shown)

@@ -14,9 +14,12 @@ import numpy.typing as npt
 from kalshi_sim import units
 from kalshi_sim.kernels._jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.entry import (
+    action_closes,
+    action_side,
     cancel_order,
-    decide_price,
+    decide_order,
     enter_order,
+    entry_size,
 )
 from kalshi_sim.kernels.features import N_TAPE_FEATURES
 from kalshi_sim.kernels.footprint import trim_taken
@@ -62,6 +65,9 @@ from kalshi_sim.kernels.layout import (
     N_PORTFOLIO,
     NO_SETTLEMENT,
     PORTFOLIO_AT,
+    T_FLOW,
+    T_MARK2,
+    T_TS,
     TERMINATED,
     TRUNCATED,
     V_SETTLEMENT,
@@ -80,6 +86,8 @@ from kalshi_sim.kernels.ledger import (
 )
 from kalshi_sim.kernels.prefetch import prefetch
 from kalshi_sim.kernels.resting import apply_book, apply_flow
+from kalshi_sim.kernels.rounded import log1p32, tanh32
+from kalshi_sim.kernels.tops import LINE_BYTES, best_bid
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -89,9 +97,10 @@ BoolArray = npt.NDArray[np.bool_]
 LOG_POSITION = 1.0 / math.log1p(units.POSITION_SCALE_ORDERS)
 LOG_QUEUE = 1.0 / math.log1p(1e6)
 DISTANCE_CENTS = 5.0
-LINE_BYTES = 64
 BYTES = 8
 """Bytes of an int64."""
+BLOCK = 8
+"""Numbers that are copied at once."""
 ROWS_AHEAD = 12
 """Environments ahead whose rows are asked for (flat optimum, 6 to 24)."""
 FLOW_AHEAD = 6
@@ -116,35 +125,35 @@ def act(
     ints = settings.ints
     row = agent[A_ROW]
     view = tape.views[agent[A_VIEW]]
-    if action != HOLD:
-        if agent[A_FLIGHT] != HOLD:
+    flying = agent[A_FLIGHT]
+    if flying == HOLD:
+        if action == HOLD:
+            return
+        price, size = decide_order(tape, view, agent, ints, row, action)
+        if size == 0:
             agent[A_INVALID] += 1
-        else:
-            price = decide_price(tape, view, agent, ints, row, action)
-            if price == 0:
-                agent[A_INVALID] += 1
-            else:
-                agent[A_FLIGHT] = action
-                agent[A_FLIGHT_PRICE] = price
-                agent[A_FLIGHT_ARRIVAL] = last_arrival(
-                    tape.ts_ms[row], ints[C_INTERVAL], ints[C_LATENCY]
-                )
-    if agent[A_FLIGHT] != HOLD and tape.ts_ms[row + 1] > agent[A_FLIGHT_ARRIVAL]:
-        entered = enter_order(
-            tape,
-            view,
-            agent,
-            taken,
-            records,
-            ints,
-            row,
-            agent[A_FLIGHT],
-            agent[A_FLIGHT_PRICE],
-            agent[A_FLIGHT_ARRIVAL],
-        )
-        if not entered:
+            return
+        now = tape.tops[row, T_TS]
+        arrival = last_arrival(now, ints[C_INTERVAL], ints[C_LATENCY])
+        if tape.tops[row + 1, T_TS] <= arrival:
+            agent[A_FLIGHT] = action
+            agent[A_FLIGHT_PRICE] = price
+            agent[A_FLIGHT_ARRIVAL] = arrival
+            return
+        side = action_side(action)
+    else:
+        if action != HOLD:
             agent[A_INVALID] += 1
+        arrival = agent[A_FLIGHT_ARRIVAL]
+        if tape.tops[row + 1, T_TS] <= arrival:
+            return
         agent[A_FLIGHT] = HOLD
+        side, price = action_side(flying), agent[A_FLIGHT_PRICE]
+        size = entry_size(agent, ints, view, side, action_closes(flying), price)
+        if size == 0:
+            agent[A_INVALID] += 1
+            return
+    enter_order(tape, view, agent, taken, records, ints, row, side, price, size, arrival)
 
 
 @inlined_jit
@@ -167,7 +176,7 @@ def work_orders(
         apply_flow(tape, view, agent, records, settings, row, 1 - first)
     for side in range(2):
         if agent[A_TAKEN + side] > 0:
-            trim_taken(agent, taken, side, tape.px[row, side], tape.qty[row, side])
+            trim_taken(tape, agent, taken, row, side)
     if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
         first = 1 if agent[A_POSITION] > 0 else 0
         apply_book(tape, view, agent, taken, records, settings.ints, row, first)
@@ -189,10 +198,10 @@ def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
     """Update equity, peak and drawdown at the agent's row; returns twice the equity by mid."""
     row = agent[A_ROW]
     position = agent[A_POSITION]
-    mid2 = 2 * agent[A_CASH] + mid_value2(position, tape.mark2[row], ints[C_PAYOUT])
+    mid2 = 2 * agent[A_CASH] + mid_value2(position, tape.tops[row, T_MARK2], ints[C_PAYOUT])
     equity2 = mid2
     if ints[C_VALUATION] != MID:
-        bid, no_bid = tape.px[row, 0, 0], tape.px[row, 1, 0]
+        bid, no_bid = best_bid(tape, row, 0), best_bid(tape, row, 1)
         equity2 = 2 * agent[A_CASH] + liquidation_value2(position, bid, no_bid)
     agent[A_RETURN2] += equity2 - agent[A_EQUITY2]
     agent[A_EQUITY2] = equity2
@@ -209,7 +218,7 @@ def portfolio_features(
     row = agent[A_ROW]
     cash_start = float(ints[C_CASH_START])
     position = agent[A_POSITION]
-    mid_value = mid_value2(position, tape.mark2[row], ints[C_PAYOUT]) / 2.0
+    mid_value = mid_value2(position, tape.tops[row, T_MARK2], ints[C_PAYOUT]) / 2.0
     out[0] = min(1.0, agent[A_FREE] / cash_start)
     if position == 0:
         out[1] = 0.0
@@ -217,12 +226,12 @@ def portfolio_features(
         out[3] = 0.0
     else:
         held = abs(position)
-        size = min(1.0, math.log1p(held / ints[C_ORDER_SIZE]) * LOG_POSITION)
+        size = min(1.0, log1p32(held / ints[C_ORDER_SIZE], LOG_POSITION))
         out[1] = size if position > 0 else -size
         out[2] = agent[A_COST] / held / ints[C_PAYOUT]
-        out[3] = math.tanh(5.0 * (mid_value - agent[A_COST]) / cash_start)
+        out[3] = tanh32(5.0 * (mid_value - agent[A_COST]) / cash_start)
     earned = agent[A_REALIZED] - agent[A_FEES]
-    out[4] = math.tanh(3.0 * earned / cash_start) if earned != 0 else 0.0
+    out[4] = tanh32(3.0 * earned / cash_start) if earned != 0 else 0.0
     drawdown = agent[A_PEAK2] / 2.0 - agent[A_CASH] - mid_value
     out[5] = min(1.0, drawdown / cash_start)
     for side in range(2):
@@ -233,11 +242,20 @@ def portfolio_features(
             out[at + 1] = 0.0
             out[at + 2] = 0.0
             continue
-        distance = (tape.px[row, side, 0] - agent[A_PRICE + side]) / ints[C_CENT]
+        distance = (best_bid(tape, row, side) - agent[A_PRICE + side]) / ints[C_CENT]
         out[at] = min(1.0, size / ints[C_ORDER_SIZE])
-        out[at + 1] = math.tanh(distance / DISTANCE_CENTS) if distance != 0 else 0.0
+        out[at + 1] = tanh32(distance / DISTANCE_CENTS) if distance != 0 else 0.0
         ahead = agent[A_AHEAD + side]
-        out[at + 2] = min(1.0, math.log1p(ahead) * LOG_QUEUE) if ahead > 0 else 0.0
+        out[at + 2] = min(1.0, log1p32(ahead, LOG_QUEUE)) if ahead > 0 else 0.0
+
+
+@inlined_jit
+def copy_block(source: Float32Array, start: int, target: Float32Array, at: int) -> None:
+    """Copy 8 numbers; all are read before one is written, so that it is one instruction each."""
+    a, b, c, d = source[start], source[start + 1], source[start + 2], source[start + 3]
+    e, f, g, h = source[start + 4], source[start + 5], source[start + 6], source[start + 7]
+    target[at], target[at + 1], target[at + 2], target[at + 3] = a, b, c, d
+    target[at + 4], target[at + 5], target[at + 6], target[at + 7] = e, f, g, h
 
 
 @inlined_jit
@@ -245,7 +263,9 @@ def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float3
     """The observation [52] of an agent at its row."""
     update_free_cash(agent, settings.ints, tape.views[agent[A_VIEW]])
     features = tape.features[agent[A_ROW]]
-    for k in range(PORTFOLIO_AT):
+    for k in range(0, PORTFOLIO_AT - BLOCK + 1, BLOCK):
+        copy_block(features, k, obs, k)
+    for k in range(PORTFOLIO_AT // BLOCK * BLOCK, PORTFOLIO_AT):
         obs[k] = features[k]
     portfolio_features(tape, settings.ints, agent, obs[PORTFOLIO_AT : PORTFOLIO_AT + N_PORTFOLIO])
     for k in range(PORTFOLIO_AT + N_PORTFOLIO, N_FEATURES):
@@ -273,28 +293,27 @@ def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end
     if j < end:
         agent = agents.core[j]
         row = agent[A_ROW] + 1
-        prefetch(tape.mark2, row, 0)
+        prefetch(tape.tops, row, 0)
         for line in range(0, 4 * N_TAPE_FEATURES, LINE_BYTES):
             prefetch(tape.features, row, line)
         has_taken = agent[A_TAKEN] + agent[A_TAKEN + 1] > 0
         if has_taken:  # each step looks these levels up in the book
             prefetch(agents.taken, j, 0)
             prefetch(agents.taken, j, BYTES * MAX_TAKEN * 2)
-        if has_taken or actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
             side = BYTES * tape.px.shape[2]
-            prefetch(tape.ts_ms, row, 0)
-            prefetch(tape.flow_offsets, row, 0)
             for side_start in (0, side):
                 for line in (0, LINE_BYTES):
                     prefetch(tape.px, row, side_start + line)
                     prefetch(tape.qty, row, side_start + line)
-                prefetch(tape.px, row - 1, side_start)
-                prefetch(tape.qty, row - 1, side_start)
+        if has_taken or actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+            prefetch(tape.tops, row, LINE_BYTES)
+            prefetch(tape.tops, row - 1, 0)
+            prefetch(tape.tops, row - 1, LINE_BYTES)
     j = i + FLOW_AHEAD
     if j < end:
         agent = agents.core[j]
         if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
-            prefetch(tape.flow, tape.flow_offsets[agent[A_ROW] + 1], 0)
+            prefetch(tape.flow, tape.tops[agent[A_ROW] + 1, T_FLOW], 0)
 
 
 @hot_jit
@@ -371,5 +390,6 @@ def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: Bo
         masks[i, HOLD] = True
         for action in range(1, N_ACTIONS):
             masks[i, action] = (
-                agent[A_FLIGHT] == HOLD and decide_price(tape, view, agent, ints, row, action) > 0
+                agent[A_FLIGHT] == HOLD
+                and decide_order(tape, view, agent, ints, row, action)[1] > 0
             )
