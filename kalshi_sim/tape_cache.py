@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from kalshi_sim import __version__
 from kalshi_sim.errors import ConfigError
@@ -166,6 +167,7 @@ def load_tape(
         if cached is not None:
             return cached
     sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
+    pa.default_memory_pool().release_unused()  # what reading left behind; the tape needs the room
     tape = build_tape(
         sessions,
         min_episode_length=min_episode_length,
