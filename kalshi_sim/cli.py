@@ -317,7 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("kalshi-sim: interrupted; nothing was stored", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (stays open to the end)
         return 0
 
 

@@ -21,7 +21,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
-from kalshi_train.fast import kernels as k
+from kalshi_train.fast import losses, updates
 from kalshi_train.fast.network import CHUNK, ActorCritic, Lane
 from kalshi_train.fast.network import unsupported as unsupported_policy
 from kalshi_train.fast.optimiser import FlatOptimiser
@@ -123,7 +123,7 @@ class _FastOnPolicy(OnPolicyAlgorithm):
                 rollout_buffer.rewards[n_steps] = rewards
                 n_steps += 1
                 rollout_buffer.pos = n_steps
-                self._last_obs = new_obs  # type: ignore[assignment]
+                self._last_obs = new_obs  # type: ignore[assignment]  # no dict
                 self._last_episode_starts = dones
 
             rollout_buffer.full = n_steps == rollout_buffer.buffer_size
@@ -136,8 +136,8 @@ class _FastOnPolicy(OnPolicyAlgorithm):
     def _finish(
         self,
         network: ActorCritic,
-        finished: k.I64,
-        rewards: k.F32,
+        finished: losses.I64,
+        rewards: losses.F32,
         infos: list[dict[str, Any]],
     ) -> None:
         """Note the episodes that ended, and add their value to rewards of those cut short."""
@@ -154,27 +154,35 @@ class _FastOnPolicy(OnPolicyAlgorithm):
             flat = th.from_numpy(terminal.astype(np.float32, copy=False)).view(len(cut), -1)
             rewards[cut] += np.float32(self.gamma) * network.values(flat).numpy()
 
+    def _begin_update(self) -> tuple[ActorCritic, FlatOptimiser, SharedRolloutBuffer] | None:
+        """What the fast update works on, brought up to date; None where stock code must run."""
+        network, optimiser, buffer = self._network, self._optimiser, self.rollout_buffer
+        if network is None or optimiser is None or not isinstance(buffer, SharedRolloutBuffer):
+            return None
+        self.policy.set_training_mode(True)
+        network.adopt()
+        optimiser.adopt()
+        self._update_learning_rate(self.policy.optimizer)
+        return network, optimiser, buffer
+
 
 class FastPPO(_FastOnPolicy, PPO):
     """Stable-baselines3's PPO, faster. Arguments, attributes and results are those of `PPO`."""
 
     def train(self) -> None:
         """Update the policy from the rollout buffer, as the stock method does."""
-        network, optimiser, buffer = self._network, self._optimiser, self.rollout_buffer
-        if network is None or optimiser is None or not isinstance(buffer, SharedRolloutBuffer):
+        parts = self._begin_update()
+        if parts is None:
             super().train()
             return
-        self.policy.set_training_mode(True)
-        network.adopt()
-        optimiser.adopt()
-        self._update_learning_rate(self.policy.optimizer)
-        clip_range = float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]
+        network, optimiser, buffer = parts
+        clip_range = float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]  # made callable by SB3
         clip_range_vf = None
         if self.clip_range_vf is not None:
-            clip_range_vf = float(self.clip_range_vf(self._current_progress_remaining))  # type: ignore[operator]
+            clip_range_vf = float(self.clip_range_vf(self._current_progress_remaining))  # type: ignore[operator]  # made callable by SB3
 
         minibatch = _PPOMinibatch(self, network, buffer, clip_range, clip_range_vf)
-        log: list[k.F64] = []
+        log: list[losses.F64] = []
         continue_training = True
         for epoch in range(self.n_epochs):
             order = buffer.order()
@@ -182,12 +190,12 @@ class FastPPO(_FastOnPolicy, PPO):
             for start in range(0, order.size, self.batch_size):
                 stats = minibatch.differentiate(order[start : start + self.batch_size])
                 log.append(stats)
-                if self.target_kl is not None and stats[k.KL] > 1.5 * self.target_kl:
+                if self.target_kl is not None and stats[losses.KL] > 1.5 * self.target_kl:
                     continue_training = False
                     if self.verbose >= 1:
                         print(
                             f"Early stopping at step {epoch} due to reaching max kl: "
-                            f"{stats[k.KL]:.2f}"
+                            f"{stats[losses.KL]:.2f}"
                         )
                     break
                 optimiser.step(self.max_grad_norm)
@@ -197,14 +205,16 @@ class FastPPO(_FastOnPolicy, PPO):
 
         mean = np.mean(log, axis=0)
         loss = (
-            log[-1][k.POLICY] + self.vf_coef * log[-1][k.VALUE] - self.ent_coef * log[-1][k.ENTROPY]
+            log[-1][losses.POLICY]
+            + self.vf_coef * log[-1][losses.VALUE]
+            - self.ent_coef * log[-1][losses.ENTROPY]
         )
         record = self.logger.record
-        record("train/entropy_loss", -mean[k.ENTROPY])
-        record("train/policy_gradient_loss", mean[k.POLICY])
-        record("train/value_loss", mean[k.VALUE])
-        record("train/approx_kl", np.mean([stats[k.KL] for stats in log[first:]]))
-        record("train/clip_fraction", mean[k.CLIPPED])
+        record("train/entropy_loss", -mean[losses.ENTROPY])
+        record("train/policy_gradient_loss", mean[losses.POLICY])
+        record("train/value_loss", mean[losses.VALUE])
+        record("train/approx_kl", np.mean([stats[losses.KL] for stats in log[first:]]))
+        record("train/clip_fraction", mean[losses.CLIPPED])
         record("train/loss", loss)
         record(
             "train/explained_variance",
@@ -237,11 +247,11 @@ class _PPOMinibatch:
         coefficients = (float(model.ent_coef), float(model.vf_coef))
         self.scaling = np.array([1.0, 0.0, 1.0, clip_range, held, *coefficients])
 
-    def differentiate(self, rows: k.I64) -> k.F64:
+    def differentiate(self, rows: losses.I64) -> losses.F64:
         """Leave the gradient over `rows` in the network; the means for the log."""
         self.scaling[:3] = rows.size, 0.0, 1.0
         if self.normalize and rows.size > 1:
-            mean, std = k.mean_and_std(self.advantages, rows)
+            mean, std = updates.mean_and_std(self.advantages, rows)
             self.scaling[1:3] = mean, std + 1e-8
         self.rows = rows
         self.index = th.from_numpy(rows)
@@ -257,7 +267,7 @@ class _PPOMinibatch:
                 x = lane.buffers(end - at).x
                 th.index_select(self.observations, 0, self.index[at:end], out=x)
                 done = lane.forward(x)
-                k.ppo_head(
+                losses.ppo_head(
                     done.logits,
                     actor,
                     done.value,
@@ -281,14 +291,11 @@ class FastA2C(_FastOnPolicy, A2C):
 
     def train(self) -> None:
         """Update the policy from the rollout buffer, as the stock method does."""
-        network, optimiser, buffer = self._network, self._optimiser, self.rollout_buffer
-        if network is None or optimiser is None or not isinstance(buffer, SharedRolloutBuffer):
+        parts = self._begin_update()
+        if parts is None:
             super().train()
             return
-        self.policy.set_training_mode(True)
-        network.adopt()
-        optimiser.adopt()
-        self._update_learning_rate(self.policy.optimizer)
+        network, optimiser, buffer = parts
         means = self._differentiate(network, buffer)
         optimiser.step(self.max_grad_norm)
         self._n_updates += 1
@@ -298,17 +305,17 @@ class FastA2C(_FastOnPolicy, A2C):
             "train/explained_variance",
             explained_variance(buffer.flat("values"), buffer.flat("returns")),
         )
-        record("train/entropy_loss", -means[k.ENTROPY])
-        record("train/policy_loss", means[k.POLICY])
-        record("train/value_loss", means[k.VALUE])
+        record("train/entropy_loss", -means[losses.ENTROPY])
+        record("train/policy_loss", means[losses.POLICY])
+        record("train/value_loss", means[losses.VALUE])
 
-    def _differentiate(self, network: ActorCritic, buffer: SharedRolloutBuffer) -> k.F64:
+    def _differentiate(self, network: ActorCritic, buffer: SharedRolloutBuffer) -> losses.F64:
         """Leave the gradient over the whole rollout in the network; the means for the log."""
         actions, observations = buffer.actions.reshape(-1), buffer.flat_observations
         advantages, returns = buffer.flat("advantages"), buffer.flat("returns")
         mean, divisor = 0.0, 1.0
         if self.normalize_advantage:
-            mean, std = k.mean_and_std(advantages, np.arange(advantages.size))
+            mean, std = updates.mean_and_std(advantages, np.arange(advantages.size))
             divisor = std + 1e-8
         scaling = np.array([actions.size, mean, divisor, self.ent_coef, self.vf_coef])
         actor, critic = (net[-1].bias for net in network.nets)
@@ -320,7 +327,7 @@ class FastA2C(_FastOnPolicy, A2C):
                     end = min(at + CHUNK, stop)
                     x = observations[at:end]
                     done = lane.forward(x)
-                    k.a2c_head(
+                    losses.a2c_head(
                         done.logits,
                         actor,
                         done.value,

@@ -70,7 +70,7 @@ def write_checkpoint(
         with temporary.open("wb") as file:
             model.save(file, exclude=list(_EXCLUDED))
         packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # by name
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(RUN_MEMBER, json.dumps(run))
             archive.writestr(STATE_MEMBER, packed.getvalue())

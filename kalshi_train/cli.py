@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.errors import KalshiSimError
+from kalshi_train.command_line import parse_command
 from kalshi_train.config import TrainConfig, with_changes
 from kalshi_train.defaults import only_of
 
@@ -162,30 +161,5 @@ def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     Raises:
         ConfigError: one line that says what is wrong.
     """
-    shown = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(shown):
-            return tyro.cli(
-                _Command,
-                prog="kalshi-train",
-                description=_DESCRIPTION,
-                args=list(arguments),
-                default=_Command(**{f.name: getattr(base, f.name) for f in fields(base)}),
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise ConfigError(_one_line(shown.getvalue())) from None
-
-
-def _one_line(text: str) -> str:
-    """The message inside the box that tyro draws."""
-    message = []
-    for line in text.splitlines():
-        inside = line.strip().strip("│").strip()
-        if not inside or line.strip()[0] in "╭╰":
-            continue
-        if set(inside) <= {"─"}:
-            break
-        message.append(inside)
-    return " ".join(message).replace("Error parsing _Command: ", "") or text.strip()
+    default = _Command(**{f.name: getattr(base, f.name) for f in fields(base)})
+    return parse_command(_Command, "kalshi-train", _DESCRIPTION, arguments, default)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ import tyro
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError, KalshiSimError, NoViewsError
-from kalshi_train.cli import _one_line
+from kalshi_train.command_line import parse_command
 from kalshi_train.config import SessionIds, TrainConfig, with_changes
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ _WHOLE_EPISODES: Final = ("random_start", "market_order", "record_fills", "max_e
 @dataclass(frozen=True, kw_only=True)
 class _Command(SimConfig):
     random_start: tyro.conf.Suppress[bool] = False
-    market_order: tyro.conf.Suppress[str] = "sequential"  # type: ignore[assignment]
+    market_order: tyro.conf.Suppress[str] = "sequential"  # type: ignore[assignment]  # fixed
     record_fills: tyro.conf.Suppress[bool] = False
     max_episode_steps: tyro.conf.Suppress[int | None] = None
     reward_scale: tyro.conf.Suppress[float] = 1.0
@@ -302,17 +300,4 @@ def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:
     """
     kept = [n for n in _SIM_FIELDS if n not in (*_WHOLE_EPISODES, "reward_scale")]
     default: dict[str, Any] = {name: getattr(base, name) for name in kept}
-    shown = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(shown):
-            return tyro.cli(
-                _Command,
-                prog="kalshi-evaluate",
-                description=_DESCRIPTION,
-                args=list(arguments),
-                default=_Command(**default),
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise ConfigError(_one_line(shown.getvalue())) from None
+    return parse_command(_Command, "kalshi-evaluate", _DESCRIPTION, arguments, _Command(**default))

@@ -35,7 +35,7 @@ def set_random_state(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     random.setstate((version, tuple(internal), gauss_next))
     position, has_gauss = (int(v) for v in arrays["numpy_rest"])
     gauss = float(arrays["numpy_gauss"][0])
-    np.random.set_state(  # noqa: NPY002
+    np.random.set_state(  # noqa: NPY002 (SB3 draws there)
         ("MT19937", arrays["numpy_keys"], position, has_gauss, gauss)
     )
     torch.set_rng_state(torch.from_numpy(arrays["torch"].copy()))

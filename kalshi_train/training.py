@@ -229,7 +229,7 @@ class _Run:
                 model.learn(
                     max(0, remaining),
                     callback=callback,
-                    log_interval=None,  # type: ignore[arg-type]
+                    log_interval=None,  # type: ignore[arg-type]  # SB3 takes it
                     reset_num_timesteps=steps_before == 0,
                 )
         finally:
@@ -250,7 +250,7 @@ class _Run:
         model = self.model
         try:
             with checkpoint.path.open("rb") as file:
-                model.set_parameters(file, device=model.device)  # type: ignore[arg-type]
+                model.set_parameters(file, device=model.device)  # type: ignore[arg-type]  # a file is fine
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"{checkpoint.path}: its network has other layers than net_arch "

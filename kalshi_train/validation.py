@@ -239,7 +239,7 @@ class _Rollout:
         return f"cash, reserves, positions and equity over {self.steps:,} random steps"
 
     def bounds(self) -> str:
-        low, high = self.space.low, self.space.high  # type: ignore[attr-defined]
+        low, high = self.space.low, self.space.high  # type: ignore[attr-defined]  # a Box
         wrong = ~np.isfinite(self.observed) | (self.observed < low) | (self.observed > high)
         if wrong.any():
             names = [FEATURES[i].name for i in np.flatnonzero(wrong.any(axis=0))]

@@ -21,7 +21,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.vec_env import VecEnv
 
 from kalshi_train.algorithms import FastA2C, FastPPO
-from kalshi_train.fast import kernels as k
+from kalshi_train.fast import losses
 from kalshi_train.fast.network import CHUNK, MIN_LANE
 
 Model = PPO | A2C
@@ -273,7 +273,7 @@ def test_actions_are_drawn_from_the_policy() -> None:
     actions, log_probs, values = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, "f4")
     th.manual_seed(5)
     uniform = th.rand(n, dtype=th.float64).numpy()
-    k.sample(rows, bias, np.zeros((n, 1), "f4"), bias[:1], uniform, actions, log_probs, values)
+    losses.sample(rows, bias, np.zeros((n, 1), "f4"), bias[:1], uniform, actions, log_probs, values)
 
     counts = np.bincount(actions, minlength=5)
     chi_square = float(((counts - n * p) ** 2 / (n * p)).sum())
@@ -288,7 +288,7 @@ def test_sampling_takes_only_possible_actions() -> None:
     uniform = np.array([0.0, 0.5, np.nextafter(1.0, 0.0)])
     actions, log_probs, values = np.empty(3, np.int64), np.empty(3, "f4"), np.empty(3, "f4")
     zero = np.zeros((3, 1), "f4")
-    k.sample(logits, np.zeros(4, "f4"), zero, zero[0], uniform, actions, log_probs, values)
+    losses.sample(logits, np.zeros(4, "f4"), zero, zero[0], uniform, actions, log_probs, values)
     np.testing.assert_array_equal(actions, [1, 2, 2])
 
 

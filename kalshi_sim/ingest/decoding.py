@@ -153,7 +153,7 @@ class FrameDecoder:
         recv = receive_times(outer) if b'"rec' in lines else no_times(len(outer))
         frames = unwrap(outer) if b'"raw"' in lines else outer
         types = [f.type for f in frames]
-        kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]
+        kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]  # None: OTHER
         if None in types:
             kinds = [
                 _untyped_kind(f, around) if f.type is None else k
@@ -246,7 +246,7 @@ class FrameDecoder:
     ) -> None:
         tickers, dollars, contracts = self.tickers, self._dollars, self._contracts
         out.market[rows] = [tickers[m.market_ticker] for m in messages]
-        side = np.array([_SIDES.get(m.side, -1) for m in messages], dtype=np.int8)  # type: ignore[arg-type]
+        side = np.array([_SIDES.get(m.side, -1) for m in messages], dtype=np.int8)  # type: ignore[arg-type]  # None: -1
         if (side < 0).any():
             _bad(f"unknown side {messages[int(np.argmin(side))].side!r}")
         fine = [m.price_dollars for m in messages]
@@ -276,7 +276,7 @@ class FrameDecoder:
         contracts = self._contracts
         out.market[rows] = [self.tickers[m.market_ticker] for m in messages]
         takers = [m.taker_outcome_side or m.taker_book_side or m.taker_side for m in messages]
-        side = [_TAKEN_SIDE.get(t, -1) for t in takers]  # type: ignore[arg-type]
+        side = [_TAKEN_SIDE.get(t, -1) for t in takers]  # type: ignore[arg-type]  # None: -1
         if -1 in side:
             _bad(f"unknown taker side {takers[side.index(-1)]!r}")
         out.side[rows] = side

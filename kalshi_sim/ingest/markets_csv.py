@@ -68,7 +68,7 @@ def _price_ranges(text: str) -> tuple[tuple[int, int, int], ...]:
         if text.startswith("["):
             bands = [(b.start, b.end, b.step) for b in msgspec.json.decode(text, type=list[_Band])]
         else:
-            bands = [tuple(part.split(":")) for part in text.split(";")]  # type: ignore[misc]
+            bands = [tuple(part.split(":")) for part in text.split(";")]  # type: ignore[misc]  # unpacked below
         out = sorted((_value(str(a)), _value(str(b)), _value(str(c))) for a, b, c in bands)
     except (ValueError, msgspec.MsgspecError) as error:
         raise ValueError(f"{text!r} are no price ranges: {error}") from error

@@ -190,7 +190,7 @@ def _concatenate(batches: list[Batch]) -> Batch:
         "channels": _flat([b.channels for b in batches]),
     }
     names = [f.name for f in fields(Batch) if f.name not in joined]
-    return Batch(**{name: column(name) for name in names}, **joined)  # type: ignore[arg-type]
+    return Batch(**{name: column(name) for name in names}, **joined)  # type: ignore[arg-type]  # by name
 
 
 def _flat(parts: Sequence[tuple[Lifecycle, ...] | tuple[str, ...]]) -> tuple[object, ...]:

@@ -91,7 +91,7 @@ def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
     flags = np.zeros(n, dtype=np.int8)
     kinds = set(map(type, values))
     if kinds == {str}:
-        return _rfc3339_column(values, flags), flags  # type: ignore[arg-type]
+        return _rfc3339_column(values, flags), flags  # type: ignore[arg-type]  # all are str
     if kinds == {int}:
         number = np.array(values, dtype=np.int64)
         if (number < 0).any():

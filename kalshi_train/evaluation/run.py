@@ -258,8 +258,8 @@ def _comparisons(
             first,
             second,
             fill_model,
-            by_name[first, fill_model],  # type: ignore[index]
-            by_name[second, fill_model],  # type: ignore[index]
+            by_name[first, fill_model],  # type: ignore[index]  # not None here
+            by_name[second, fill_model],  # type: ignore[index]  # not None here
             **settings,
         )
         for first, second in itertools.combinations(names, 2)

@@ -172,7 +172,7 @@ def _market_table(evaluation: Evaluation, name: str) -> None:
     order = range(len(chosen))
     if len(chosen) > MARKETS_SHOWN:
         largest = sorted(order, key=lambda i: (-abs(chosen[i].figures["profit_cents"]), i))
-        order = sorted(largest[:MARKETS_SHOWN])  # type: ignore[assignment]
+        order = sorted(largest[:MARKETS_SHOWN])  # type: ignore[assignment]  # either is fine
     rows = []
     for i in order:
         f = chosen[i].figures

@@ -21,7 +21,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
-from kalshi_train.fast import kernels as k
+from kalshi_train.fast import activations, losses
 from kalshi_train.fast.products import linear
 
 # Rows handled at a time: few enough that their activations stay in the second-level cache.
@@ -31,8 +31,8 @@ MIN_LANE = 256
 MAX_LANES = 8
 
 _ACTIVATIONS: dict[type[nn.Module], tuple[Any, Any]] = {
-    nn.Tanh: (k.bias_tanh, k.tanh_backward),
-    nn.ReLU: (k.bias_relu, k.relu_backward),
+    nn.Tanh: (activations.bias_tanh, activations.tanh_backward),
+    nn.ReLU: (activations.bias_relu, activations.relu_backward),
 }
 
 
@@ -61,14 +61,14 @@ class Layer(NamedTuple):
 
     weight: th.Tensor
     transposed: th.Tensor
-    bias: k.F32
+    bias: losses.F32
 
 
 class LayerGradient(NamedTuple):
     """Where a lane adds up the gradient of one layer."""
 
     weight: th.Tensor
-    bias: k.F32
+    bias: losses.F32
 
 
 def _flat_views(flat: th.Tensor, shapes: list[th.Size]) -> list[th.Tensor]:
@@ -106,8 +106,8 @@ class Pass(NamedTuple):
     """
 
     outputs: list[list[th.Tensor]]
-    logits: k.F32
-    value: k.F32
+    logits: losses.F32
+    value: losses.F32
 
 
 class Lane:
@@ -117,7 +117,7 @@ class Lane:
         self.network = network
         self.gradient = th.zeros_like(network.flat)
         self.layers = network.split(self.gradient)
-        self.stats = np.zeros(k.N_STATS)
+        self.stats = np.zeros(losses.N_STATS)
         self._buffers: dict[int, Buffers] = {}
         self._full = self._allocate(CHUNK)
 
@@ -266,7 +266,7 @@ class ActorCritic:
                 other.result()
         return n_lanes
 
-    def reduce(self, n_lanes: int) -> k.F64:
+    def reduce(self, n_lanes: int) -> losses.F64:
         """Sum the lanes' gradients into `gradient`; the sums for the log."""
         self.gradient.copy_(self.lanes[0].gradient)
         stats = self.lanes[0].stats.copy()
@@ -278,9 +278,9 @@ class ActorCritic:
     def act(
         self,
         observations: th.Tensor,
-        actions: k.I64,
-        values: k.F32,
-        log_probs: k.F32,
+        actions: losses.I64,
+        values: losses.F32,
+        log_probs: losses.F32,
     ) -> None:
         """Sample an action for every row of observations [n, features] from torch's generator.
 
@@ -293,7 +293,7 @@ class ActorCritic:
             for at in range(start, stop, CHUNK):
                 end = min(at + CHUNK, stop)
                 done = lane.forward(observations[at:end])
-                k.sample(
+                losses.sample(
                     done.logits,
                     actor.bias,
                     done.value,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch as th
 
-from kalshi_train.fast import kernels as k
+from kalshi_train.fast import updates
 from kalshi_train.fast.network import ActorCritic, _flat_views
 
 _PLAIN: dict[type[th.optim.Optimizer], tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -75,8 +75,8 @@ class FlatOptimiser:
         state = [s.numpy() for s in self._state]
         lr, eps = float(group["lr"]), float(group["eps"])
         if len(state) == 1:
-            k.rmsprop(flat, g, state[0], shrink, lr, float(group["alpha"]), eps)
+            updates.rmsprop(flat, g, state[0], shrink, lr, float(group["alpha"]), eps)
         else:
             beta1, beta2 = group["betas"]
             step = float(self._steps[0])
-            k.adam(flat, g, state[0], state[1], shrink, step, lr, beta1, beta2, eps)
+            updates.adam(flat, g, state[0], state[1], shrink, step, lr, beta1, beta2, eps)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
-from kalshi_train.fast import kernels as k
+from kalshi_train.fast import updates
 
 
 class SharedRolloutBuffer(RolloutBuffer):
@@ -45,7 +45,7 @@ class SharedRolloutBuffer(RolloutBuffer):
         self, last_values: th.Tensor, dones: npt.NDArray[np.bool_]
     ) -> None:
         """Fill advantages and returns; last_values [n_envs], dones [n_envs] after the last step."""
-        k.advantages_and_returns(
+        updates.advantages_and_returns(
             self.rewards,
             self.values,
             self.episode_starts,
@@ -60,9 +60,9 @@ class SharedRolloutBuffer(RolloutBuffer):
     def order(self) -> npt.NDArray[np.int64]:
         """The rows in a random order: for equal state of numpy's generator, the stock one."""
         assert self.full, "the rollout is not complete"
-        return np.random.permutation(self._stock_rows)  # noqa: NPY002
+        return np.random.permutation(self._stock_rows)  # noqa: NPY002 (where SB3 draws)
 
-    def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:  # type: ignore[override]
+    def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:  # type: ignore[override]  # narrower
         """Minibatches in random order, as stable-baselines3's buffer gives them."""
         order = self.order()
         size = batch_size or order.size
@@ -78,7 +78,7 @@ class SharedRolloutBuffer(RolloutBuffer):
             )
 
 
-def unsupported(observation_space: spaces.Space, action_space: spaces.Space) -> str | None:  # type: ignore[type-arg]
+def unsupported(observation_space: spaces.Space, action_space: spaces.Space) -> str | None:  # type: ignore[type-arg]  # any space
     """Why rollouts of these spaces cannot be kept here, or None if they can."""
     if not isinstance(observation_space, spaces.Box) or observation_space.dtype != np.float32:
         return "observations are not a Box of float32"

@@ -1,8 +1,8 @@
-"""Elementwise kernels of the learner: what torch does slowly, or only in many small passes.
+"""Sampling, and the losses of PPO and A2C with their gradients by the networks' outputs.
 
-All take float32 arrays, two-dimensional and C-contiguous where rows are samples. They release
-the GIL, so that two threads can each work on their own rows. Products of matrices stay in torch.
-Long sums over rows are kept in float64: their order then hardly shows in the result's float32.
+All take float32 arrays, two-dimensional and C-contiguous where rows are samples. They release the
+GIL, so that two threads can each work on their own rows. No kernel here calls one of another file:
+numba's cache on disk would not see it change.
 """
 
 from __future__ import annotations
@@ -19,30 +19,6 @@ F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
-# Rational approximation of tanh on [-7.905, 7.905] (the one of the Eigen library): within
-# 2.5e-7 relative, and some twenty times quicker than torch's where AVX-512 is at hand.
-_T_MAX = np.float32(7.90531110763549805)
-_A1, _A3, _A5, _A7, _A9, _A11, _A13 = (
-    np.float32(a)
-    for a in (
-        4.89352455891786e-03,
-        6.37261928875436e-04,
-        1.48572235717979e-05,
-        5.12229709037114e-08,
-        -8.60467152213735e-11,
-        2.00018790482477e-13,
-        -2.76076847742355e-16,
-    )
-)
-_B0, _B2, _B4, _B6 = (
-    np.float32(b)
-    for b in (
-        4.89352518554385e-03,
-        2.26843463243900e-03,
-        1.18534705686654e-04,
-        1.19825839466702e-06,
-    )
-)
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
@@ -63,75 +39,9 @@ _E5, _E4, _E3, _E2, _E1, _E0 = (
     )
 )
 
-# Rows summed in float32 before the sum goes to float64.
-_SUMMED = 16
-
 # Places in the statistics of a loss.
 POLICY, VALUE, ENTROPY, KL, CLIPPED = range(5)
 N_STATS = 5
-
-
-@jit
-def bias_tanh(z: F32, bias: F32) -> None:
-    """z [n, width] becomes tanh(z + bias), in place."""
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            x = min(max(z[i, j] + bias[j], -_T_MAX), _T_MAX)
-            s = x * x
-            p = s * _A13 + _A11
-            p = s * p + _A9
-            p = s * p + _A7
-            p = s * p + _A5
-            p = s * p + _A3
-            p = s * p + _A1
-            q = s * _B6 + _B4
-            q = s * q + _B2
-            q = s * q + _B0
-            z[i, j] = x * p / q
-
-
-@jit
-def bias_relu(z: F32, bias: F32) -> None:
-    """z [n, width] becomes max(z + bias, 0), in place."""
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            z[i, j] = max(z[i, j] + bias[j], _ZERO)
-
-
-@jit
-def tanh_backward(d: F32, h: F32, bias_gradient: F32) -> None:
-    """d [n, width], the gradient by h = tanh(z), becomes that by z; its sum goes to the bias."""
-    n, width = d.shape
-    total, part = np.zeros(width), np.empty(width, np.float32)
-    for start in range(0, n, _SUMMED):
-        part[:] = _ZERO
-        for i in range(start, min(start + _SUMMED, n)):
-            for j in range(width):
-                g = d[i, j] * (_ONE - h[i, j] * h[i, j])
-                d[i, j] = g
-                part[j] += g
-        for j in range(width):
-            total[j] += part[j]
-    for j in range(width):
-        bias_gradient[j] += np.float32(total[j])
-
-
-@jit
-def relu_backward(d: F32, h: F32, bias_gradient: F32) -> None:
-    """d [n, width], the gradient by h = relu(z), becomes that by z; its sum goes to the bias."""
-    n, width = d.shape
-    total, part = np.zeros(width), np.empty(width, np.float32)
-    for start in range(0, n, _SUMMED):
-        part[:] = _ZERO
-        for i in range(start, min(start + _SUMMED, n)):
-            for j in range(width):
-                g = d[i, j] if h[i, j] > _ZERO else _ZERO
-                d[i, j] = g
-                part[j] += g
-        for j in range(width):
-            total[j] += part[j]
-    for j in range(width):
-        bias_gradient[j] += np.float32(total[j])
 
 
 @jit
@@ -378,96 +288,3 @@ def a2c_head(
     value_bias_gradient[0] += np.float32(value_total)
     stats[POLICY] += policy_loss
     stats[VALUE] += value_loss
-
-
-@jit
-def mean_and_std(x: F32, rows: I64) -> tuple[float, float]:
-    """The mean and the unbiased standard deviation of x[rows]; the latter 0 for a single row."""
-    n = rows.size
-    total = 0.0
-    for i in range(n):
-        total += x[rows[i]]
-    mean = total / n
-    squares = 0.0
-    for i in range(n):
-        squares += (x[rows[i]] - mean) ** 2
-    return mean, math.sqrt(squares / max(n - 1, 1))
-
-
-@jit
-def advantages_and_returns(
-    rewards: F32,
-    values: F32,
-    episode_starts: F32,
-    last_values: F32,
-    dones: npt.NDArray[np.bool_],
-    gamma: float,
-    gae_lambda: float,
-    advantages: F32,
-    returns: F32,
-) -> None:
-    """Generalised advantage estimation over [n_steps, n_envs], in the order of stock arithmetic."""
-    n_steps, n_envs = rewards.shape
-    discount, decay = np.float32(gamma), np.float32(gamma * gae_lambda)
-    for step in range(n_steps - 1, -1, -1):
-        last = step == n_steps - 1
-        for e in range(n_envs):
-            if last:
-                goes_on = _ZERO if dones[e] else _ONE
-                delta = rewards[step, e] + discount * last_values[e] * goes_on - values[step, e]
-                advantage = delta
-            else:
-                goes_on = _ONE - episode_starts[step + 1, e]
-                after = values[step + 1, e]
-                delta = rewards[step, e] + discount * after * goes_on - values[step, e]
-                advantage = delta + decay * goes_on * advantages[step + 1, e]
-            advantages[step, e] = advantage
-            returns[step, e] = advantage + values[step, e]
-
-
-@jit
-def adam(
-    p: F32,
-    g: F32,
-    mean: F32,
-    square: F32,
-    shrink: float,
-    step: float,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-) -> None:
-    """One step of Adam on flat arrays, after multiplying the gradient by `shrink`."""
-    size = np.float32(lr / (1.0 - beta1**step))
-    root = np.float32(math.sqrt(1.0 - beta2**step))
-    shrink32, eps32 = np.float32(shrink), np.float32(eps)
-    b1, b2, r1, r2 = (
-        np.float32(beta1),
-        np.float32(beta2),
-        np.float32(1 - beta1),
-        np.float32(1 - beta2),
-    )
-    for i in range(p.size):
-        x = g[i] * shrink32
-        g[i] = x
-        m = mean[i] * b1 + r1 * x
-        s = square[i] * b2 + r2 * x * x
-        mean[i] = m
-        square[i] = s
-        p[i] -= size * m / (np.sqrt(s) / root + eps32)
-
-
-@jit
-def rmsprop(
-    p: F32, g: F32, square: F32, shrink: float, lr: float, alpha: float, eps: float
-) -> None:
-    """One step of torch's RMSprop on flat arrays, after multiplying the gradient by `shrink`."""
-    shrink32, lr32, eps32 = np.float32(shrink), np.float32(lr), np.float32(eps)
-    a, rest = np.float32(alpha), np.float32(1 - alpha)
-    for i in range(p.size):
-        x = g[i] * shrink32
-        g[i] = x
-        s = square[i] * a + rest * x * x
-        square[i] = s
-        p[i] -= lr32 * x / (np.sqrt(s) + eps32)

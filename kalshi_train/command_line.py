@@ -1,0 +1,52 @@
+"""Parsing of a command line by its dataclass, with mistakes told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from kalshi_sim.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def parse_command(
+    command: type[T], program: str, description: str, arguments: Sequence[str], default: T
+) -> T:
+    """What stands on the command line of `program`, on top of `default`.
+
+    Raises:
+        ConfigError: one line that says what is wrong.
+        SystemExit: help was asked for, and shown.
+    """
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.cli(
+                command,
+                prog=program,
+                description=description,
+                args=list(arguments),
+                default=default,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ConfigError(_one_line(shown.getvalue())) from None
+
+
+def _one_line(text: str) -> str:
+    """The message inside the box that tyro draws."""
+    message = []
+    for line in text.splitlines():
+        inside = line.strip().strip("│").strip()
+        if not inside or line.strip()[0] in "╭╰":
+            continue
+        if set(inside) <= {"─"}:
+            break
+        message.append(inside)
+    return " ".join(message).replace("Error parsing _Command: ", "") or text.strip()
