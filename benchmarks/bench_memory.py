@@ -111,10 +111,13 @@ def _shared(name: str) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _peak(*args: str) -> float:
-    """Peak resident memory of a run of kalshi-train, in MB."""
+def _peak(tapes: str, *args: str) -> float:
+    """Peak resident memory in MB of a run of kalshi-train that caches tapes in a folder."""
     command = [sys.executable, "-c", _TRAIN, *args]
-    process = subprocess.Popen(command, cwd=sessions.ROOT, stdout=subprocess.DEVNULL)
+    environment = os.environ | {"KALSHI_SIM_TAPES": tapes}
+    process = subprocess.Popen(
+        command, cwd=sessions.ROOT, stdout=subprocess.DEVNULL, env=environment
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
@@ -123,16 +126,17 @@ def _peak(*args: str) -> float:
 
 
 def _training(name: str) -> Figure:
-    """Of two runs the larger: the first may have to build the tape that the second finds."""
+    """Of two runs the larger: the first has to build the tape that the second finds."""
     sessions.store(name)
     peaks = []
     settings = (
         f"--store {sessions.STORE} --session {sessions.session_id(name)} --n-envs 1024 "
         f"--total-timesteps {_TRAIN_STEPS} --eval-fraction 0 --log-level ERROR --no-progress"
     )
-    for _ in range(2):
-        with tempfile.TemporaryDirectory() as folder:
-            peaks.append(_peak(*settings.split(), "--model-save-path", f"{folder}/model.zip"))
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(2):
+            model = f"{folder}/{run}/model.zip"
+            peaks.append(_peak(f"{folder}/tapes", *settings.split(), "--model-save-path", model))
     what = f"kalshi-train on the {name} session, 1024 environments: peak resident memory"
     return figure(GROUP, what, "MB", [max(peaks)], at_most=1500, headline=True)
 
