@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, get_args
 
 import numpy as np
@@ -19,6 +18,7 @@ from kalshi_sim.kernels._jit import say_if_compiling
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
+from kalshi_sim.workers import Workers
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
@@ -136,9 +136,11 @@ class BatchSimulator:
         self._fills: list[npt.NDArray[Any]] = []
         self.schedule = ViewSchedule(tape, self.config, n_envs, seed)
         self.n_threads = _threads_for(n_envs) if n_threads is None else min(n_threads, n_envs)
-        self._pool = ThreadPoolExecutor(self.n_threads - 1) if self.n_threads > 1 else None
+        self._actions = np.zeros(n_envs, np.int64)
         bounds = np.linspace(0, n_envs, self.n_threads + 1).astype(int).tolist()
-        self._shares = list(itertools.pairwise(bounds))
+        self._own_share, *others = itertools.pairwise(bounds)
+        arguments = (tape.arrays, self.settings, self.agents, self._actions)
+        self._workers = Workers(arguments, self._buffers, others) if others else None
         self._ready = False
 
     @property
@@ -208,26 +210,22 @@ class BatchSimulator:
         Raises:
             ValueError: actions of another shape or outside 0-4.
         """
-        checked = np.ascontiguousarray(actions, dtype=np.int64)
+        checked = np.asarray(actions, dtype=np.int64)
         if checked.shape != (self.n_envs,):
             raise ValueError(f"actions have shape {checked.shape}, expected ({self.n_envs},)")
-        if checked.view(np.uint64).max() >= layout.N_ACTIONS:
+        self._actions[:] = checked
+        if self._actions.view(np.uint64).max() >= layout.N_ACTIONS:
             raise ValueError(f"actions must be whole numbers from 0 to {layout.N_ACTIONS - 1}")
         if not self._ready:
             raise RuntimeError("step before reset; call reset() first")
         self._current ^= 1
         buffers = self._buffers[self._current]
-        arguments = (self.tape.arrays, self.settings, self.agents, checked, buffers)
-        if self._pool is None:
-            kernel.step_agents(*arguments, 0, self.n_envs)
-        else:
-            others = [
-                self._pool.submit(kernel.step_agents, *arguments, begin, end)
-                for begin, end in self._shares[1:]
-            ]
-            kernel.step_agents(*arguments, *self._shares[0])
-            for share in others:
-                share.result()
+        arguments = (self.tape.arrays, self.settings, self.agents, self._actions, buffers)
+        if self._workers is not None:
+            self._workers.post(self._current)
+        kernel.step_agents(*arguments, *self._own_share)
+        if self._workers is not None:
+            self._workers.wait()
         if self.config.record_fills:
             self._collect_fills()
         finished = self._gather_finished(buffers) if buffers.done.any() else None
@@ -354,8 +352,8 @@ class BatchSimulator:
 
     def close(self) -> None:
         """Let the threads go."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._workers is not None:
+            self._workers.close()
 
 
 _STATE_COLUMNS: Final = {
