@@ -100,7 +100,13 @@ class Workers:
         self._started = False
 
     def post(self, turn: int) -> None:
-        """Let every thread step its share, into the buffers of this turn (0 or 1)."""
+        """Let every thread step its share, into the buffers of this turn (0 or 1).
+
+        Raises:
+            RuntimeError: the threads were ended by `close`.
+        """
+        if self._shared.stopped:
+            raise RuntimeError("step after close; make the environment anew")
         if not self._started:
             for thread in self._threads:
                 thread.start()

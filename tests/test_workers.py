@@ -69,6 +69,8 @@ def test_threads_end_with_close_and_with_their_owner(tape: Tape) -> None:
     closed.close()
     assert step_threads() == before
     closed.close()
+    with pytest.raises(RuntimeError, match="after close"):
+        closed.step(np.zeros(N_ENVS, np.int64))
     dropped = BatchSimulator(tape, N_ENVS, n_threads=2)
     dropped.reset()
     dropped.step(np.zeros(N_ENVS, np.int64))
