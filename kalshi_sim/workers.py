@@ -117,12 +117,18 @@ class Workers:
         """Wait until all have stepped what was posted last.
 
         Raises:
+            RuntimeError: there is no such thread in this process.
             BaseException: what went wrong in a thread.
         """
         shared = self._shared
-        for k in range(len(self._threads)):
+        for k, thread in enumerate(self._threads):
             done_at = handoff.DONE + k * handoff.LINE
             while not handoff.is_done(shared.control, done_at, shared.posted, LOOKS):
+                if not thread.is_alive():
+                    raise RuntimeError(
+                        "the threads that step are in the process this one was forked from; "
+                        "make the environment in the child, or with n_threads=1"
+                    )
                 time.sleep(0)
         if shared.errors:
             raise shared.errors[0]

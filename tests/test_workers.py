@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -97,3 +100,30 @@ def test_a_step_left_unwaited_does_not_block_the_next(tape: Tape) -> None:
         sim._workers.post(turn)
     sim._workers.wait()
     sim.close()
+
+
+_FORKED = """
+import os, sys
+import numpy as np
+from kalshi_sim import BatchSimulator, build_tape
+from kalshi_sim.ingest.synthetic import generate_session
+
+tape = build_tape([generate_session(1, markets=2, deltas=400, seed=4)])
+sim = BatchSimulator(tape, 4, n_threads=2)
+sim.reset()
+sim.step(np.zeros(4, np.int64))
+child = os.fork()
+if child == 0:
+    try:
+        sim.step(np.zeros(4, np.int64))
+    except RuntimeError as error:
+        os._exit(7 if "forked" in str(error) else 1)
+    os._exit(1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_says_that_it_has_no_threads() -> None:
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", _FORKED], timeout=120, check=False)
+    assert run.returncode == 7
