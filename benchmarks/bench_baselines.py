@@ -65,7 +65,7 @@ class OracleBatch:
 
 def _step_of(env: VecEnv) -> Step:
     env.reset()
-    return lambda actions: env.step(actions)[:2]  # type: ignore[return-value]
+    return lambda actions: env.step(actions)[:2]  # type: ignore[return-value]  # of four
 
 
 def _make_env(tape: Tape, view: int) -> MarketAgnosticKalshiEnv:
@@ -75,10 +75,16 @@ def _make_env(tape: Tape, view: int) -> MarketAgnosticKalshiEnv:
 def _oracle_views(session: Session, tape: Tape) -> list[OracleView]:
     payout = oracle_payout([session])
     return [
-        replay(session, v.market_ticker, payout=payout,
-               min_episode_length=tape.min_episode_length, depth=tape.depth, row_interval_ms=1)
+        replay(
+            session,
+            v.market_ticker,
+            payout=payout,
+            min_episode_length=tape.min_episode_length,
+            depth=tape.depth,
+            row_interval_ms=1,
+        )
         for v in tape.views
-    ]  # fmt: skip
+    ]
 
 
 def gate(name: str, expected: Step, step: Step, n_envs: int, steps: int, tolerance: float) -> None:

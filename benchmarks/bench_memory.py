@@ -105,10 +105,15 @@ def _shared(name: str) -> list[Figure]:
         figure(GROUP, "private memory that it adds", "MB", added, at_most=10, headline=True),
         figure(GROUP, f"{what}: memory in all (Pss)", "MB", [real], headline=True),
         figure(GROUP, f"{what}: if each had its own (Rss)", "MB", [resident]),
-        figure(GROUP, f"{what}: tapes in memory", "×",
-               [(real - sum(s[2] for _, _, s, _ in told) / MB) / (size / MB)],
-               at_most=1.25, headline=True),
-    ]  # fmt: skip
+        figure(
+            GROUP,
+            f"{what}: tapes in memory",
+            "×",
+            [(real - sum(s[2] for _, _, s, _ in told) / MB) / (size / MB)],
+            at_most=1.25,
+            headline=True,
+        ),
+    ]
 
 
 def _peak(tapes: str, *args: str) -> float:

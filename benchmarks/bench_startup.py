@@ -106,13 +106,29 @@ def measure(full: bool) -> list[Figure]:
     cold = [_cold() for _ in range(3 if full else 1)]
     return [
         figure(GROUP, "import kalshi_sim", "s", imported, at_most=0.3, headline=True),
-        figure(GROUP, "import of its names (numba, gymnasium and torch with them)", "s",
-               _several(_NAMES)),
-        figure(GROUP, "first step of a warm process, from the cached tape, 1024 environments", "s",
-               first, at_most=1, headline=True),
-        figure(GROUP, "first step with nothing compiled, building of the tape included", "s", cold,
-               at_most=40, headline=True),
-    ]  # fmt: skip
+        figure(
+            GROUP,
+            "import of its names (numba, gymnasium and torch with them)",
+            "s",
+            _several(_NAMES),
+        ),
+        figure(
+            GROUP,
+            "first step of a warm process, from the cached tape, 1024 environments",
+            "s",
+            first,
+            at_most=1,
+            headline=True,
+        ),
+        figure(
+            GROUP,
+            "first step with nothing compiled, building of the tape included",
+            "s",
+            cold,
+            at_most=40,
+            headline=True,
+        ),
+    ]
 
 
 if __name__ == "__main__":

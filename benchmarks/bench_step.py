@@ -97,8 +97,9 @@ def _one_env(tape: Tape) -> Figure:
     stepper = Stepper(tape, 1, 1)
     (times,) = in_turn([stepper.step], ROUNDS)
     micros = [t / stepper.steps * 1e6 for t in times]
-    return figure(GROUP, "one environment, Python included", "µs/step", micros, at_most=10,
-                  headline=True)  # fmt: skip
+    return figure(
+        GROUP, "one environment, Python included", "µs/step", micros, at_most=10, headline=True
+    )
 
 
 def _mapped(name: str) -> Figure:
@@ -154,8 +155,11 @@ def _by_rows(name: str) -> list[Figure]:
 
 def measure(full: bool) -> list[Figure]:
     names = list(dict.fromkeys([sessions.main_name(), "generated"]))
-    out = [f for name, hold in product(names, (False, True))
-           for f in _against_copy(name, sessions.tape(name), hold)]  # fmt: skip
+    out = [
+        f
+        for name, hold in product(names, (False, True))
+        for f in _against_copy(name, sessions.tape(name), hold)
+    ]
     out.append(_one_env(sessions.tape(names[0])))
     out.append(_mapped(names[0]))
     for name in names if full else names[:1]:
@@ -167,7 +171,7 @@ def measure(full: bool) -> list[Figure]:
 @pytest.mark.parametrize("hold", [True, False], ids=["hold", "random"])
 def test_step(benchmark: Any, n_envs: int, hold: bool) -> None:
     stepper = Stepper(sessions.tape(sessions.main_name()), n_envs, min(n_envs, THREADS), hold)
-    one_step: Callable[[], None] = lambda: stepper.step(1)  # noqa: E731
+    one_step: Callable[[], None] = lambda: stepper.step(1)  # noqa: E731 - typed
     benchmark.extra_info["env_steps"] = n_envs
     benchmark.pedantic(one_step, rounds=200, iterations=max(1, 1000 // n_envs), warmup_rounds=5)
     stepper.env.close()

@@ -38,7 +38,7 @@ def _share(case: Case, tape: Tape, algorithm: type[Any]) -> list[Figure]:
     """Steps per second on the tape, and as a share of those on nothing."""
     env = KalshiVecEnv(tape, case.n_envs, CONFIG, seed=0)
     models = [_model(case, algorithm, e) for e in (NullVecEnv(case.n_envs), env)]
-    nothing, trading = in_turn([lambda m=m: m.learn(case.steps) for m in models], SHARE_ROUNDS)  # type: ignore[misc]
+    nothing, trading = in_turn([lambda m=m: m.learn(case.steps) for m in models], SHARE_ROUNDS)  # type: ignore[misc]  # a bound m
     env.close()
     whose = "ours" if algorithm.__name__.startswith("Fast") else "stock"
     what = f"{case.name}, {whose}"
@@ -85,18 +85,26 @@ def _as_today(tape: Tape) -> list[Figure]:
     ours.close()
     rates = [[n / t for t in ts] for n, ts in zip((steps, case.steps), times, strict=True)]
     return [
-        figure(GROUP, "PPO, stock, with its defaults on one gymnasium environment",
-               "steps/s", rates[0], headline=True),
-        figure(GROUP, f"{case.name}, ours ÷ that", "×", ratios(rates[1], rates[0]),
-               headline=True),
-    ]  # fmt: skip
+        figure(
+            GROUP,
+            "PPO, stock, with its defaults on one gymnasium environment",
+            "steps/s",
+            rates[0],
+            headline=True,
+        ),
+        figure(GROUP, f"{case.name}, ours ÷ that", "×", ratios(rates[1], rates[0]), headline=True),
+    ]
 
 
 def measure(full: bool) -> list[Figure]:
     tape = sessions.tape(sessions.main_name())
     wide = [c for c in CASES if c.n_envs == N_ENVS]
-    out = [f for case in wide for algorithm in PAIRS[case.algorithm]
-           for f in _share(case, tape, algorithm)]  # fmt: skip
+    out = [
+        f
+        for case in wide
+        for algorithm in PAIRS[case.algorithm]
+        for f in _share(case, tape, algorithm)
+    ]
     out += _as_today(tape)
     return out + [_faster(case) for case in CASES]
 

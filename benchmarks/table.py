@@ -92,8 +92,11 @@ def _work_figures(info: dict[str, Any], stats: dict[str, Any]) -> list[Figure]:
     ]
     if "row_bytes" in info:
         size = info["row_bytes"]
-        out.append(figure(group, f"{what}: a row of the tape", "bytes", [size], at_most=700,
-                          headline=shown))  # fmt: skip
+        out.append(
+            figure(
+                group, f"{what}: a row of the tape", "bytes", [size], at_most=700, headline=shown
+            )
+        )
     return out
 
 
@@ -104,8 +107,19 @@ def _loading_figures(name: str, info: dict[str, Any], stats: dict[str, Any]) -> 
         return [Figure(_LOADING_GROUP, what, "×", *times, runs, at_least=5, headline=True)]
     median, low, high = (_LOADED_ROWS / stats[s] for s in ("median", "max", "min"))
     target = 500_000 if name == "test_copy_deltas" else None
-    return [Figure(_LOADING_GROUP, what, "rows/s", median, low, high, runs, at_least=target,
-                   headline=target is not None)]  # fmt: skip
+    return [
+        Figure(
+            _LOADING_GROUP,
+            what,
+            "rows/s",
+            median,
+            low,
+            high,
+            runs,
+            at_least=target,
+            headline=target is not None,
+        )
+    ]
 
 
 def machine() -> dict[str, Any]:

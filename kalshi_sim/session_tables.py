@@ -146,8 +146,20 @@ def show_analysis(session: Session, found: SessionAnalysis, top: int) -> None:
     print_table(
         f"the {len(shown)} markets with most rows, medians over rows",
         (
-            "market", "rows", "minutes", "rows/min", "longest gap", "spread", "two-sided",
-            "bid size", "ask size", "depth", "trades", "contracts", "result", "",
+            "market",
+            "rows",
+            "minutes",
+            "rows/min",
+            "longest gap",
+            "spread",
+            "two-sided",
+            "bid size",
+            "ask size",
+            "depth",
+            "trades",
+            "contracts",
+            "result",
+            "",
         ),
         [
             (
@@ -168,7 +180,7 @@ def show_analysis(session: Session, found: SessionAnalysis, top: int) -> None:
             )
             for m in shown
         ],
-    )  # fmt: skip
+    )
     unfit = found.markets - found.suitable_markets
     if unfit:
         print(

@@ -112,7 +112,10 @@ class Tape:
     views: tuple[MarketSessionView, ...]
     skipped: tuple[SkippedView, ...] = ()
     tops: Int64Array = field(default_factory=lambda: empty_tops(0), repr=False)
-    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not given."""
+    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not given.
+
+    Who replaces one of those must give `empty_tops(0)` here.
+    """
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
 

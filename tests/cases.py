@@ -30,8 +30,10 @@ class Episode:
 
     def __repr__(self) -> str:
         """Short: the whole of an episode is too long to read in a report."""
-        rows = [(self.ts(r), self.levels(r, 0), self.levels(r, 1), self.flow(r)) for r in
-                range(min(12, len(self.view)))]  # fmt: skip
+        rows = [
+            (self.ts(r), self.levels(r, 0), self.levels(r, 1), self.flow(r))
+            for r in range(min(12, len(self.view)))
+        ]
         return f"Episode({self.config}, {self.actions[:12]}, {self.run.fills[:12]}, {rows})"[:4000]
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:

@@ -36,8 +36,9 @@ class Trajectory:
 Runner = Callable[..., Trajectory]
 
 
-def run_oracle_on(view: OracleView, config: SimConfig, actions: Sequence[int],
-                  start_row: int = 0) -> Trajectory:  # fmt: skip
+def run_oracle_on(
+    view: OracleView, config: SimConfig, actions: Sequence[int], start_row: int = 0
+) -> Trajectory:
     """An episode of the slow twin, to its end or that of the actions."""
     env = OracleEnv(view, config)
     out = Trajectory()
@@ -59,8 +60,14 @@ def run_oracle_on(view: OracleView, config: SimConfig, actions: Sequence[int],
     return out
 
 
-def run_compiled_batch(tape: Tape, config: SimConfig, actions: Sequence[Sequence[int]], *,
-                       n_threads: int = 1, seed: int = 0) -> list[Trajectory]:  # fmt: skip
+def run_compiled_batch(
+    tape: Tape,
+    config: SimConfig,
+    actions: Sequence[Sequence[int]],
+    *,
+    n_threads: int = 1,
+    seed: int = 0,
+) -> list[Trajectory]:
     """The first episode of each environment of a batch; environment i acts by actions[i]."""
     n_envs = len(actions)
     sim = BatchSimulator(tape, n_envs=n_envs, config=config, seed=seed, n_threads=n_threads)
@@ -126,15 +133,27 @@ def _fill_of(fill: Any) -> OracleFill:
     )
 
 
-def run_oracle(session: Session, config: SimConfig, actions: Sequence[int], *, depth: int = 10,
-               row_interval_ms: int = 1) -> Trajectory:  # fmt: skip
+def run_oracle(
+    session: Session,
+    config: SimConfig,
+    actions: Sequence[int],
+    *,
+    depth: int = 10,
+    row_interval_ms: int = 1,
+) -> Trajectory:
     """An episode on a session's first view by the slow twin."""
     views = oracle_views([session], depth=depth, row_interval_ms=row_interval_ms)
     return run_oracle_on(views[0], config, actions)
 
 
-def run_compiled(session: Session, config: SimConfig, actions: Sequence[int], *, depth: int = 10,
-                 row_interval_ms: int = 1) -> Trajectory:  # fmt: skip
+def run_compiled(
+    session: Session,
+    config: SimConfig,
+    actions: Sequence[int],
+    *,
+    depth: int = 10,
+    row_interval_ms: int = 1,
+) -> Trajectory:
     """The same episode by the compiled simulator."""
     tape = build_tape([session], min_episode_length=3, depth=depth, row_interval_ms=row_interval_ms)
     config = replace(config, record_fills=True)

@@ -101,8 +101,15 @@ class MarketWalk:
         """The best price of a side that holds anything."""
         return max((p for p, size in self.book[side].items() if size > 0), default=None)
 
-    def emit(self, kind: EventKind, side: int = 0, price: int = 0, size: int = 0, traded: int = 0,
-             ts: int | None = None) -> None:  # fmt: skip
+    def emit(
+        self,
+        kind: EventKind,
+        side: int = 0,
+        price: int = 0,
+        size: int = 0,
+        traded: int = 0,
+        ts: int | None = None,
+    ) -> None:
         """Add one event."""
         self.events.append((kind, side, price, size, traded, self.ts if ts is None else ts))
 
@@ -423,7 +430,14 @@ def maker_config(rng: random.Random) -> SimConfig:
 def random_actions(rng: random.Random, count: int) -> list[int]:
     """Actions of one of several temperaments."""
     weights = rng.choice(
-        ((1, 1, 1, 1, 1), (6, 1, 1, 1, 1), (20, 1, 1, 1, 1), (3, 3, 1, 0, 0), (2, 1, 2, 1, 2),
-         (3, 0, 0, 3, 1), (4, 2, 0, 2, 0))
-    )  # fmt: skip
+        (
+            (1, 1, 1, 1, 1),
+            (6, 1, 1, 1, 1),
+            (20, 1, 1, 1, 1),
+            (3, 3, 1, 0, 0),
+            (2, 1, 2, 1, 2),
+            (3, 0, 0, 3, 1),
+            (4, 2, 0, 2, 0),
+        )
+    )
     return rng.choices(range(5), weights, k=count)

@@ -223,7 +223,7 @@ CASES = [pytest.param(FastPPO, case, id=f"PPO: {name}") for name, case in PPO_CA
 ]
 
 
-@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # on purpose
 @pytest.mark.parametrize(("fast_class", "case"), CASES)
 def test_rollouts_weights_and_logs_equal_stock(fast_class: Any, case: dict[str, Any]) -> None:
     settings: dict[str, Any] = {"n_envs": 40, "n_steps": 16}
@@ -292,7 +292,7 @@ def test_sampling_takes_only_possible_actions() -> None:
     np.testing.assert_array_equal(actions, [1, 2, 2])
 
 
-@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # on purpose
 @pytest.mark.parametrize("fast_class", [FastPPO, FastA2C])
 def test_a_run_repeats_bit_for_bit(fast_class: Any) -> None:
     def weights() -> npt.NDArray[np.float32]:
@@ -412,6 +412,6 @@ def test_minibatches_are_those_of_the_stock_buffer() -> None:
     stock.full = True
     np.random.seed(1)  # noqa: NPY002 - the stock minibatch order comes from it
     expected = list(stock.get(24))
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002 - the stock minibatch order comes from it
     for got, want in zip(mine.get(24), expected, strict=True):
         assert all(map(th.equal, got, want))

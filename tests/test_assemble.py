@@ -23,8 +23,10 @@ from kalshi_sim.session import (
 )
 from tests.modes import examples
 
-S, L, D, T, G = (int(k) for k in (EventKind.SNAPSHOT, EventKind.LEVEL, EventKind.DELTA,
-                                  EventKind.TRADE, EventKind.GAP))  # fmt: skip
+S, L, D, T, G = (
+    int(k)
+    for k in (EventKind.SNAPSHOT, EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE, EventKind.GAP)
+)
 INFERRED = int(EventFlag.TIME_INFERRED)
 
 

@@ -123,7 +123,7 @@ def test_odd_spellings_change_nothing(tmp_path: Path) -> None:
     plain = imported(tmp_path, book(), delta(2, 0, "no"), trade(1, 1))
     odd = [
         {**book(), "sid": "1", "seq": "1"},
-        delta(2, 0, "NO", sid="1"),  # type: ignore[arg-type]
+        delta(2, 0, "NO", sid="1"),  # type: ignore[arg-type]  # a wrong value is the point
         trade(1, 1, "NO", is_block_trade="false"),
         trade(2, 1, is_block_trade=1),
         trade(3, 1, is_block_trade="true"),
@@ -299,8 +299,12 @@ def test_other_frames_are_counted_by_type(tmp_path: Path) -> None:
     ]
     session = imported(tmp_path, book(), *lines, delta(3, 0))
     assert session.quality.other_frames == {
-        "error": 1, "ok": 2, "ticker": 1, "unheard_of": 3, "untyped": 2,
-    }  # fmt: skip
+        "error": 1,
+        "ok": 2,
+        "ticker": 1,
+        "unheard_of": 3,
+        "untyped": 2,
+    }
     assert session.last_message_ms == T0 + 90
     assert not session.trades_recorded
 

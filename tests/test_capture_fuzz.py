@@ -18,10 +18,28 @@ from tests.modes import examples
 from tests.wire import MARKET, T0, book, delta, rows, write
 
 _KEYS = (
-    "market_ticker", "price", "price_dollars", "delta", "delta_fp", "side", "ts", "ts_ms",
-    "yes", "no", "yes_dollars_fp", "no_dollars_fp", "yes_price", "no_price_dollars", "count",
-    "count_fp", "taker_side", "taker_book_side", "event_type", "close_ts", "settlement_value",
-)  # fmt: skip
+    "market_ticker",
+    "price",
+    "price_dollars",
+    "delta",
+    "delta_fp",
+    "side",
+    "ts",
+    "ts_ms",
+    "yes",
+    "no",
+    "yes_dollars_fp",
+    "no_dollars_fp",
+    "yes_price",
+    "no_price_dollars",
+    "count",
+    "count_fp",
+    "taker_side",
+    "taker_book_side",
+    "event_type",
+    "close_ts",
+    "settlement_value",
+)
 _SCALARS = st.one_of(
     st.none(),
     st.booleans(),

@@ -61,7 +61,7 @@ EVERYTHING: list[dict[str, Any]] = [
         40,
     ),
     received({"type": "ticker", "sid": 3, "msg": {}}, 99_000),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -112,12 +112,16 @@ def test_an_order_that_meets_the_own_other_side_cancels_it(run: Runner) -> None:
     out = run(session, late, [BUY_YES, HOLD, HOLD])
     assert column(out, "order_size", YES) == [0, 10, 10, 0]
     moved = calm(
-        delta(10, YES, 40, -100) + delta(10, YES, 39, -50) + delta(10, YES, 37, 5)
-        + delta(10, NO, 55, -80) + delta(10, NO, 50, -20) + delta(10, NO, 59, 5)
+        delta(10, YES, 40, -100)
+        + delta(10, YES, 39, -50)
+        + delta(10, YES, 37, 5)
+        + delta(10, NO, 55, -80)
+        + delta(10, NO, 50, -20)
+        + delta(10, NO, 59, 5)
         + delta(10, NO, 58, 5),
         delta(20, NO, 61, 7),  # crosses: the order at 40 fills 7
         quiet(30, 2),
-    )  # fmt: skip
+    )
     out = run(moved, late, [BUY_YES, BUY_NO, BUY_NO, HOLD])
     # NO at 59 rests beside it (40 + 59 < 100); at 61 it would meet it: cancelled first
     assert column(out, "order_size", YES) == [0, 10, 3, 0, 0]

@@ -101,10 +101,13 @@ def test_fill_models_without_recorded_trades(
 def test_a_crossing_row_fills_at_the_orders_price(run: Runner) -> None:
     """NO bids of 61 x 3 and 60 x 4 meet the order at 40; the rest waits."""
     session = calm(
-        delta(10, YES, 40, -100) + delta(10, YES, 39, -50) + delta(10, YES, 30, 5)
-        + delta(10, NO, 61, 3) + delta(10, NO, 60, 4),
+        delta(10, YES, 40, -100)
+        + delta(10, YES, 39, -50)
+        + delta(10, YES, 30, 5)
+        + delta(10, NO, 61, 3)
+        + delta(10, NO, 60, 4),
         quiet(20, 2),
-    )  # fmt: skip
+    )
     settings = config(pricing="join", fill_model="through")
     out = run(session, settings, [BUY_YES, HOLD, HOLD])
     assert out.fills == [OracleFill(1, YES, 40, 7, 0, True)]

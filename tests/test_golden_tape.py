@@ -42,10 +42,14 @@ def test_rows_of_one_of_everything() -> None:
     assert_tapes_equal(tape, views)
     assert tape.payout == 100
     assert (tape.ts_ms - T0).tolist() == [0, 10, 25, 1_000, 2_000, 3_000, 6_000, 8_000]
-    yes = [list(zip(*(a[t, YES, :3].tolist() for a in (tape.px, tape.qty)), strict=True))
-           for t in range(8)]  # fmt: skip
-    no = [list(zip(*(a[t, NO, :3].tolist() for a in (tape.px, tape.qty)), strict=True))
-          for t in range(8)]  # fmt: skip
+    yes = [
+        list(zip(*(a[t, YES, :3].tolist() for a in (tape.px, tape.qty)), strict=True))
+        for t in range(8)
+    ]
+    no = [
+        list(zip(*(a[t, NO, :3].tolist() for a in (tape.px, tape.qty)), strict=True))
+        for t in range(8)
+    ]
     nothing = (0, 0)
     assert yes[0] == [(40, 100), (39, 50), nothing]
     assert yes[1] == yes[2] == yes[4] == [(41, 10), (40, 70), (39, 50)]
@@ -211,10 +215,16 @@ def test_another_market_changes_no_row() -> None:
     ]
     events = alone.market_events("KXHAND-26-A")
     rows = [
-        (int(e.kind[0]), int(e.side[0]), int(e.price[0]), int(e.size[0]), int(e.traded[0]),
-         int(e.ts_ms[0]))
+        (
+            int(e.kind[0]),
+            int(e.side[0]),
+            int(e.price[0]),
+            int(e.size[0]),
+            int(e.traded[0]),
+            int(e.ts_ms[0]),
+        )
         for e in (events[slice(i, i + 1)] for i in range(len(events)))
-    ]  # fmt: skip
+    ]
     both = make_session(
         [(MarketInfo("KXHAND-26-A"), rows), (MarketInfo("KXHAND-26-B"), neighbour)],
         first_book_ms=T0,

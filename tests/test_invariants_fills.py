@@ -17,6 +17,7 @@ from tests.modes import examples
 from tests.oracle import BUY_NO, BUY_YES, HOLD, SELL_NO, SELL_YES, OracleFill
 from tests.strategies import random_config
 
+# Hypothesis warns of it where a drawn tape fails; the tape is large.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 OFTEN = settings(max_examples=examples(150))
 SEEDS = st.integers(0, 2**32)
@@ -30,8 +31,10 @@ def limit_price(episode: Episode, row: int, side: int) -> int:
 
 
 @OFTEN
-@given(drawn=episodes(pricing="cross", time_in_force="gtc", latency_ms=0), joining=episodes(
-    pricing="join", latency_ms=0))  # fmt: skip
+@given(
+    drawn=episodes(pricing="cross", time_in_force="gtc", latency_ms=0),
+    joining=episodes(pricing="join", latency_ms=0),
+)
 def test_a_sell_never_opens_a_position_for_as_long_as_it_rests(
     drawn: list[Episode], joining: list[Episode]
 ) -> None:

@@ -23,16 +23,30 @@ from tests.modes import examples
 from tests.oracle import BUY_NO, BUY_YES, HOLD, SELL_NO, SELL_YES
 from tests.strategies import random_actions, random_config, sessions
 
+# Hypothesis warns of it where a drawn tape fails; the tape is large.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 SEEDS = st.integers(0, 2**32)
-MIRRORED_ACTION = {HOLD: HOLD, BUY_YES: BUY_NO, SELL_YES: SELL_NO, BUY_NO: BUY_YES,
-                   SELL_NO: SELL_YES}  # fmt: skip
+MIRRORED_ACTION = {
+    HOLD: HOLD,
+    BUY_YES: BUY_NO,
+    SELL_YES: SELL_NO,
+    BUY_NO: BUY_YES,
+    SELL_NO: SELL_YES,
+}
 COMPLEMENTS = {"mid"}
 NEGATED = {
-    "microprice_offset", "top_imbalance", "depth_imbalance_5", "depth_imbalance", "mid_change_1",
-    "momentum_10s", "momentum_60s", "momentum_300s", "order_flow_10s", "order_flow_60s",
+    "microprice_offset",
+    "top_imbalance",
+    "depth_imbalance_5",
+    "depth_imbalance",
+    "mid_change_1",
+    "momentum_10s",
+    "momentum_60s",
+    "momentum_300s",
+    "order_flow_10s",
+    "order_flow_60s",
     "position",
-}  # fmt: skip
+}
 
 
 def mirrored_session(session: Session) -> Session:
@@ -100,8 +114,12 @@ def mirrored_run(run: Trajectory) -> Trajectory:
 
 
 @settings(max_examples=examples(200))
-@given(session=sessions(max_moments=60, max_markets=2), seed=SEEDS,
-       depth=st.sampled_from((1, 2, 10)), interval=st.sampled_from((1, 1, 1000)))  # fmt: skip
+@given(
+    session=sessions(max_moments=60, max_markets=2),
+    seed=SEEDS,
+    depth=st.sampled_from((1, 2, 10)),
+    interval=st.sampled_from((1, 1, 1000)),
+)
 def test_mirroring_market_and_actions_mirrors_everything(
     session: Session, seed: int, depth: int, interval: int
 ) -> None:
@@ -166,8 +184,11 @@ def test_the_batch_around_an_environment_does_not_matter(
 
 
 @settings(max_examples=examples(60))
-@given(tape=tapes(max_markets=3), seed=SEEDS,
-       order=st.sampled_from(("sequential", "shuffle", "weighted")))  # fmt: skip
+@given(
+    tape=tapes(max_markets=3),
+    seed=SEEDS,
+    order=st.sampled_from(("sequential", "shuffle", "weighted")),
+)
 def test_one_seed_fixes_everything(tape: Tape, seed: int, order: str) -> None:
     """Through restarts, random starts and every order of markets, for any number of threads."""
     rng = random.Random(seed)
@@ -207,8 +228,12 @@ def test_whether_fills_are_recorded_does_not_matter(tape: Tape, seed: int) -> No
 
 
 @settings(max_examples=examples(150))
-@given(session=sessions(max_moments=60, max_markets=1), seed=SEEDS,
-       interval=st.sampled_from((1, 1, 10, 1000)), share=st.floats(0.2, 0.95))  # fmt: skip
+@given(
+    session=sessions(max_moments=60, max_markets=1),
+    seed=SEEDS,
+    interval=st.sampled_from((1, 1, 10, 1000)),
+    share=st.floats(0.2, 0.95),
+)
 def test_truncating_later_rows_changes_nothing_before(
     session: Session, seed: int, interval: int, share: float
 ) -> None:
@@ -219,8 +244,9 @@ def test_truncating_later_rows_changes_nothing_before(
     timed = ~np.isin(session.events.kind, (EventKind.TRADE, EventKind.GAP))
     times = np.maximum.accumulate(np.where(timed, session.events.ts_ms, 0))
     wanted = times // interval <= whole.ts_ms[kept - 1] // interval
-    cut = replace(session, events=session.events[wanted],
-                  market_offsets=np.array([0, int(wanted.sum())]))  # fmt: skip
+    cut = replace(
+        session, events=session.events[wanted], market_offsets=np.array([0, int(wanted.sum())])
+    )
     tape = tape_of(cut, row_interval_ms=interval)
     assert tape is not None
     assume(tape.payout == whole.payout)

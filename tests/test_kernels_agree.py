@@ -24,6 +24,7 @@ from tests.oracle import OracleEnv
 from tests.oracle_tape import OracleView, oracle_payout, replay
 from tests.strategies import maker_config, random_actions, random_config, sessions
 
+# Hypothesis warns of it where a drawn tape fails; the tape is large.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 DEPTHS = st.sampled_from((1, 2, 3, 10))
 INTERVALS = st.sampled_from((1, 1, 10, 1000))
@@ -65,8 +66,9 @@ def test_tapes_of_several_sessions_agree(first: Session, second: Session) -> Non
 
 
 @settings(max_examples=TAPES)
-@given(session=sessions(max_moments=80, max_markets=2), seed=SEEDS, depth=DEPTHS,
-       interval=INTERVALS)  # fmt: skip
+@given(
+    session=sessions(max_moments=80, max_markets=2), seed=SEEDS, depth=DEPTHS, interval=INTERVALS
+)
 def test_episodes_agree(session: Session, seed: int, depth: int, interval: int) -> None:
     views = oracle_views([session], depth=depth, row_interval_ms=interval)
     assume(views)
@@ -116,8 +118,11 @@ def test_restarts_agree(session: Session, seed: int, n_envs: int) -> None:
 
 
 @settings(max_examples=examples(40))
-@given(session=sessions(max_moments=25), seed=SEEDS,
-       order=st.sampled_from(("sequential", "shuffle", "weighted")))  # fmt: skip
+@given(
+    session=sessions(max_moments=25),
+    seed=SEEDS,
+    order=st.sampled_from(("sequential", "shuffle", "weighted")),
+)
 def test_random_starts_agree(session: Session, seed: int, order: str) -> None:
     """Wherever an episode starts, it is the oracle's from there on."""
     assume(oracle_views([session]))

@@ -43,8 +43,12 @@ def slice_of(session: Session, ticker: str, share: float, count: int) -> Session
     book = Book()
     for i in range(first):
         if events.kind[i] != EventKind.TRADE:
-            book.apply(*(int(c[i]) for c in (events.kind, events.side, events.price,
-                                             events.size, events.traded)))  # fmt: skip
+            book.apply(
+                *(
+                    int(c[i])
+                    for c in (events.kind, events.side, events.price, events.size, events.traded)
+                )
+            )
     rows = [(EventKind.SNAPSHOT, 0, 0, 0)]
     rows += [
         (EventKind.LEVEL, side, price, size)

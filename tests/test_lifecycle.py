@@ -71,8 +71,9 @@ def test_a_change_without_a_time_is_known_after_the_frame_before_it(tmp_path: Pa
 def test_of_two_changes_at_one_time_the_later_counts(tmp_path: Path) -> None:
     first = life_frame("close_date_updated", close_ts=T0 // 1000 + 900, ts=T0 // 1000 + 2)
     second = life_frame("close_date_updated", close_ts=T0 // 1000 + 12, ts=T0 // 1000 + 2)
-    session = imported(tmp_path, [book_frame(1), *deltas(range(1, 3)), first, second,
-                                  *deltas(range(3, 20))])  # fmt: skip
+    session = imported(
+        tmp_path, [book_frame(1), *deltas(range(1, 3)), first, second, *deltas(range(3, 20))]
+    )
     assert [close for _, close in session.markets[0].close_updates] == [T0 + 900_000, T0 + 12_000]
     (view,) = build_tape([session]).views
     assert view.rows_after_close == 8

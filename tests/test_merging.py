@@ -40,9 +40,13 @@ def test_files_of_one_subscription_are_merged_on_seq(tmp_path: Path) -> None:
 
 def test_a_seq_that_goes_back_in_a_file_starts_a_connection(tmp_path: Path) -> None:
     session = imported(
-        tmp_path, book(1), delta(2, 0, size="2"), book(1), delta(2, 90, size="4"),
+        tmp_path,
+        book(1),
+        delta(2, 0, size="2"),
+        book(1),
+        delta(2, 90, size="4"),
         whole_subscription=True,
-    )  # fmt: skip
+    )
     assert sizes(session) == [2, 4]
     assert session.quality.total.gaps == 0
 
@@ -160,8 +164,12 @@ def test_a_hole_is_a_gap_in_every_market_of_the_subscription(tmp_path: Path) -> 
     assert session.quality.markets[OTHER].dropped_in_gap == 1
     kinds = session.market_events(MARKET).kind
     assert [EventKind(k).name for k in kinds if k != EventKind.LEVEL] == [
-        "SNAPSHOT", "DELTA", "GAP", "DELTA", "SNAPSHOT",
-    ]  # fmt: skip
+        "SNAPSHOT",
+        "DELTA",
+        "GAP",
+        "DELTA",
+        "SNAPSHOT",
+    ]
     frames = {int(f) for f in session.events.frame[session.events.kind == EventKind.GAP]}
     assert frames == {4}
     assert imported(tmp_path, *lines).quality.total.gaps == 0

@@ -30,8 +30,7 @@ def test_import_agrees_with_its_slow_twin(recorded: Recorded, recordings: Path, 
     session = recorded.session(name)
     for ticker, told in slow_import(recordings / FILES[name]).items():
         events = session.market_events(ticker)
-        columns = (events.kind, events.side, events.price, events.size, events.traded,
-                   events.ts_ms)  # fmt: skip
+        columns = (events.kind, events.side, events.price, events.size, events.traded, events.ts_ms)
         got = list(zip(*(column.tolist() for column in columns), strict=True))
         expected = [
             (int(e.kind), e.side, e.price, e.size, e.traded, NO_TIME if e.ts is None else e.ts)

@@ -432,4 +432,4 @@ def test_without_an_edge_the_best_policy_stands_still() -> None:
 )
 def test_a_bad_argument_is_named(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        generate_session(1, **arguments)  # type: ignore[arg-type]
+        generate_session(1, **arguments)  # type: ignore[arg-type]  # wrong values are the point

@@ -138,7 +138,12 @@ def test_markets_are_matched_apart() -> None:
 _ROWS = st.lists(
     st.builds(
         lambda kind, side, price, size, ms, flags: (
-            kind, side, price, -size if kind == REMOVAL else abs(size), ms, flags,
+            kind,
+            side,
+            price,
+            -size if kind == REMOVAL else abs(size),
+            ms,
+            flags,
         ),
         st.sampled_from((REMOVAL, TRADE)),
         st.sampled_from((0, 0, 0, 1)),
@@ -148,7 +153,7 @@ _ROWS = st.lists(
         st.sampled_from((0, 0, WHOLE)),
     ),
     max_size=25,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=examples(400))

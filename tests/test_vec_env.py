@@ -78,7 +78,7 @@ def test_what_a_step_returned_stays_for_one_more_step(env: KalshiVecEnv) -> None
         if kept_dones:
             assert kept_dones[-1] is not dones
         kept.append(obs)
-        copies.append(obs.copy())  # type: ignore[union-attr]
+        copies.append(obs.copy())  # type: ignore[union-attr]  # no dict
         kept_dones.append(dones)
 
 

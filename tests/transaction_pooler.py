@@ -17,9 +17,14 @@ from tests.postgres_fixtures import Database
 _SSL_REQUEST = 80877103
 _STARTUP = 196608
 _KNOWN = {
-    "user", "database", "client_encoding", "application_name", "datestyle", "timezone",
+    "user",
+    "database",
+    "client_encoding",
+    "application_name",
+    "datestyle",
+    "timezone",
     "standard_conforming_strings",
-}  # fmt: skip
+}
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -258,9 +258,19 @@ def _markets_csv(markets: Sequence[MarketInfo]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ("market_ticker", "event_ticker", "close_time", "settlement_value", "settlement_time",
-         "sub_penny", "price_ranges", "taker_multiplier", "maker_multiplier", "fee_unit")
-    )  # fmt: skip
+        (
+            "market_ticker",
+            "event_ticker",
+            "close_time",
+            "settlement_value",
+            "settlement_time",
+            "sub_penny",
+            "price_ranges",
+            "taker_multiplier",
+            "maker_multiplier",
+            "fee_unit",
+        )
+    )
     for m in markets:
         bands = [":".join(map(_dollars, band)) for band in m.price_ranges or ()]
         writer.writerow(

@@ -122,7 +122,7 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
     for row in rows:
         first, last = _time(row["first_ms"]), _time(row["last_ms"])
         started = first or row["started_at"]
-        started_ms = int(started.timestamp() * MS_PER_SECOND) if started else 0
+        started_ms = _ms(started)
         era = era_of(samples[row["session_id"]], row["both_sizes"], started_ms)
         out.append(
             SessionInfo(
@@ -153,6 +153,10 @@ async def fingerprint(connection: Any, session_id: int) -> str:
              FROM {DELTAS} {where}) d,
             (SELECT status, error_message, started_at FROM {SESSIONS} {where}) s""")
     return "kalshiflow " + " ".join(str(value) for value in row)
+
+
+def _ms(time: datetime | None) -> int:
+    return int(time.timestamp() * MS_PER_SECOND) if time else 0
 
 
 def _time(ms: int | None) -> datetime | None:
@@ -190,7 +194,7 @@ async def load(
     near_ms = _near(started, snapshots)
     deltas, tickers = await read_deltas(connection, twin, session_id, chosen, known, near_ms, bad)
     span, both_sizes = await _whole_session(connection, session_id, chosen, snapshots, deltas)
-    dated_ms = span[0] if span else int(started.timestamp() * MS_PER_SECOND) if started else 0
+    dated_ms = span[0] if span else _ms(started)
     era = era_of(sample, both_sizes, dated_ms)
     place = {ticker: i for i, ticker in enumerate(tickers)}
     heads = [(place[row.market], row.ts_ms, row.seq) for row in snapshots]
@@ -209,7 +213,7 @@ def _near(started: datetime | None, snapshots: Sequence[SnapshotRow]) -> int:
     """A time amid the session, of what is known before its deltas are read; 0 if nothing is."""
     if snapshots:
         return int(np.median([row.ts_ms for row in snapshots]))
-    return int(started.timestamp() * MS_PER_SECOND) if started else 0
+    return _ms(started)
 
 
 async def _whole_session(

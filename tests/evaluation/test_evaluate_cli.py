@@ -54,15 +54,28 @@ def test_twice_the_same_bytes(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert texts[0] == texts[1]
     found = json.loads(texts[0])
     assert [p["name"] for p in found["policies"]] == [
-        "bare", "hold", "random", "always-buy", "join-both-sides", "momentum", "imbalance",
-    ]  # fmt: skip
+        "bare",
+        "hold",
+        "random",
+        "always-buy",
+        "join-both-sides",
+        "momentum",
+        "imbalance",
+    ]
     for policy in found["policies"]:
         assert list(policy["fill_models"]) == ["through", "queue", "touch"]
     conditions = [s["condition"] for s in found["stress"] if s["fill_model"] == "queue"]
     assert conditions == [
-        "as configured", "latency 50 ms", "latency 100 ms", "latency 250 ms", "latency 500 ms",
-        "without fees", "size times 5", "size times 25", "500 ms, fees, size times 25",
-    ]  # fmt: skip
+        "as configured",
+        "latency 50 ms",
+        "latency 100 ms",
+        "latency 250 ms",
+        "latency 500 ms",
+        "without fees",
+        "size times 5",
+        "size times 25",
+        "500 ms, fees, size times 25",
+    ]
     assert (
         found["stress"][1]["profit_cents"]
         == (found["policies"][0]["fill_models"]["queue"]["total"]["profit_cents"])

@@ -67,8 +67,12 @@ def test_a_taker_pays_spread_and_fees() -> None:
     assert figures["max_drawdown_cents"] == 56
     assert figures["sharpe"] is None  # a single whole minute
     assert figures["actions"] == {
-        "hold": 0.5, "buy_yes": 0.25, "sell_yes": 0.25, "buy_no": 0, "sell_no": 0,
-    }  # fmt: skip
+        "hold": 0.5,
+        "buy_yes": 0.25,
+        "sell_yes": 0.25,
+        "buy_no": 0,
+        "sell_no": 0,
+    }
     assert figures["position_at_end"] == 0
     assert not figures["settled"]
 

@@ -58,8 +58,12 @@ def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[st
     complaints: list[str] = []
     page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
     page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:"))
-            else complaints.append(r.url))  # fmt: skip
+    page.on(
+        "request",
+        lambda r: (
+            None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url)
+        ),
+    )
     page.goto(file.as_uri())
     page.evaluate("kalshiReport.ready")
     return page, complaints
@@ -295,8 +299,9 @@ def test_a_name_cannot_become_markup(page: Page) -> None:
     assert "agent <b>" in str(page.locator("#totals").text_content())
 
 
-def test_pages_of_equal_evaluations_are_equal(tape: Tape, page_file: Path, tmp_path: Path,
-                                              model: PPO) -> None:  # fmt: skip
+def test_pages_of_equal_evaluations_are_equal(
+    tape: Tape, page_file: Path, tmp_path: Path, model: PPO
+) -> None:
     again = evaluate(
         {"agent <b>": model, "other": model},
         tape,

@@ -45,8 +45,11 @@ def join_both(row: np.ndarray) -> int:
     bid = one(row, "bid_working") == 0 or one(row, "bid_distance") != 0
     ask = one(row, "ask_working") == 0 or one(row, "ask_distance") != 0
     position = one(row, "position")
-    sides = [s for s, wanted in ((1, bid and position < limit), (-1, ask and position > -limit))
-             if wanted]  # fmt: skip
+    sides = [
+        s
+        for s, wanted in ((1, bid and position < limit), (-1, ask and position > -limit))
+        if wanted
+    ]
     if not sides:
         return HOLD
     if len(sides) == 2:
@@ -121,8 +124,13 @@ def test_other_models_are_asked_in_batches(tape: Tape) -> None:
 
 def test_the_random_baseline_is_uniform_and_belongs_to_the_market(tape: Tape) -> None:
     def actions(t: Tape, seed: int) -> list[list[int]]:
-        return play_all(t, SimConfig(cash_start=10**9), BASELINES["random"],
-                        lambda e: e.actions[:-1].tolist(), seed=seed)  # fmt: skip
+        return play_all(
+            t,
+            SimConfig(cash_start=10**9),
+            BASELINES["random"],
+            lambda e: e.actions[:-1].tolist(),
+            seed=seed,
+        )
 
     whole = actions(tape, 0)
     assert actions(tape.select([3]), 0) == [whole[3]]

@@ -99,4 +99,4 @@ def test_state_goes_on_exactly(tape: Tape) -> None:
 
 def test_an_unknown_order_is_refused(tape: Tape) -> None:
     with pytest.raises(ConfigError, match="allowed are sequential"):
-        SimpleSessionCurriculum(tape, "hardest")  # type: ignore[arg-type]
+        SimpleSessionCurriculum(tape, "hardest")  # type: ignore[arg-type]  # a wrong value is the point

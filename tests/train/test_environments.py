@@ -58,7 +58,7 @@ def test_the_example_people_know_runs(store_folder: Path, tmp_path: Path) -> Non
     env = model.get_env()
     assert env is not None
     obs = env.reset()
-    action, _ = loaded.predict(obs)  # type: ignore[arg-type]
+    action, _ = loaded.predict(obs)  # type: ignore[arg-type]  # no dict
     assert action.shape == (1,)
 
 
@@ -108,7 +108,7 @@ def test_it_is_a_vecenv_of_any_size(store_folder: Path) -> None:
     assert env.state()["position"].shape == (30,)
     assert env.get_attr("num_envs", [0, 3]) == [30, 30]
     assert np.shape(env.env_method("action_masks", indices=[1])) == (1, 5)
-    assert env.env_is_wrapped(object, [0, 1]) == [False, False]  # type: ignore[arg-type]
+    assert env.env_is_wrapped(object, [0, 1]) == [False, False]  # type: ignore[arg-type]  # any class will do
     assert env.get_images() == [None] * 30
     env.set_attr("render_mode", None)
     env.close()
@@ -168,7 +168,7 @@ def test_all_public_names_are_there() -> None:
         assert getattr(kalshi_train, name).__name__ == name
     assert dir(kalshi_train) == sorted(kalshi_train.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        kalshi_train.nothing  # noqa: B018
+        kalshi_train.nothing  # noqa: B018 - looking it up is the point
 
 
 def test_every_example_in_the_docs_is_python() -> None:

@@ -57,7 +57,7 @@ def test_a_broken_feature_is_named(edge_session: Session, monkeypatch: pytest.Mo
     play = validation._Rollout._play
 
     def spoiled(self: validation._Rollout, config: object) -> list[np.ndarray]:
-        rows = play(self, config)  # type: ignore[arg-type]
+        rows = play(self, config)  # type: ignore[arg-type]  # a stand-in
         for obs in rows:
             obs[:, 5] = -2.0 * obs[:, 7]
             obs[:, 31] = 0.25
