@@ -22,9 +22,7 @@ PYTEST_WORKERS ?= 2
 # Tests of one file stay together: what they share (a recording, a server) is made once.
 PARALLEL = -n $(PYTEST_WORKERS) --dist loadfile
 # What runs again without compilation and with bounds checks: everything that drives the kernels.
-KERNEL_TESTS := $(wildcard tests/kernels tests/test_kernel*.py tests/test_golden*.py \
-	tests/test_invariant*.py tests/test_tape*.py tests/test_workers.py tests/test_live*.py \
-	tests/test_trade_matching.py tests/test_assemble.py tests/test_synthetic*.py tests/test_fees.py)
+KERNEL_TESTS := -m kernel
 
 help:
 	@sed -n 's/^#   //p' Makefile; echo "make check | bench | clean"

@@ -23,7 +23,7 @@ import torch as th
 from stable_baselines3 import A2C, PPO
 
 from benchmarks.null_env import NullVecEnv
-from kalshi_train.algorithms import FastA2C, FastPPO
+from kalshi_train.learner.algorithms import FastA2C, FastPPO
 
 PAIRS: dict[str, tuple[type[Any], type[Any]]] = {"PPO": (PPO, FastPPO), "A2C": (A2C, FastA2C)}
 

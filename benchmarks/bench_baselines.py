@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_baselines [--full]
 
-The rows: the slow twin in plain Python (tests/oracle.py), and a gymnasium environment in
+The rows: the reference simulator in plain Python (kalshi_sim/reference), and an environment in
 stable-baselines3's DummyVecEnv and SubprocVecEnv. A gate stands before every time: for the same
 actions on the same views each must give the rewards of KalshiVecEnv, and its observations.
 """
@@ -19,12 +19,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from benchmarks.figures import Figure, figure, in_turn, main
 from kalshi_sim import KalshiVecEnv, MarketAgnosticKalshiEnv, SimConfig, Tape, build_tape
-from kalshi_sim.ingest.synthetic import generate_session
 from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.reference.agreement import FEATURE_TOLERANCE
+from kalshi_sim.reference.simulator import OracleEnv
+from kalshi_sim.reference.tape import OracleView, oracle_payout, replay
 from kalshi_sim.session import Session
-from tests.agreement import FEATURE_TOLERANCE
-from tests.oracle import OracleEnv
-from tests.oracle_tape import OracleView, oracle_payout, replay
+from kalshi_sim.synthetic.session import generate_session
 
 GROUP = "Against what people use today"
 N_ENVS = 8

@@ -20,12 +20,12 @@ import asyncpg
 import pytest
 
 from kalshi_sim.session import Session
-from kalshi_sim.store.kalshiflow_deltas import read_deltas
-from kalshi_sim.store.kalshiflow_rows import BadRows
-from kalshi_sim.store.pg_connection import Target, in_transaction, twin
-from kalshi_sim.store.postgres import PostgresStore
-from tests.kalshiflow_writer import create_schema
-from tests.postgres_fixtures import Database, execute, make_database, make_server
+from kalshi_sim.store.kalshiflow.deltas import read_deltas
+from kalshi_sim.store.kalshiflow.rows import BadRows
+from kalshi_sim.store.postgres.connection import Target, in_transaction, twin
+from kalshi_sim.store.postgres.store import PostgresStore
+from tests.support.kalshiflow_writer import create_schema
+from tests.support.postgres_fixtures import Database, execute, make_database, make_server
 
 N_MARKETS = 500
 N_DELTAS = 1_000_000

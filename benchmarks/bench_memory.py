@@ -23,7 +23,7 @@ GROUP = "Memory"
 PROCESSES = 8
 MB = 1e6
 _TRAIN_STEPS = 65_536
-_TRAIN = "import sys; from kalshi_train.cli import train_main; sys.exit(train_main())"
+_TRAIN = "import sys; from kalshi_train.cli.train import train_main; sys.exit(train_main())"
 _TOUCH = """
 import sys, time
 from pathlib import Path

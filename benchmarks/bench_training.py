@@ -15,7 +15,7 @@ from benchmarks.bench_algorithms import CASES, PAIRS, Case
 from benchmarks.figures import Figure, figure, in_turn, main, ratios
 from benchmarks.null_env import NullVecEnv
 from kalshi_sim import KalshiVecEnv, SimConfig, Tape
-from kalshi_train.algorithms import FastPPO
+from kalshi_train.learner.algorithms import FastPPO
 
 GROUP = "Training"
 FAST = "Training, fast against stock"

@@ -32,8 +32,8 @@ from benchmarks.resting_study import (
 )
 from kalshi_sim import build_tape
 from kalshi_sim.config import FillModel
-from kalshi_sim.ingest.synthetic import generate_with_truth
-from kalshi_sim.ingest.synthetic_truth import TrueQueue
+from kalshi_sim.synthetic.session import generate_with_truth
+from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import MS_PER_SECOND
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from benchmarks.resting_study import RICH, Int64Array, play
 from kalshi_sim import SimConfig
 from kalshi_sim.config import MAX_CONTRACTS, FillModel
-from kalshi_sim.ingest.synthetic_truth import TrueQueue
 from kalshi_sim.kernels.layout import BUY_NO, BUY_YES
+from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import SIZE_SCALE, money_per_cent, stored_per_money
 

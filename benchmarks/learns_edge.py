@@ -23,12 +23,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from kalshi_sim.ingest.synthetic import generate_session
-from kalshi_sim.ingest.synthetic_edge import best_edge_policy
+from kalshi_sim.synthetic.edge import best_edge_policy
+from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.config import TrainConfig
-from kalshi_train.heldout import HeldoutEvaluator, HeldoutResult
-from kalshi_train.prepare import prepare
-from kalshi_train.training import train
+from kalshi_train.data.prepare import prepare
+from kalshi_train.training.heldout import HeldoutEvaluator, HeldoutResult
+from kalshi_train.training.run import train
 
 NEEDED = 0.7
 LIMIT = 3.0

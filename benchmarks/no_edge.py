@@ -25,8 +25,8 @@ from rich.table import Table
 from benchmarks.resting_study import Int64Array, Policy, play
 from kalshi_sim import SimConfig, build_tape
 from kalshi_sim.config import FillModel
-from kalshi_sim.ingest.synthetic import generate_session
 from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD, N_ACTIONS
+from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape import Tape
 
 LIMIT: Final = 3.0

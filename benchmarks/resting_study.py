@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from kalshi_sim import BatchSimulator, SimConfig
 from kalshi_sim.config import FillModel
-from kalshi_sim.ingest.synthetic_truth import TrueQueue
 from kalshi_sim.kernels import layout
 from kalshi_sim.session import EventKind, Session
+from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import SIZE_SCALE, stored_per_money
 

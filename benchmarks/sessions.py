@@ -14,9 +14,9 @@ import numpy as np
 
 from kalshi_sim import Session, Tape, build_tape
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.ingest.synthetic import generate_session
 from kalshi_sim.kernels.tops import empty_tops
 from kalshi_sim.store.parquet import ParquetStore
+from kalshi_sim.synthetic.session import generate_session
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RECORDINGS: Final = ROOT.parent / "shared" / "data"

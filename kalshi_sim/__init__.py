@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from kalshi_sim.config import SimConfig
     from kalshi_sim.features import FEATURES
     from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
-    from kalshi_sim.live import LiveMarket
+    from kalshi_sim.live.market import LiveMarket
     from kalshi_sim.session import MarketInfo, QualityReport, Session, SessionInfo
     from kalshi_sim.simulator import BatchSimulator
     from kalshi_sim.store import SessionStore, open_store
     from kalshi_sim.tape import MarketSessionView, Tape, build_tape
+    from kalshi_sim.tape_cache import load_tape
     from kalshi_sim.vec_env import KalshiVecEnv
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ _HOME = {
     "MarketSessionView": "tape",
     "Tape": "tape",
     "build_tape": "tape",
+    "load_tape": "tape_cache",
     "KalshiVecEnv": "vec_env",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "SimConfig",
     "Tape",
     "build_tape",
+    "load_tape",
     "open_store",
 ]
 

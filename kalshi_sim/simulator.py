@@ -14,7 +14,7 @@ from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
-from kalshi_sim.kernels._jit import say_if_compiling
+from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent

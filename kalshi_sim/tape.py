@@ -15,7 +15,7 @@ from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
-from kalshi_sim.kernels._jit import say_if_compiling
+from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.tops import empty_tops, write_tops
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import EventKind, Events, MarketInfo, Session

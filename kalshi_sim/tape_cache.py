@@ -24,7 +24,7 @@ import pyarrow as pa
 from kalshi_sim import __version__
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
-from kalshi_sim.kernels._jit import cache_root, source_digest
+from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
 from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape, check_tape_options

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
     from kalshi_sim.tape import MarketSessionView
-    from kalshi_train.algorithms import FastA2C, FastPPO
     from kalshi_train.config import TrainConfig
-    from kalshi_train.curriculum import SimpleSessionCurriculum
-    from kalshi_train.data import SessionDataLoader
-    from kalshi_train.environments import (
+    from kalshi_train.data.loader import SessionDataLoader
+    from kalshi_train.environments.curriculum import SimpleSessionCurriculum
+    from kalshi_train.environments.sessions import (
         CurriculumEnvironmentFactory,
         SB3TrainingConfig,
         SessionBasedEnvironment,
@@ -23,25 +22,26 @@ if TYPE_CHECKING:
         create_training_config,
     )
     from kalshi_train.evaluation import Evaluation, evaluate
-    from kalshi_train.training import TrainResult, train
+    from kalshi_train.learner.algorithms import FastA2C, FastPPO
+    from kalshi_train.training.run import TrainResult, train
 
 _HOME = {
-    "CurriculumEnvironmentFactory": "kalshi_train.environments",
+    "CurriculumEnvironmentFactory": "kalshi_train.environments.sessions",
     "Evaluation": "kalshi_train.evaluation",
-    "FastA2C": "kalshi_train.algorithms",
-    "FastPPO": "kalshi_train.algorithms",
+    "FastA2C": "kalshi_train.learner.algorithms",
+    "FastPPO": "kalshi_train.learner.algorithms",
     "MarketAgnosticKalshiEnv": "kalshi_sim.gym_env",
     "MarketSessionView": "kalshi_sim.tape",
-    "SB3TrainingConfig": "kalshi_train.environments",
-    "SessionBasedEnvironment": "kalshi_train.environments",
-    "SessionDataLoader": "kalshi_train.data",
-    "SimpleSessionCurriculum": "kalshi_train.curriculum",
+    "SB3TrainingConfig": "kalshi_train.environments.sessions",
+    "SessionBasedEnvironment": "kalshi_train.environments.sessions",
+    "SessionDataLoader": "kalshi_train.data.loader",
+    "SimpleSessionCurriculum": "kalshi_train.environments.curriculum",
     "TrainConfig": "kalshi_train.config",
-    "TrainResult": "kalshi_train.training",
-    "create_env_config": "kalshi_train.environments",
-    "create_training_config": "kalshi_train.environments",
+    "TrainResult": "kalshi_train.training.run",
+    "create_env_config": "kalshi_train.environments.sessions",
+    "create_training_config": "kalshi_train.environments.sessions",
     "evaluate": "kalshi_train.evaluation",
-    "train": "kalshi_train.training",
+    "train": "kalshi_train.training.run",
 }
 
 __all__ = [

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.modes import examples
+from tests.support.modes import examples
 
-pytest_plugins = ["tests.postgres_fixtures", "tests.recorded"]
+pytest_plugins = [
+    "tests.support.postgres_fixtures",
+    "tests.support.recorded",
+    "tests.support.stored_sessions",
+]
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import bench_baselines, sessions, table
 from benchmarks.figures import Figure, figure, in_turn, ratios
 from kalshi_sim import Tape, build_tape
-from kalshi_sim.ingest.synthetic import generate_session
+from kalshi_sim.synthetic.session import generate_session
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from kalshi_sim import SimConfig, open_store
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
-from kalshi_sim.ingest.synthetic import generate_session
+from kalshi_sim.synthetic.session import generate_session
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

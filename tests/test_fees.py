@@ -29,6 +29,8 @@ from kalshi_sim.units import (
     money_per_cent,
 )
 
+pytestmark = pytest.mark.kernel
+
 HALF = MULTIPLIER_SCALE // 2
 DECI_CENT = ((0, 1000, 10), (1000, 9000, 100), (9000, 10_000, 10))
 WHOLE_CENT = ((0, 10_000, 100),)

@@ -11,9 +11,11 @@ import pytest
 
 from kalshi_sim import Tape, open_store
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.ingest.synthetic import generate_session
 from kalshi_sim.store import SessionStore
+from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, prune
+
+pytestmark = pytest.mark.kernel
 
 ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.footprint import shown_at, take_crossed
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.ladder import mirror
 from kalshi_sim.kernels.layout import (
     A_AHEAD,

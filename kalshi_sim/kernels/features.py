@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import hot_jit, inlined_jit
+from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
 from kalshi_sim.kernels.rounded import log1p32, tanh32
 

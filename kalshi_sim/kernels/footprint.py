@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import A_TAKEN, MAX_TAKEN, TapeArrays
 from kalshi_sim.kernels.tops import level_price, level_size
 

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import Agents, Buffers, Settings, TapeArrays
 from kalshi_sim.kernels.step import step_agents
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels.jit import hot_jit
 
 Int64Array = npt.NDArray[np.int64]
 

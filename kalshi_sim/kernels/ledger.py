@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import hot_jit, inlined_jit
+from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import mirror
 from kalshi_sim.kernels.layout import (
     A_CASH,

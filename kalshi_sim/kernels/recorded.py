@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import jit
 from kalshi_sim.kernels.events import (
     DELTA,
     GAP,
@@ -19,6 +18,7 @@ from kalshi_sim.kernels.events import (
     TRADE,
     WHOLE_SECOND,
 )
+from kalshi_sim.kernels.jit import jit
 from kalshi_sim.units import PRICE_SCALE
 
 Int8Array = npt.NDArray[np.int8]

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.events import DELTA, GAP, LEVEL, NO_TIME, SNAPSHOT, TRADE
 from kalshi_sim.kernels.features import (
     N_TAPE_FEATURES,
@@ -22,6 +21,7 @@ from kalshi_sim.kernels.features import (
     make_history,
     window_features,
 )
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.ladder import (
     SIZE_SCALE,
     Ladders,

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import hot_jit
 from kalshi_sim.kernels.entry import cancel_order, record_fill
 from kalshi_sim.kernels.footprint import shown_at, take_crossed
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_ENTERED,

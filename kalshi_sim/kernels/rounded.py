@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels.jit import hot_jit
 
 MARGIN = 2.0**-40
 """More than the relative error of the formulas below and of the C library together."""

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels._jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.entry import (
     action_closes,
     action_side,
@@ -23,6 +22,7 @@ from kalshi_sim.kernels.entry import (
 )
 from kalshi_sim.kernels.features import N_TAPE_FEATURES
 from kalshi_sim.kernels.footprint import trim_taken
+from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_CASH,

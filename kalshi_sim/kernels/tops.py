@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels._jit import hot_jit, inlined_jit
+from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.layout import (
     N_TOP,
     T_FLOW,

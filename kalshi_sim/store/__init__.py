@@ -64,7 +64,7 @@ def open_store(
     """
     text = os.fspath(url) if url is not None else os.environ.get("DATABASE_URL") or DEFAULT_FOLDER
     if text.startswith(("postgresql://", "postgres://")):
-        from kalshi_sim.store.postgres import PostgresStore
+        from kalshi_sim.store.postgres.store import PostgresStore
 
         return PostgresStore(text, skip_bad_rows=skip_bad_rows)
     from kalshi_sim.store.parquet import ParquetStore

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels._jit import hot_jit
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_CASH,

@@ -141,7 +141,7 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
     kind = type(model).__name__
     network = _compiled_network(model)
     if network is None:
-        from kalshi_train.heldout import deterministic
+        from kalshi_train.training.heldout import deterministic
 
         return Policy(name, f"{kind}, most probable action", act=deterministic(model), model=model)
     shape, weights = network
@@ -189,7 +189,7 @@ def load_model(path: Path) -> BaseAlgorithm:
     """
     from stable_baselines3 import A2C, DQN, PPO
 
-    from kalshi_train.checkpoints import algorithm_of, model_data, read_checkpoint
+    from kalshi_train.training.checkpoints import algorithm_of, model_data, read_checkpoint
 
     if not path.exists() and path.with_suffix(".zip").exists():
         path = path.with_suffix(".zip")

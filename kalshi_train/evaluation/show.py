@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from kalshi_sim.console import count, decimal, print_table
+from kalshi_sim.cli.console import count, decimal, print_table
 from kalshi_sim.units import CENTS_PER_DOLLAR
 from kalshi_train.evaluation.measure import ACTIONS
 

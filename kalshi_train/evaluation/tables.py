@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kalshi_sim.files import whole_file
 from kalshi_sim.kernels import layout
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_out2, spread_capture2
 from kalshi_train.evaluation.measure import Episode, event_of
-from kalshi_train.files import whole_file
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape

@@ -8,9 +8,9 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
+from kalshi_sim.files import whole_file
 from kalshi_sim.units import CENTS_PER_DOLLAR
 from kalshi_train.evaluation.show import verdict
-from kalshi_train.files import whole_file
 from kalshi_train.report.figures import make_figures
 from kalshi_train.report.replay import make_replays
 

@@ -7,7 +7,7 @@ import torch
 from stable_baselines3 import PPO
 
 from kalshi_sim import KalshiVecEnv, Tape, build_tape
-from kalshi_sim.ingest.synthetic import generate_session
+from kalshi_sim.synthetic.session import generate_session
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import pytest
 from stable_baselines3 import PPO
 
 from kalshi_sim import open_store
-from kalshi_sim.ingest.synthetic import generate_session
-from kalshi_train.cli import evaluate_main
+from kalshi_sim.files import write_json
+from kalshi_sim.synthetic.session import generate_session
+from kalshi_train.cli.train import evaluate_main
 from kalshi_train.config import TrainConfig
-from kalshi_train.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_settings_are_those_of_training(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_held_out_markets_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from kalshi_train.prepare import prepare
+    from kalshi_train.data.prepare import prepare
 
     config = TrainConfig.from_file(folder / "run" / "config.json")
     heldout = prepare(config).heldout

@@ -11,7 +11,7 @@ import pytest
 from kalshi_sim import SimConfig, build_tape
 from kalshi_sim.kernels.layout import BUY_YES, HOLD, SELL_YES
 from kalshi_train.evaluation import Evaluation, evaluate
-from tests.streams import NO, YES, delta, quiet, session_of, snapshot
+from tests.support.streams import NO, YES, delta, quiet, session_of, snapshot
 
 
 def scripted(actions: Sequence[int]) -> Any:

@@ -17,7 +17,7 @@ from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
 from kalshi_train.evaluation import BASELINES, evaluate, kernels
 from kalshi_train.evaluation.episodes import Played, play_all
 from kalshi_train.evaluation.policies import Policy, policy_from_function, policy_from_model
-from kalshi_train.heldout import HeldoutEvaluator, deterministic
+from kalshi_train.training.heldout import HeldoutEvaluator, deterministic
 
 PLACE = {f.name: f.index for f in FEATURES}
 CONFIGS = [
@@ -181,7 +181,7 @@ def test_there_must_be_something_to_evaluate(tape: Tape) -> None:
 
 def test_a_tape_of_nothing_but_short_markets() -> None:
     """Three rows are enough for every figure."""
-    from tests.streams import quiet, session_of, snapshot
+    from tests.support.streams import quiet, session_of, snapshot
 
     tape = build_tape(
         [session_of(snapshot(0, {40: 100}, {55: 80}), quiet(1, 2))], min_episode_length=3

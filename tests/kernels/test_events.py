@@ -9,6 +9,8 @@ import pytest
 from kalshi_sim.kernels import events
 from kalshi_sim.session import NO_TIME, EventFlag, EventKind
 
+pytestmark = pytest.mark.kernel
+
 
 @pytest.mark.parametrize("model", [EventKind, EventFlag])
 def test_kinds_and_flags_agree(model: type[IntEnum]) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_sim.kernels import _jit
-from tests.modes import INTERPRETED
+from kalshi_sim.kernels import jit as _jit
+from tests.support.modes import INTERPRETED
+
+pytestmark = pytest.mark.kernel
 
 USE_A_KERNEL = """
-from kalshi_sim.kernels import _jit
+from kalshi_sim.kernels import jit as _jit
 from kalshi_sim.kernels.ladder import mirror
 print(mirror(30, 100), _jit.is_warm("mirror"))
 """

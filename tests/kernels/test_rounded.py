@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_sim.kernels import rounded
-from kalshi_sim.kernels._jit import jit
 from kalshi_sim.kernels.features import LOG_CENTS, LOG_SIZE
+from kalshi_sim.kernels.jit import jit
 from kalshi_sim.kernels.step import LOG_POSITION, LOG_QUEUE
+
+pytestmark = pytest.mark.kernel
 
 SCALES = (LOG_CENTS, LOG_SIZE, LOG_POSITION, LOG_QUEUE)
 TINY = float(np.finfo(np.float64).tiny)

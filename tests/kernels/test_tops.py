@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pytest
 
 from kalshi_sim import Tape, build_tape
-from kalshi_sim.ingest.synthetic import generate_session
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.tops import LINE_BYTES, empty_tops
+from kalshi_sim.synthetic.session import generate_session
+
+pytestmark = pytest.mark.kernel
 
 
 def expected_tops(tape: Tape) -> npt.NDArray[np.int64]:

@@ -1,0 +1,117 @@
+"""The one decorator of all kernels, and where their machine code is cached.
+
+Numba's own on-disk cache does not notice changes in other files that a kernel calls, so the
+cache folder is named by a hash of every kernel source, the versions and the flags: a stale
+kernel cannot be loaded. Kernels outside this folder (the generator's, the learner's) have a
+folder of their own that also depends on the files beside them: changing those moves no tape.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import platformdirs
+from numba.core import config as numba_config
+
+_log = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+
+_KERNELS = Path(__file__).parent
+_SOURCES = [*sorted(_KERNELS.glob("*.py")), _KERNELS.parent / "units.py"]
+
+
+def cache_root() -> Path:
+    """Where this package caches: KALSHI_SIM_CACHE, else the user's cache folder."""
+    named = os.environ.get("KALSHI_SIM_CACHE")
+    return Path(named or platformdirs.user_cache_dir("kalshi-sim"))
+
+
+def source_digest(*more: Path) -> str:
+    """A hash of every kernel source, of `more` files, the versions and the flags."""
+    digest = hashlib.sha256()
+    for path in (*_SOURCES, *more):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    versions = (numba.__version__, np.__version__, sys.version, repr(sorted(FLAGS.items())))
+    bounds = os.environ.get("NUMBA_BOUNDSCHECK", "")
+    digest.update(repr((*versions, bounds)).encode())
+    return digest.hexdigest()
+
+
+def cache_folder(package: Path = _KERNELS) -> Path:
+    """The folder of a package's compiled kernels; another for any other code or version."""
+    more = [] if package == _KERNELS else sorted(package.glob("*.py"))
+    return cache_root() / "kernels" / source_digest(*more)[:16]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+_FOLDER = cache_folder()
+_CACHE = _writable(_FOLDER)
+
+
+@functools.cache
+def _folder_of(package: Path) -> Path:
+    return _FOLDER if package in (_KERNELS, _KERNELS.parent) else cache_folder(package)
+
+
+def _compile(function: F, **flags: Any) -> F:
+    folder = _folder_of(Path(function.__code__.co_filename).parent)
+    if not _CACHE or not _writable(folder):
+        compiled: F = numba.njit(**FLAGS, **flags)(function)
+        return compiled
+    settings: Any = numba_config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder)
+    try:
+        compiled = numba.njit(cache=True, **FLAGS, **flags)(function)
+    finally:
+        settings.CACHE_DIR = before
+    return compiled
+
+
+def jit(function: F) -> F:
+    """Compile `function` on first use: no GIL, no fast-math, cached on disk where possible."""
+    return _compile(function)
+
+
+def hot_jit(function: F) -> F:
+    """Like `jit` for code that allocates nothing: arrays are not reference-counted.
+
+    Counting takes atomic operations on counters that all threads share: without it a step of
+    the simulation is two to three times faster.
+    """
+    return _compile(function, _nrt=False)
+
+
+def inlined_jit(function: F) -> F:
+    """Like `hot_jit`, always inlined: a call would copy the arrays' descriptors each time."""
+    return _compile(function, _nrt=False, forceinline=True)
+
+
+def is_warm(kernel: str) -> bool:
+    """Whether `kernel` of exactly this code is compiled on disk."""
+    return _CACHE and any(_FOLDER.rglob(f"*.{kernel}-*.nbc"))
+
+
+def say_if_compiling(kernel: str, what: str) -> None:
+    """Tell the user that a first call will compile, unless `kernel` is on disk."""
+    if not is_warm(kernel):
+        _log.warning("compiling the kernels of %s, once for this version ...", what)

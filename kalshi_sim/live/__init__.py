@@ -1,0 +1,7 @@
+"""Following live markets with the kernels that build tapes."""
+
+from __future__ import annotations
+
+from kalshi_sim.live.market import LiveMarket, Portfolio
+
+__all__ = ["LiveMarket", "Portfolio"]

@@ -1,0 +1,94 @@
+"""Comparing what is compiled with its slow twin: first tapes, then environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kalshi_sim import Tape, build_tape
+from kalshi_sim.reference.features import AGENT_INDEPENDENT, tape_features
+from kalshi_sim.reference.tape import OracleView, oracle_payout, replay
+from kalshi_sim.session import Session
+
+FEATURE_TOLERANCE = 1e-6 + 2**-24
+"""What features may differ by, and what rounding to float32 takes from a value below 1."""
+
+
+def oracle_views(
+    sessions: Sequence[Session],
+    *,
+    min_episode_length: int = 3,
+    depth: int = 10,
+    row_interval_ms: int = 1,
+) -> list[OracleView]:
+    """The views a tape of these sessions must have, skipped ones left out."""
+    payout = oracle_payout(sessions)
+    views = [
+        replay(
+            session,
+            market.ticker,
+            payout=payout,
+            min_episode_length=min_episode_length,
+            depth=depth,
+            row_interval_ms=row_interval_ms,
+        )
+        for session in sessions
+        for market in session.markets
+    ]
+    return [view for view in views if not view.skipped]
+
+
+def twins(
+    sessions: Sequence[Session], *, depth: int = 10, row_interval_ms: int = 1
+) -> tuple[Tape, list[OracleView]]:
+    """The compiled tape of these sessions and its oracle views."""
+    views = oracle_views(sessions, depth=depth, row_interval_ms=row_interval_ms)
+    tape = build_tape(sessions, min_episode_length=3, depth=depth, row_interval_ms=row_interval_ms)
+    return tape, views
+
+
+def assert_features_equal(
+    actual: Sequence[float], expected: Sequence[float], indices: Sequence[int], where: str
+) -> None:
+    """Features agree to 1e-6 beyond the rounding of a float32."""
+    for index, a, e in zip(indices, actual, expected, strict=True):
+        assert abs(float(a) - e) <= FEATURE_TOLERANCE, f"{where}: feature {index}: {a} is not {e}"
+
+
+def assert_tapes_equal(tape: Tape, views: Sequence[OracleView]) -> None:
+    """Every row of the tape is the oracle's: times, books, marks, flow and features."""
+    named = [(view.session_id, view.market_ticker, len(view)) for view in tape.views]
+    assert named == [(view.session_id, view.ticker, len(view.rows)) for view in views]
+    for compiled, view in zip(tape.views, views, strict=True):
+        assert tape.payout == view.payout
+        assert compiled.rows_after_close == view.left_out
+        for t in range(len(view.rows)):
+            _assert_row_equal(tape, compiled.start + t, view, t)
+
+
+def _assert_row_equal(tape: Tape, at: int, view: OracleView, t: int) -> None:
+    row, where = view.rows[t], f"{view.ticker} row {t}"
+    assert tape.ts_ms[at] == row.ts, where
+    assert tape.mark2[at] == row.mark2, where
+    for side in (0, 1):
+        padded = [*view.top(t, side), *[(0, 0)] * view.depth][: view.depth]
+        assert tape.px[at, side].tolist() == [price for price, _ in padded], where
+        assert tape.qty[at, side].tolist() == [size for _, size in padded], where
+    assert tape_flow(tape, at) == sorted((*key, *amounts) for key, amounts in row.flow.items())
+    assert_features_equal(
+        tape.features[at].tolist(), tape_features(view, t), AGENT_INDEPENDENT, where
+    )
+
+
+def tape_flow(tape: Tape, at: int) -> list[tuple[int, ...]]:
+    """(side, price, removed, added, traded) of each flow entry into a tape's row."""
+    entries = slice(int(tape.flow_offsets[at]), int(tape.flow_offsets[at + 1]))
+    columns = (
+        tape.flow_side[entries],
+        tape.flow_price[entries],
+        tape.flow_removed[entries],
+        tape.flow_added[entries],
+        tape.flow_traded[entries],
+    )
+    return list(zip(*(np.asarray(c).tolist() for c in columns), strict=True))

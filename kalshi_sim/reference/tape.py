@@ -1,0 +1,339 @@
+"""The slow twin of the tape: one market replayed with dicts and whole numbers.
+
+Written from the simulation contract alone, apart from the kernels it is compared with. Nothing
+here is fast; everything should be obvious.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from kalshi_sim.session import NO_TIME, EventKind, MarketInfo, Session
+from kalshi_sim.units import (
+    PAYOUT_CENT,
+    PAYOUT_FINE,
+    PRICE_SCALE,
+    SIZE_SCALE,
+    STORED_PER_CENT,
+    stored_per_money,
+)
+
+Level = tuple[int, int]
+"""(price in money units, whole contracts)."""
+FlowEntry = tuple[int, int, int]
+"""(removed, added, traded) in whole contracts."""
+Band = tuple[int, int, int]
+
+DEFAULT_TAKER = 10_000
+DEFAULT_MAKER = 0
+FINE_FEES_SINCE = date(2026, 5, 28)
+DECI_CENT = STORED_PER_CENT // 10
+
+
+@dataclass
+class OracleRow:
+    """One row: the shown book of both sides, best level first, and the flow into it."""
+
+    ts: int
+    ladders: tuple[list[Level], list[Level]]
+    mark2: int
+    flow: dict[tuple[int, int], FlowEntry]
+
+    def best(self, side: int) -> int:
+        """The best bid of a side, 0 if the side is empty."""
+        return self.ladders[side][0][0] if self.ladders[side] else 0
+
+    def shown(self, side: int, price: int) -> int:
+        """The whole contracts a level shows, 0 if it is not in the book."""
+        return dict(self.ladders[side]).get(price, 0)
+
+
+@dataclass
+class OracleView:
+    """One market of one session, as the simulation sees it."""
+
+    session_id: int
+    ticker: str
+    payout: int
+    depth: int
+    row_interval_ms: int
+    rows: list[OracleRow]
+    skipped: bool
+    left_out: int
+    counts: dict[str, int]
+    grid: list[int]
+    """All YES prices of the market's grid, ascending, in money units."""
+    settlement: int | None
+    """What a YES contract pays at the last row; None if that cannot be known by then."""
+    taker_multiplier: int
+    maker_multiplier: int
+    fee_unit: int
+    trades_recorded: bool
+    first_book_ms: int
+    eastern_offset_ms: int
+    close_times: list[tuple[int | None, int | None]]
+    """(known since, close time), in the order they became known."""
+    feature_cache: dict[int, list[float]] = field(default_factory=dict)
+
+    def top(self, row: int, side: int) -> list[Level]:
+        """The best `depth` levels of a side."""
+        return self.rows[row].ladders[side][: self.depth]
+
+    def close_time(self, ts: int) -> int | None:
+        """The close time as known at `ts`."""
+        return known_close_time(self.close_times, ts)
+
+    def next_price_above(self, side: int, price: int) -> int | None:
+        """The grid's next price above `price` on a side; a NO price mirrors a YES price."""
+        side_grid = self.grid if side == 0 else [self.payout - p for p in self.grid]
+        return min((p for p in side_grid if p > price), default=None)
+
+
+def known_close_time(close_times: list[tuple[int | None, int | None]], ts: int) -> int | None:
+    """The last close time whose announcement is not after `ts`."""
+    close = None
+    for known_since, value in close_times:
+        if known_since is None or known_since <= ts:
+            close = value
+    return close
+
+
+def tick_bands(market: MarketInfo) -> list[Band]:
+    """The market's grid as (start, end, step) of YES prices in 1/100 cent."""
+    if market.price_ranges is not None:
+        return list(market.price_ranges)
+    if not market.sub_penny:
+        return [(0, PRICE_SCALE, STORED_PER_CENT)]
+    low, high = 10 * STORED_PER_CENT, 90 * STORED_PER_CENT
+    return [(0, low, DECI_CENT), (low, high, STORED_PER_CENT), (high, PRICE_SCALE, DECI_CENT)]
+
+
+def price_grid(market: MarketInfo) -> list[int]:
+    """Every YES price of the grid strictly between nothing and a dollar, in 1/100 cent."""
+    prices: set[int] = set()
+    for start, end, step in tick_bands(market):
+        prices.update(range(start, end + 1, step))
+    return sorted(p for p in prices if 0 < p < PRICE_SCALE)
+
+
+def stored_fee_unit(session: Session, market: MarketInfo) -> int:
+    """The fee's rounding unit in 1/100 cent."""
+    if market.fee_unit is not None:
+        return market.fee_unit
+    day = datetime.fromtimestamp(session.first_book_ms / 1000, UTC).date()
+    cent_grid = all(step % STORED_PER_CENT == 0 for _, _, step in tick_bands(market))
+    return STORED_PER_CENT if day < FINE_FEES_SINCE or cent_grid else 1
+
+
+def oracle_payout(sessions: Iterable[Session]) -> int:
+    """What a winning contract pays in the money unit that fits all of these sessions."""
+    for session in sessions:
+        for market in session.markets:
+            events = session.market_events(market.ticker)
+            amounts = [step for _, _, step in tick_bands(market)]
+            amounts.append(stored_fee_unit(session, market))
+            amounts.append(market.settlement_value or 0)
+            amounts.extend(
+                int(price)
+                for kind, price in zip(events.kind, events.price, strict=True)
+                if kind in (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)
+            )
+            if any(amount % STORED_PER_CENT for amount in amounts):
+                return PAYOUT_FINE
+    return PAYOUT_CENT
+
+
+@dataclass
+class Book:
+    """A market's book while its events are applied; sizes in hundredths of a contract."""
+
+    sizes: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
+    started: bool = False
+    in_gap: bool = False
+    unknown: set[tuple[int, int]] = field(default_factory=set)
+    flow: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str) -> None:
+        """Count one more `name`."""
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def apply(self, kind: int, side: int, price: int, size: int, traded: int) -> bool:
+        """Apply one event; whether it is one that can make a row."""
+        if kind == EventKind.SNAPSHOT:
+            self.started, self.in_gap = True, False
+            self.unknown.clear()
+            self.sizes[0].clear()
+            self.sizes[1].clear()
+            return True
+        if kind == EventKind.GAP:
+            self.count("gaps")
+            self.in_gap = True
+            return False
+        if not self.started or self.in_gap:
+            self.count("dropped_in_gap" if self.started else "dropped_before_snapshot")
+            return False
+        if kind == EventKind.DROP_LEVEL:  # a delta of which only the place is known
+            self.count("untrusted_levels")
+            self.unknown.add((side, price))
+            self.sizes[side].pop(price, None)
+            return True
+        if kind == EventKind.LEVEL:
+            self.sizes[side][price] = size
+            return True
+        if (side, price) in self.unknown:
+            return True
+        self._change(side, price, size, traded)
+        return True
+
+    def _change(self, side: int, price: int, size: int, traded: int) -> None:
+        held = self.sizes[side].get(price, 0)
+        removed, added = max(0, -size), max(0, size)
+        if removed > held:
+            self.count("clamped_deltas")
+            removed = held
+        self.sizes[side][price] = held + added - removed
+        entry = self.flow.setdefault((side, price), [0, 0, 0])
+        entry[0] += removed
+        entry[1] += added
+        entry[2] += min(traded, removed)
+
+    def shown(self, side: int) -> list[Level]:
+        """The whole-contract levels, best first."""
+        whole = ((price, size // SIZE_SCALE) for price, size in self.sizes[side].items())
+        return sorted((level for level in whole if level[1] > 0), reverse=True)
+
+    def take_flow(self) -> dict[tuple[int, int], FlowEntry]:
+        """The flow gathered since the last call, in whole contracts."""
+        flow = {
+            key: (entry[0] // SIZE_SCALE, entry[1] // SIZE_SCALE, entry[2] // SIZE_SCALE)
+            for key, entry in sorted(self.flow.items())
+        }
+        self.flow = {}
+        return flow
+
+
+def next_mark2(mark2: int, yes_bid: int, no_bid: int, payout: int) -> int:
+    """The doubled mark of a row from the one before it (absent bids are 0)."""
+    if yes_bid and no_bid:
+        return yes_bid + (payout - no_bid)
+    if yes_bid:
+        return max(mark2, 2 * yes_bid)
+    return min(mark2, 2 * (payout - no_bid))
+
+
+def _timed_events(
+    session: Session, ticker: str, payout: int, counts: dict[str, int]
+) -> list[tuple[int, int, int, int, int, int]]:
+    """(time, kind, side, price, size, traded) in stream order, without trades."""
+    events = session.market_events(ticker)
+    unit = stored_per_money(payout)
+    latest: int | None = None
+    timed = []
+    for i in range(len(events)):
+        kind, ts = int(events.kind[i]), int(events.ts_ms[i])
+        if kind == EventKind.TRADE:
+            continue
+        raised = ts if latest is None else max(ts, latest)
+        if kind != EventKind.GAP:
+            if ts == NO_TIME:
+                return []
+            if raised > ts:
+                counts["raised_times"] = counts.get("raised_times", 0) + 1
+            latest = raised
+        price = int(events.price[i]) // unit
+        timed.append(
+            (raised, kind, int(events.side[i]), price, int(events.size[i]), int(events.traded[i]))
+        )
+    return timed
+
+
+def _build_rows(
+    session: Session, ticker: str, payout: int, interval: int, counts: dict[str, int]
+) -> list[OracleRow]:
+    """All rows of a market, before its close time ends the view."""
+    book = Book(counts=counts)
+    rows: list[OracleRow] = []
+    mark2 = payout
+    row_time: int | None = None  # of the last applied event of the interval in progress
+
+    def close_row() -> None:
+        nonlocal mark2, row_time
+        if row_time is None:
+            return
+        ts, row_time = row_time, None
+        ladders = (book.shown(0), book.shown(1))
+        if not ladders[0] and not ladders[1]:
+            book.count("empty_ms")
+            return
+        yes_bid, no_bid = (ladder[0][0] if ladder else 0 for ladder in ladders)
+        if yes_bid + no_bid >= payout:
+            book.count("crossed_ms")
+            return
+        mark2 = next_mark2(mark2, yes_bid, no_bid, payout)
+        flow = book.take_flow()
+        rows.append(OracleRow(ts, ladders, mark2, flow if rows else {}))
+
+    for ts, kind, side, price, size, traded in _timed_events(session, ticker, payout, counts):
+        if row_time is not None and ts // interval != row_time // interval:
+            close_row()
+        if book.apply(kind, side, price, size, traded):
+            row_time = ts
+    close_row()
+    counts["rows"] = len(rows)
+    return rows
+
+
+def replay(
+    session: Session,
+    market_ticker: str,
+    *,
+    payout: int,
+    min_episode_length: int = 10,
+    depth: int = 10,
+    row_interval_ms: int = 1,
+) -> OracleView:
+    """The view of one market: its rows up to the close time, and all a simulation needs of it."""
+    market = session.markets[session.market_index(market_ticker)]
+    counts: dict[str, int] = {}
+    rows = _build_rows(session, market_ticker, payout, row_interval_ms, counts)
+    close_times: list[tuple[int | None, int | None]] = [(None, market.close_time_ms)]
+    close_times += market.close_updates
+    kept: list[OracleRow] = []
+    for row in rows:
+        close = known_close_time(close_times, row.ts)
+        if close is not None and row.ts >= close:
+            break
+        kept.append(row)
+    known = market.settlement_known_ms
+    unit = stored_per_money(payout)
+    settlement = None
+    if market.settlement_value is not None and (known is None or known <= session.last_message_ms):
+        settlement = market.settlement_value // unit
+    started = session.first_book_ms if session.started_ms is None else session.started_ms
+    offset = datetime.fromtimestamp(started / 1000, ZoneInfo("America/New_York")).utcoffset()
+    assert offset is not None
+    taker, maker = market.taker_multiplier, market.maker_multiplier
+    return OracleView(
+        session_id=session.session_id,
+        ticker=market_ticker,
+        payout=payout,
+        depth=depth,
+        row_interval_ms=row_interval_ms,
+        rows=kept,
+        skipped=len(kept) < min_episode_length,
+        left_out=len(rows) - len(kept),
+        counts=counts,
+        grid=[price // unit for price in price_grid(market)],
+        settlement=settlement,
+        taker_multiplier=DEFAULT_TAKER if taker is None else taker,
+        maker_multiplier=DEFAULT_MAKER if maker is None else maker,
+        fee_unit=stored_fee_unit(session, market) // unit,
+        trades_recorded=session.trades_recorded,
+        first_book_ms=session.first_book_ms,
+        eastern_offset_ms=round(offset.total_seconds() * 1000),
+        close_times=close_times,
+    )

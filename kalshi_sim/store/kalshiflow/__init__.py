@@ -1,0 +1,1 @@
+"""Sessions of the kalshiflow recorder, read as they are."""

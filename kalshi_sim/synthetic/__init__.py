@@ -1,0 +1,1 @@
+"""Generated sessions: what they are made of, and the truth about them."""

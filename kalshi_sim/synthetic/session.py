@@ -1,0 +1,250 @@
+"""Generated sessions: realistic markets from an order-level simulation, the same for a seed.
+
+    session = generate_session(9, markets=500, minutes=35, seed=9)
+
+docs/generator.md tells how they are made and how close they come to recordings.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.ingest.assemble import assemble_session
+from kalshi_sim.session import EventKind, Events, Int64Array, MarketInfo, Session
+from kalshi_sim.synthetic import edge as synthetic_edge
+from kalshi_sim.synthetic.market import (
+    MS_PER_MINUTE,
+    USUAL_MINUTES,
+    MarketPlan,
+    market_updates,
+    plan_market,
+)
+from kalshi_sim.synthetic.order_flow import run_market
+from kalshi_sim.synthetic.queue_book import (
+    ADD,
+    CLEAR,
+    FILL,
+    LOG_KIND,
+    LOG_LEVEL,
+    LOG_SIDE,
+    LOG_SIZE,
+    LOG_TIME,
+    LOGGED,
+    MAX_ORDERS,
+    OPENING,
+    STATE,
+    UNFILLED,
+    new_book,
+)
+from kalshi_sim.synthetic.truth import MarketLog, TrueQueue
+from kalshi_sim.units import MS_PER_DAY, PRICE_SCALE
+
+EPOCH_MS: Final = int(datetime(2026, 4, 1, 16, tzinfo=UTC).timestamp()) * 1000
+"""Session 0 starts here; session n a day later for each of n modulo 28."""
+BOOK_SID: Final = 1
+TRADE_SID: Final = 2
+"""Subscriptions of book frames and of trades."""
+
+
+def generate_session(
+    session_id: int,
+    *,
+    markets: int = 500,
+    minutes: float = 35,
+    seed: int = 9,
+    edge: float = 0.0,
+    deltas: int | None = None,
+    sub_penny_share: float = 0.0,
+    fractional_sizes: bool = False,
+) -> Session:
+    """A generated session; the same arguments give the same session, bit for bit.
+
+    Args:
+        session_id: number of the session, 0 or more; part of the seed.
+        markets: how many; market i is the same however many there are (unless `deltas` is set).
+        minutes: length of the recording.
+        seed: 0 or more.
+        edge: 0 for prices nobody can predict; up to 1 for a planted predictability.
+        deltas: at least about so many book updates in all; None: as in a real session.
+        sub_penny_share: share of markets that trade in 0.1 cent below 10 and above 90 cents.
+        fractional_sizes: whether sizes have two decimals.
+
+    Raises:
+        ConfigError: an argument is outside its range.
+    """
+    return generate_with_truth(
+        session_id,
+        markets=markets,
+        minutes=minutes,
+        seed=seed,
+        edge=edge,
+        deltas=deltas,
+        sub_penny_share=sub_penny_share,
+        fractional_sizes=fractional_sizes,
+    )[0]
+
+
+def generate_with_truth(
+    session_id: int,
+    *,
+    markets: int = 500,
+    minutes: float = 35,
+    seed: int = 9,
+    edge: float = 0.0,
+    deltas: int | None = None,
+    sub_penny_share: float = 0.0,
+    fractional_sizes: bool = False,
+) -> tuple[Session, TrueQueue]:
+    """`generate_session`, and the queues behind it: see `TrueQueue`.
+
+    Raises:
+        ConfigError: an argument is outside its range.
+    """
+    _check("session_id", session_id, 0, 2**31)
+    _check("markets", markets, 1, 100_000)
+    _check("minutes", minutes, 0.1, 7 * 24 * 60)
+    _check("seed", seed, 0, 2**63 - 1)
+    _check("edge", edge, 0, 1)
+    _check("sub_penny_share", sub_penny_share, 0, 1)
+    start_ms = EPOCH_MS + session_id % 28 * MS_PER_DAY
+    stop_ms = start_ms + int(minutes * MS_PER_MINUTE)
+    updates = _updates(markets, minutes, seed, edge, deltas)
+    infos: list[MarketInfo] = []
+    logs: list[MarketLog] = []
+    for i in range(markets):
+        rng = _stream(seed, session_id, i, 0)
+        plan = plan_market(
+            rng,
+            updates=int(updates[i]),
+            start_ms=start_ms,
+            stop_ms=stop_ms,
+            edge=edge,
+            sub_penny=bool(rng.random() < sub_penny_share),
+            fractional=fractional_sizes,
+        )
+        log, fair = _trade(plan, (seed, session_id, i, 1))
+        result = PRICE_SCALE if rng.random() * PRICE_SCALE < fair else 0
+        infos.append(_describe(session_id, i, plan, result))
+        logs.append(MarketLog(plan.grid, log))
+    market_of, events = _events(logs)
+    session = assemble_session(
+        session_id,
+        infos,
+        market_of,
+        events,
+        trades_recorded=True,
+        source="synthetic",
+        started_ms=start_ms,
+        last_message_ms=stop_ms,
+    )
+    return session, TrueQueue({m.ticker: log for m, log in zip(infos, logs, strict=True)})
+
+
+def _stream(seed: int, session_id: int, market: int, use: int) -> np.random.Generator:
+    """Random numbers of one use in one market, independent of all others."""
+    key = (session_id, market, use)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+        raise ConfigError(f"{name}={value!r}: must be a number from {low} to {high}")
+
+
+def _updates(
+    markets: int, minutes: float, seed: int, edge: float, deltas: int | None
+) -> Int64Array:
+    """How many instants each market has, shape [markets]."""
+    usual = np.array([market_updates(i, seed) for i in range(markets)])
+    if edge > 0.0:
+        least, most = synthetic_edge.UPDATES
+        usual = least + (most - least) * (usual % 1.0)
+    scale = minutes / USUAL_MINUTES
+    if deltas is not None:
+        _check("deltas", deltas, 1, 2**31)
+        # An instant has at least one delta, on average some more.
+        scale = deltas / usual.sum()
+    updates = np.ceil(usual * scale).astype(np.int64)
+    room = int(minutes * MS_PER_MINUTE * 0.1)
+    if updates.max() > room:
+        raise ConfigError(
+            f"deltas={deltas}: the most active of {markets} markets would need {updates.max()} "
+            f"updates in {minutes} minutes, allowed are {room}; ask for more markets or minutes"
+        )
+    return updates
+
+
+def _trade(plan: MarketPlan, stream: tuple[int, int, int, int]) -> tuple[Int64Array, float]:
+    """The log of a market and its last fair value; starts over if the log was too short."""
+    capacity = 4 * len(plan.times) + 8 * MAX_ORDERS
+    while True:
+        book = new_book(len(plan.grid), capacity)
+        rng = _stream(*stream)
+        fair = run_market(
+            rng,
+            plan.times,
+            plan.grid,
+            plan.maker_sizes,
+            plan.taker_sizes,
+            plan.flow,
+            plan.fair,
+            book,
+        )
+        if fair >= 0.0:
+            return book.log[: book.counts[LOGGED]].copy(), fair
+        capacity *= 2
+
+
+def _describe(session_id: int, market: int, plan: MarketPlan, result: int) -> MarketInfo:
+    """The metadata; two neighbouring markets belong to one event."""
+    event = f"KXGEN-S{session_id}E{market // 2:05d}"
+    return MarketInfo(
+        ticker=f"{event}-{'AB'[market % 2]}",
+        event_ticker=event,
+        close_time_ms=plan.close_ms,
+        settlement_value=result,
+        settlement_known_ms=plan.known_ms,
+        price_ranges=plan.ranges,
+    )
+
+
+_KIND_OF: Final = np.full(UNFILLED + 1, EventKind.DELTA, dtype=np.int8)
+_KIND_OF[CLEAR] = EventKind.SNAPSHOT
+_KIND_OF[STATE] = EventKind.LEVEL
+_COPIES: Final = np.ones(UNFILLED + 1, dtype=np.int64)
+_COPIES[FILL] = 2
+_COPIES[[OPENING, UNFILLED]] = 0
+"""Events of a log line: a fill is a delta and then a trade; some lines nobody sees."""
+
+
+def _events(logs: list[MarketLog]) -> tuple[Int64Array, Events]:
+    """The public stream of all markets and each event's market."""
+    lines = np.concatenate([log.lines for log in logs])
+    market = np.repeat(np.arange(len(logs)), [len(log.lines) for log in logs])
+    price = np.concatenate([log.grid[log.lines[:, LOG_LEVEL]] for log in logs])
+    kind = lines[:, LOG_KIND]
+    order = np.argsort(lines[:, LOG_TIME], kind="stable")
+    rows = np.repeat(order, _COPIES[kind[order]])
+    is_trade = np.zeros(len(rows), dtype=bool)
+    is_trade[1:] = (rows[1:] == rows[:-1]) & (kind[rows[1:]] == FILL)
+    event_kind = np.where(is_trade, np.int8(EventKind.TRADE), _KIND_OF[kind[rows]])
+    grows = is_trade | (kind[rows] == ADD) | (event_kind == EventKind.LEVEL)
+    size = np.where(grows, lines[rows, LOG_SIZE], -lines[rows, LOG_SIZE])
+    new_frame = event_kind != EventKind.LEVEL
+    is_snapshot = event_kind == EventKind.SNAPSHOT
+    events = Events.from_columns(
+        kind=event_kind,
+        side=lines[rows, LOG_SIDE],
+        price=np.where(is_snapshot, 0, price[rows]),
+        size=size,
+        ts_ms=lines[rows, LOG_TIME],
+        seq=np.where(is_trade, np.cumsum(is_trade), np.cumsum(new_frame & ~is_trade)),
+        sid=np.where(is_trade, TRADE_SID, BOOK_SID),
+        frame=np.cumsum(new_frame) - 1,
+    )
+    return market[rows], events

@@ -1,0 +1,303 @@
+"""`kalshi-evaluate`: policies on recorded markets, as tables, JSON, Parquet and a page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import tyro
+
+from kalshi_sim.cli.command_line import parse_command
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError, KalshiSimError, NoViewsError
+from kalshi_train.config import SessionIds, TrainConfig, with_changes
+
+if TYPE_CHECKING:
+    from kalshi_sim.tape import Tape
+    from kalshi_train.evaluation.policies import Policy
+
+USER_MISTAKE: Final = 2
+INTERRUPTED: Final = 130
+
+_DESCRIPTION = """Would this agent have made money?
+
+  kalshi-evaluate trained_models/trained_model.zip --session 18
+  kalshi-evaluate first.zip second.zip --sessions 7,18 --stress
+  kalshi-evaluate --session 18                       baselines alone
+  kalshi-evaluate trained_models/trained_model.zip --heldout
+
+Plays every market once, from its first row, with the models and built-in baselines, under the
+chosen fill model and under both bounds (through, touch): the truth lies between. Settings of the
+simulation that are not given are those the first model was trained with."""
+
+_SIM_FIELDS: Final = tuple(f.name for f in fields(SimConfig))
+_WHOLE_EPISODES: Final = ("random_start", "market_order", "record_fills", "max_episode_steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command(SimConfig):
+    random_start: tyro.conf.Suppress[bool] = False
+    market_order: tyro.conf.Suppress[str] = "sequential"  # type: ignore[assignment]  # fixed
+    record_fills: tyro.conf.Suppress[bool] = False
+    max_episode_steps: tyro.conf.Suppress[int | None] = None
+    reward_scale: tyro.conf.Suppress[float] = 1.0
+
+    models: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Saved models (Stable-Baselines3 zip); none evaluates the baselines alone."""
+    store: str | None = None
+    """Folder or postgresql:// address of the sessions (default: DATABASE_URL, else `sessions`)."""
+    session: int | None = None
+    """The session to evaluate on."""
+    sessions: SessionIds = ()
+    """Several sessions, separated by commas."""
+    markets: str | None = None
+    """Only these markets: tickers separated by commas."""
+    heldout: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Only the markets that the first model's training held out (sessions: those it named)."""
+    baselines: str = "all"
+    """Built-in policies, separated by commas: hold, random, always-buy, join-both-sides,
+    momentum, imbalance; all; none."""
+    stress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also evaluate under latency of 0 to 500 ms, without fees, and with larger orders."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the figures as JSON instead of tables."""
+    parquet: Path | None = None
+    """Write episodes, fills and equity curves as Parquet files into this folder."""
+    report: Path | None = Path("evaluation.html")
+    """The page to look at, one file that opens offline; None writes none."""
+    replay_rows: int | None = None
+    """Rows of episodes that the page can replay (default: as many as keep it below 40 MB)."""
+    min_episode_length: int | None = None
+    """Markets with fewer rows are left out (default: as trained, else 10)."""
+    depth: int | None = None
+    """Price levels a side that the simulation sees (default: as trained, else 10)."""
+    row_interval_ms: int | None = None
+    """Length of a row in milliseconds (default: as trained, else 1)."""
+    seed: int = 0
+    """Of the random baseline and the bootstrap."""
+    confidence: float = 0.95
+    """Of the intervals."""
+    resamples: int = 10_000
+    """Of the bootstrap over events."""
+
+    @property
+    def sim(self) -> SimConfig:
+        """The settings of the simulation alone."""
+        return SimConfig(**{name: getattr(self, name) for name in _SIM_FIELDS})
+
+    @property
+    def session_ids(self) -> tuple[int, ...]:
+        """The sessions named; empty if none was."""
+        if self.session is not None and self.sessions:
+            raise ConfigError("give --session or --sessions, not both")
+        return self.sessions if self.session is None else (self.session,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code (2: a user's mistake)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        # Once to learn which models are meant, once more upon their settings.
+        command = _parse(arguments, SimConfig())
+        trained = [trained_with(path) for path in command.models]
+        if trained and trained[0] is not None:
+            command = _parse(arguments, trained[0].sim)
+        return _evaluate(command, trained)
+    except KalshiSimError as error:
+        print(f"kalshi-evaluate: {error}", file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("kalshi-evaluate: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def trained_with(path: Path) -> TrainConfig | None:
+    """The settings a model was trained with, None if nothing tells them.
+
+    Raises:
+        ConfigError: there is no such model, or its settings cannot be read.
+    """
+    from kalshi_train.training.checkpoints import read_checkpoint
+
+    if not path.is_file():
+        raise ConfigError(f"there is no model at {path}; name a zip that a training run has saved")
+    found = read_checkpoint(path)
+    if found.exact:
+        return TrainConfig.from_json(found.run["config"], str(path))
+    beside = path.parent / "config.json"
+    if not beside.is_file():
+        return None
+    return TrainConfig.from_file(beside)
+
+
+def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
+    from kalshi_sim.cli.console import print_notes, progress_bar
+    from kalshi_sim.files import make_folder
+    from kalshi_train.evaluation import evaluate
+
+    first = trained[0] if trained else None
+    config = command.sim
+    # Told now, not after minutes of work.
+    for folder in (command.parquet, command.report.parent if command.report else None):
+        if folder is not None:
+            make_folder(folder)
+    names = [word.strip() for word in command.baselines.split(",") if word.strip()]
+    policies = _policies(command.models, names)
+    tape, notes = load_tape(command, first)
+    notes += _differences(command, trained)
+    with progress_bar("evaluating") as progress:
+        evaluation = evaluate(
+            policies,
+            tape,
+            config,
+            baselines=names,
+            stress=command.stress,
+            seed=command.seed,
+            confidence=command.confidence,
+            resamples=command.resamples,
+            progress=progress,
+        )
+    if command.json:
+        print(json.dumps(evaluation.to_json(), indent=2, allow_nan=False))
+    else:
+        from kalshi_train.evaluation.show import show
+
+        show(evaluation)
+        print_notes(notes)
+    if command.parquet is not None:
+        evaluation.write_parquet(command.parquet)
+        _tell(command, f"tables are in {command.parquet}")
+    if command.report is not None:
+        evaluation.write_report(command.report, command.replay_rows)
+        _tell(command, f"the page is {command.report}")
+    return 0
+
+
+def _tell(command: _Command, text: str) -> None:
+    if not command.json:
+        print(text)
+
+
+def _policies(paths: Sequence[Path], baseline_names: Sequence[str]) -> list[Policy]:
+    from kalshi_train.evaluation.policies import baselines, load_model, policy_from_model
+
+    baselines(baseline_names)  # a wrong name is told before anything is loaded
+    named = dict(zip(_short_names(paths), paths, strict=True))
+    return [policy_from_model(load_model(path), name) for name, path in named.items()]
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """The files' names, with their folders where names alone are not enough."""
+    stems = [p.stem for p in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    full = [str(p.with_suffix("")) for p in paths]
+    for name in full:
+        if full.count(name) > 1:
+            raise ConfigError(f"the model {name}.zip is named twice")
+    return full
+
+
+def load_tape(command: _Command, trained: TrainConfig | None) -> tuple[Tape, list[str]]:
+    """The markets to play, and what there is to say about them.
+
+    Raises:
+        ConfigError: no session is named, or none can be held out.
+        NoViewsError: no market is left.
+        StoreError: the store cannot be read.
+    """
+    from kalshi_train.data.prepare import load_sessions, prepare
+
+    base = trained or TrainConfig()
+    chosen = {
+        name: getattr(command, name)
+        for name in ("min_episode_length", "depth", "row_interval_ms")
+        if getattr(command, name) is not None
+    }
+    ids = command.session_ids
+    if command.store is not None:
+        chosen["store"] = command.store
+    if command.heldout:
+        if trained is None:
+            raise ConfigError(
+                "--heldout: nothing tells which markets were held out; it needs a model of "
+                "kalshi-train, with its config.json beside it"
+            )
+        if ids:
+            chosen |= {"session": None, "sessions": ids}
+        data = prepare(with_changes(base, **chosen))
+        if data.heldout is None:
+            raise ConfigError("--heldout: the training run held out nothing")
+        tape, notes = data.heldout, [f"held out: {data.split.rule}"]
+    else:
+        if not ids:
+            raise ConfigError(
+                "no session named; give --session ID or --sessions ID,ID,... "
+                "(`kalshi-sim list` shows what the store holds)"
+            )
+        from kalshi_sim.tape import build_tape
+
+        chosen |= {"session": None, "sessions": ids, "eval_sessions": ()}
+        config = with_changes(base, **chosen)
+        tape = build_tape(
+            load_sessions(config),
+            min_episode_length=config.min_episode_length,
+            depth=config.depth,
+            row_interval_ms=config.row_interval_ms,
+        )
+        notes = [f"left out: {s.market_ticker}, {s.reason}" for s in tape.skipped[:5]]
+        if len(tape.skipped) > 5:
+            notes.append(f"left out: {len(tape.skipped) - 5} more markets")
+        if trained is not None and set(trained.session_ids) & set(ids):
+            notes.append(
+                "some of these markets are what the model was trained on; "
+                "--heldout takes only those it has not seen"
+            )
+    return _only(tape, command.markets), notes
+
+
+def _only(tape: Tape, tickers: str | None) -> Tape:
+    if tickers is None:
+        return tape
+    wanted = [t.strip() for t in tickers.split(",") if t.strip()]
+    known = {v.market_ticker for v in tape.views}
+    unknown = [t for t in wanted if t not in known]
+    if unknown or not wanted:
+        raise NoViewsError(
+            f"--markets: no market to play named {', '.join(unknown) or '(none given)'}; "
+            f"there are {', '.join(sorted(known)[:10])}{', …' if len(known) > 10 else ''}"
+        )
+    return tape.select([i for i, v in enumerate(tape.views) if v.market_ticker in wanted])
+
+
+def _differences(command: _Command, trained: Sequence[TrainConfig | None]) -> list[str]:
+    """Where a model was trained under other rules than it is evaluated with."""
+    notes = []
+    config = command.sim
+    skipped = {*_WHOLE_EPISODES, "reward_scale", "end_of_data"}
+    for path, theirs in zip(command.models, trained, strict=True):
+        if theirs is None:
+            continue
+        other = [
+            f"{name}={getattr(theirs, name)}"
+            for name in _SIM_FIELDS
+            if name not in skipped and getattr(theirs, name) != getattr(config, name)
+        ]
+        if other:
+            notes.append(f"{path.stem} was trained with {', '.join(other)}")
+    return notes
+
+
+def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:
+    """What stands on the command line, on top of the settings of `base`.
+
+    Raises:
+        ConfigError: one line that says what is wrong.
+    """
+    kept = [n for n in _SIM_FIELDS if n not in (*_WHOLE_EPISODES, "reward_scale")]
+    default: dict[str, Any] = {name: getattr(base, name) for name in kept}
+    return parse_command(_Command, "kalshi-evaluate", _DESCRIPTION, arguments, _Command(**default))

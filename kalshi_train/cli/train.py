@@ -1,0 +1,165 @@
+"""`kalshi-train` and `kalshi-evaluate`. Heavy imports wait until the settings are right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from kalshi_sim.cli.command_line import parse_command
+from kalshi_sim.errors import KalshiSimError
+from kalshi_train.config import TrainConfig, with_changes
+from kalshi_train.defaults import only_of
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+_DESCRIPTION = """Train an agent on recorded Kalshi order books.
+
+  kalshi-train --session 9 --algorithm ppo --total-timesteps 1000000
+  kalshi-train --sessions 6,7,8,9 --algorithm a2c --curriculum
+  kalshi-train --resume-from trained_models
+
+The model, checkpoints, logs and results go into the folder of --model-save-path.
+With --resume-from, settings that are not given are those of the checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command(TrainConfig):
+    config: Path | None = None
+    """A config.json whose settings take the place of the defaults."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Tell what would be trained, on what and with which settings, and stop."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the results as JSON."""
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """The settings of the run alone."""
+        return TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
+
+
+def train_main(argv: Sequence[str] | None = None) -> int:
+    """The command `kalshi-train`; returns its exit code (2: a user's mistake)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _with_curriculum(arguments)
+        return _train(_parse(arguments, _base_config(arguments)))
+    except KalshiSimError as error:
+        print(f"kalshi-train: {error}", file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("kalshi-train: interrupted; go on with --resume-from", file=sys.stderr)
+        return INTERRUPTED
+
+
+def evaluate_main(argv: Sequence[str] | None = None) -> int:
+    """The command `kalshi-evaluate`; returns its exit code."""
+    from kalshi_train.cli.evaluate import main
+
+    code: int = main(argv)
+    return code
+
+
+def _train(command: _Command) -> int:
+    from kalshi_train.training.progress import setup_logging, show_result
+
+    config = command.train_config
+    setup_logging(config)
+    if command.dry_run:
+        return _dry_run(config, as_json=command.json)
+    from kalshi_train.training.run import train
+
+    result = train(config)
+    if command.json:
+        print(json.dumps(result.results, allow_nan=False))
+    else:
+        show_result(result)
+    return 0
+
+
+def _dry_run(config: TrainConfig, *, as_json: bool) -> int:
+    from kalshi_train.training.run import check_resume, plan
+
+    check_resume(config)
+    planned = plan(config)
+    if as_json:
+        print(json.dumps(planned, allow_nan=False))
+        return 0
+    data = planned["data"]
+    for side in ("train", "heldout"):
+        part = data[side]
+        if part is None:
+            print(f"{side:<8} nothing ({data['heldout_rule']})")
+        else:
+            ids = ",".join(map(str, part["sessions"]))
+            print(
+                f"{side:<8} {part['markets']} markets of {part['events']} events, "
+                f"{part['rows']:,} rows, sessions {ids}"
+            )
+    print(f"{'split':<8} held out: {data['heldout_rule']}")
+    print(f"{'skipped':<8} {len(data['skipped'])} markets")
+    for reason in data["skipped"]:
+        print(f"         {reason}")
+    print(f"{'rollout':<8} {planned['rollout_steps']:,} steps, {planned['rollouts']:,} times")
+    for name, value in planned["config"].items():
+        print(f"  {name} = {value}")
+    return 0
+
+
+def _with_curriculum(arguments: Sequence[str]) -> list[str]:
+    """A `--curriculum` that stands alone, as it once did, means easiest first."""
+    words = list(arguments)
+    for i, word in enumerate(words):
+        if word == "--curriculum" and (i + 1 == len(words) or words[i + 1].startswith("--")):
+            words[i] = "--curriculum=easiest"
+    return words
+
+
+def _base_config(arguments: Sequence[str]) -> TrainConfig:
+    """What flags that are not given stand at: of a file, of a checkpoint, or the defaults."""
+    if {"--help", "-h"} & set(arguments):
+        return TrainConfig()
+    file = _value_of(arguments, "--config")
+    if file is not None:
+        return TrainConfig.from_file(Path(file))
+    resume = _value_of(arguments, "--resume-from", "--resume_from")
+    if resume is None:
+        return TrainConfig()
+    from kalshi_train.training.checkpoints import find_checkpoint
+
+    found = find_checkpoint(Path(resume))
+    if not found.exact:
+        return TrainConfig()
+    config = TrainConfig.from_json(found.run["config"], str(found.path))
+    changes: dict[str, Any] = {}
+    if _value_of(arguments, "--session", "--sessions") is not None:
+        changes |= {"session": None, "sessions": ()}
+    if _value_of(arguments, "--algorithm") not in (None, config.algorithm):
+        # So that the mistake is told as what it is, not as a clash of settings.
+        changes |= dict.fromkeys(only_of(config.algorithm))
+    return with_changes(config, **changes)
+
+
+def _value_of(arguments: Sequence[str], *flags: str) -> str | None:
+    for word, following in zip(arguments, [*arguments[1:], None], strict=False):
+        if word in flags:
+            return following
+        if word.partition("=")[0] in flags:
+            return word.partition("=")[2]
+    return None
+
+
+def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
+    """What stands on the command line.
+
+    Raises:
+        ConfigError: one line that says what is wrong.
+    """
+    default = _Command(**{f.name: getattr(base, f.name) for f in fields(base)})
+    return parse_command(_Command, "kalshi-train", _DESCRIPTION, arguments, default)

@@ -1,0 +1,1 @@
+"""From stored sessions to the tapes of a run."""

@@ -1,0 +1,161 @@
+"""From stored sessions to the two tapes of a run: one to learn from, one held out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import ConfigError, NoViewsError
+from kalshi_sim.store import open_store
+from kalshi_sim.tape import build_tape
+from kalshi_sim.tape_cache import load_tape
+from kalshi_sim.units import money_per_cent
+from kalshi_train.config import TrainConfig
+from kalshi_train.data.split import Split, split_by_event, split_by_session
+
+if TYPE_CHECKING:
+    from kalshi_sim.session import Session
+    from kalshi_sim.tape import Tape
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The tapes of a run; `heldout` is None where nothing is held out."""
+
+    train: Tape
+    heldout: Tape | None
+    split: Split
+    skipped: tuple[str, ...]
+    """Markets left out, each with the reason."""
+
+    def describe(self) -> dict[str, Any]:
+        """Counts and names, as JSON has them."""
+        return {
+            "train": describe_tape(self.train),
+            "heldout": None if self.heldout is None else describe_tape(self.heldout),
+            "heldout_rule": self.split.rule,
+            "skipped": list(self.skipped),
+        }
+
+
+def describe_tape(tape: Tape) -> dict[str, Any]:
+    """Views, events, sessions and rows of a tape, and the markets by name."""
+    return {
+        "markets": len(tape.views),
+        "events": len({v.event for v in tape.views}),
+        "sessions": sorted({int(v.session_id) for v in tape.views}),
+        "rows": int(sum(len(v) for v in tape.views)),
+        "tickers": [v.market_ticker for v in tape.views],
+    }
+
+
+def named_sessions(config: TrainConfig) -> tuple[int, ...]:
+    """The ids of the sessions a configuration names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not config.session_ids:
+        raise ConfigError(
+            "no session named; give --session ID or --sessions ID,ID,... "
+            "(`kalshi-sim list` shows what the store holds)"
+        )
+    return config.session_ids
+
+
+def load_sessions(config: TrainConfig) -> list[Session]:
+    """The sessions a configuration names.
+
+    Raises:
+        ConfigError: it names none.
+        SessionNotFoundError: the store lacks one.
+        StoreError: the store cannot be read.
+    """
+    wanted = named_sessions(config)
+    store = open_store(config.store)
+    return [store.load(session_id) for session_id in wanted]
+
+
+def _tape(config: TrainConfig, sessions: Sequence[Session] | None) -> Tape:
+    """All views of the sessions: of those given, else from the cache or the store."""
+    if sessions is not None:
+        return build_tape(
+            sessions,
+            min_episode_length=config.min_episode_length,
+            depth=config.depth,
+            row_interval_ms=config.row_interval_ms,
+        )
+    wanted = named_sessions(config)
+    return load_tape(
+        open_store(config.store),
+        wanted,
+        min_episode_length=config.min_episode_length,
+        depth=config.depth,
+        row_interval_ms=config.row_interval_ms,
+        use_cache=config.cache,
+    )
+
+
+def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> TrainingData:
+    """Load (unless `sessions` are given), build the tape, filter it, and hold markets out.
+
+    Raises:
+        NoViewsError: no market is left to train on; the message says why they were left out.
+        ConfigError: the sessions or the held-out part cannot be what the configuration says.
+    """
+    tape = _tape(config, sessions)
+    skipped = [f"{s.market_ticker} (session {s.session_id}): {s.reason}" for s in tape.skipped]
+    keep = np.arange(len(tape.views))
+    if config.max_spread is not None:
+        spread = mean_spread_cents(tape)
+        wide = spread > config.max_spread
+        skipped += [
+            f"{tape.views[i].market_ticker}: mean spread {spread[i]:.1f} cents, "
+            f"max_spread {config.max_spread:g}"
+            for i in np.flatnonzero(wide)
+        ]
+        keep = np.flatnonzero(~wide)
+    if not len(keep):
+        raise NoViewsError(
+            f"no market is left to train on; {len(skipped)} left out: {_shorten(skipped)}"
+        )
+    views = [tape.views[i] for i in keep]
+    if config.eval_sessions:
+        split = split_by_session(views, config.eval_sessions)
+    else:
+        split = split_by_event(views, config.eval_fraction, config.seed)
+    if not len(split.heldout) and config.eval_fraction > 0:
+        logger.warning(
+            "only one event: nothing is held out, so nothing tells learning from memorising; "
+            "train on more events, or name --eval-sessions"
+        )
+    return TrainingData(
+        train=tape.select(keep[split.train].tolist()),
+        heldout=tape.select(keep[split.heldout].tolist()) if len(split.heldout) else None,
+        split=split,
+        skipped=tuple(skipped),
+    )
+
+
+def mean_spread_cents(tape: Tape) -> npt.NDArray[np.float64]:
+    """Mean spread of each view over its two-sided rows, in cents; inf without such a row."""
+    out = np.full(len(tape.views), np.inf)
+    for i, view in enumerate(tape.views):
+        best = tape.px[view.start : view.stop, :, 0]
+        two_sided = (best > 0).all(axis=1)
+        if two_sided.any():
+            spreads = tape.payout - best[two_sided].sum(axis=1)
+            out[i] = spreads.mean() / money_per_cent(tape.payout)
+    return out
+
+
+def _shorten(reasons: Sequence[str], shown: int = 3) -> str:
+    more = f"; and {len(reasons) - shown} more" if len(reasons) > shown else ""
+    return "; ".join(reasons[:shown]) + more

@@ -1,0 +1,280 @@
+"""Environments made from stored sessions, under the names people know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from stable_baselines3.common.vec_env.base_vec_env import (
+    VecEnv,
+    VecEnvIndices,
+    VecEnvObs,
+    VecEnvStepReturn,
+)
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError, DataError, NoViewsError, SessionNotFoundError
+from kalshi_sim.spaces import action_space, observation_space
+from kalshi_sim.tape import MarketSessionView, build_tape
+from kalshi_sim.vec_env import KalshiVecEnv
+from kalshi_train.data.loader import SessionDataLoader
+
+if TYPE_CHECKING:
+    from kalshi_sim.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SB3TrainingConfig:
+    """What a `SessionBasedEnvironment` needs to know besides the sessions."""
+
+    env_config: SimConfig = field(default_factory=SimConfig)
+    """The settings of the simulation."""
+    min_episode_length: int = 10
+    """Markets with fewer rows are left out."""
+    max_episode_steps: int | None = None
+    """Truncate an episode after so many steps; None: the markets decide."""
+    skip_failed_markets: bool = True
+    """Leave out sessions that cannot be read, with a warning, instead of stopping."""
+
+    @property
+    def sim(self) -> SimConfig:
+        """The settings of the simulation, `max_episode_steps` included."""
+        if self.max_episode_steps is None:
+            return self.env_config
+        return replace(self.env_config, max_episode_steps=self.max_episode_steps)
+
+
+def create_env_config(cash_start: int = 10_000, **settings: Any) -> SimConfig:
+    """Settings of the simulation: `SimConfig(cash_start=…, …)`.
+
+    Raises:
+        ConfigError: a setting is unknown or outside its range.
+    """
+    try:
+        return SimConfig(cash_start=cash_start, **settings)
+    except TypeError as error:
+        raise ConfigError(f"create_env_config: {error}") from error
+
+
+def create_training_config(
+    min_episode_length: int = 10,
+    max_episode_steps: int | None = None,
+    skip_failed_markets: bool = True,
+) -> SB3TrainingConfig:
+    """Settings of episodes, around the simulation's defaults."""
+    return SB3TrainingConfig(
+        min_episode_length=min_episode_length,
+        max_episode_steps=max_episode_steps,
+        skip_failed_markets=skip_failed_markets,
+    )
+
+
+class SessionBasedEnvironment(VecEnv):
+    """The markets of stored sessions as an environment for Stable-Baselines3, one after another.
+
+        env = SessionBasedEnvironment("sessions", [9], SB3TrainingConfig())
+        await env.initialize()
+        model = PPO("MlpPolicy", env)
+
+    A VecEnv of `n_envs` environments: observations float32 [n_envs, 52], rewards float32
+    [n_envs] in cents, actions 0 to 4. Spaces are known at once, the rest after `initialize`.
+    """
+
+    def __init__(
+        self,
+        database_url: str | None,
+        session_ids: int | Sequence[int],
+        config: SB3TrainingConfig | None = None,
+        n_envs: int = 1,
+        seed: int = 0,
+    ):
+        """Name the sessions; nothing is read before `initialize`.
+
+        Args:
+            database_url: a postgresql:// address or a folder; None: DATABASE_URL, else `sessions`.
+            session_ids: one session or several.
+            config: settings; the defaults without.
+            n_envs: environments stepped together.
+            seed: fixes everything random.
+
+        Raises:
+            ConfigError: no session is named, or n_envs is below 1.
+        """
+        self.session_ids = [session_ids] if isinstance(session_ids, int) else list(session_ids)
+        if not self.session_ids:
+            raise ConfigError("session_ids is empty; name at least one session")
+        if n_envs < 1:
+            raise ConfigError(f"n_envs={n_envs}: must be a whole number from 1")
+        self.config = config or SB3TrainingConfig()
+        self._url = database_url
+        self._seed = seed
+        self._env: KalshiVecEnv | None = None
+        self.render_mode: str | None = None
+        super().__init__(n_envs, observation_space(), action_space())
+
+    async def initialize(self) -> None:
+        """Load the sessions and build the markets' views.
+
+        Raises:
+            SessionNotFoundError, StoreError: a session cannot be loaded (one that is missing or
+                damaged is left out with a warning while another one is left, if
+                `skip_failed_markets`).
+            NoViewsError: no market has enough rows.
+        """
+        loader = SessionDataLoader(self._url)
+        sessions: list[Session] = []
+        failed: Exception | None = None
+        for session_id in self.session_ids:
+            try:
+                sessions.append(await loader.load_session(session_id))
+            except (SessionNotFoundError, DataError) as error:
+                if not self.config.skip_failed_markets:
+                    raise
+                failed = error
+                logger.warning("left out: %s", error)
+        if failed is not None and not sessions:
+            raise failed
+        tape = build_tape(sessions, min_episode_length=self.config.min_episode_length)
+        if not tape.views:
+            raise NoViewsError(
+                f"no market of the sessions {self.session_ids} has "
+                f"{self.config.min_episode_length} rows"
+            )
+        self._env = KalshiVecEnv(
+            tape, n_envs=self.num_envs, config=self.config.sim, seed=self._seed
+        )
+
+    @property
+    def env(self) -> KalshiVecEnv:
+        """The environment behind it.
+
+        Raises:
+            ConfigError: `initialize` was not called.
+        """
+        if self._env is None:
+            raise ConfigError(
+                "the environment has no markets yet; call `await env.initialize()` first"
+            )
+        return self._env
+
+    @property
+    def market_views(self) -> tuple[MarketSessionView, ...]:
+        """The markets that are played, in order."""
+        return self.env.tape.views
+
+    def get_market_rotation_info(self) -> dict[str, Any]:
+        """How many markets of which sessions there are, and which are played now."""
+        views = self.market_views
+        playing = np.unique(self.env.state()["view"])
+        return {
+            "total_markets": len(views),
+            "sessions_covered": sorted({v.session_id for v in views}),
+            "current_markets": [views[i].market_ticker for i in playing],
+        }
+
+    def reset(self) -> VecEnvObs:
+        """Start a new episode in every environment; observations float32 [n_envs, 52]."""
+        env = self.env
+        env._seeds = list(self._seeds)
+        self._reset_seeds()
+        self._reset_options()
+        obs = env.reset()
+        self.reset_infos = env.reset_infos
+        return obs
+
+    def step_async(self, actions: npt.NDArray[Any]) -> None:
+        """Remember the actions [n_envs]."""
+        self.env.step_async(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every environment; finished ones restart on their next market."""
+        return self.env.step_wait()
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Which actions are valid now: bool [n_envs, 5]."""
+        return self.env.action_masks()
+
+    def state(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The agents by name; see `KalshiVecEnv.state`."""
+        return self.env.state()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._env is not None:
+            self._env.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute, once for each environment asked for."""
+        home = self if self._env is None or attr_name in vars(self) else self._env
+        value = getattr(home, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the batch; see `KalshiVecEnv.set_attr`."""
+        self.env.set_attr(attr_name, value, indices)
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Call a method of the batch; see `KalshiVecEnv.env_method`."""
+        return self.env.env_method(method_name, *method_args, indices=indices, **method_kwargs)
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """No environment of a batch is wrapped."""
+        return [False for _ in self._get_indices(indices)]
+
+    def get_images(self) -> Sequence[npt.NDArray[Any] | None]:
+        """There is nothing to draw."""
+        return [None] * self.num_envs
+
+
+class CurriculumEnvironmentFactory:
+    """Makes environments from the sessions of one store."""
+
+    def __init__(self, database_url: str | None):
+        """`database_url` as in `SessionBasedEnvironment`."""
+        self.database_url = database_url
+
+    async def create_single_session_env(
+        self, session_id: int, config: SB3TrainingConfig | None = None, n_envs: int = 1
+    ) -> SessionBasedEnvironment:
+        """An environment over one session, ready to use; errors as `initialize`."""
+        return await self.create_multi_session_env([session_id], config, n_envs)
+
+    async def create_multi_session_env(
+        self,
+        session_ids: Sequence[int],
+        config: SB3TrainingConfig | None = None,
+        n_envs: int = 1,
+    ) -> SessionBasedEnvironment:
+        """An environment over several sessions, ready to use; errors as `initialize`."""
+        env = SessionBasedEnvironment(self.database_url, session_ids, config, n_envs)
+        await env.initialize()
+        return env
+
+    async def create_env_from_curriculum(
+        self,
+        session_ids: int | Sequence[int],
+        config: SB3TrainingConfig | None = None,
+        n_envs: int = 1,
+    ) -> SessionBasedEnvironment:
+        """An environment over one session or several, ready to use; errors as `initialize`."""
+        ids = [session_ids] if isinstance(session_ids, int) else list(session_ids)
+        return await self.create_multi_session_env(ids, config, n_envs)
+
+    async def get_available_sessions(self) -> list[Any]:
+        """What the store holds; see `SessionDataLoader.get_available_sessions`."""
+        return list(await SessionDataLoader(self.database_url).get_available_sessions())

@@ -1,0 +1,316 @@
+"""Actor and critic as flat parameters, evaluated and differentiated by hand, in threads.
+
+The arithmetic is that of stable-baselines3's `MlpPolicy`. Its parameters become views into one
+flat tensor, and so do their gradients: clipping and the optimiser's step are then each a single
+pass. Rows are cut into lanes, one per thread; what a lane computes does not depend on which
+thread runs it, and the lanes' gradients are added in their order, so results repeat bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.distributions import CategoricalDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
+
+from kalshi_train.learner import activations, losses
+from kalshi_train.learner.products import linear
+
+# Rows handled at a time: few enough that their activations stay in the second-level cache.
+CHUNK = 1024
+# Fewer rows than this per lane, and waking a thread costs more than it saves.
+MIN_LANE = 256
+MAX_LANES = 8
+
+_ACTIVATIONS: dict[type[nn.Module], tuple[Any, Any]] = {
+    nn.Tanh: (activations.bias_tanh, activations.tanh_backward),
+    nn.ReLU: (activations.bias_relu, activations.relu_backward),
+}
+
+
+def unsupported(policy: Any) -> str | None:
+    """Why `policy` cannot be evaluated here, or None if it can."""
+    if type(policy) is not ActorCriticPolicy:
+        return f"the policy is a {type(policy).__name__}, not an MlpPolicy"
+    if policy.use_sde or not isinstance(policy.action_dist, CategoricalDistribution):
+        return "the actions are not discrete"
+    if not isinstance(policy.features_extractor, FlattenExtractor):
+        return f"features come from a {type(policy.features_extractor).__name__}"
+    if policy.observation_space.dtype != np.float32:
+        return f"observations are {policy.observation_space.dtype}, not float32"
+    if policy.activation_fn not in _ACTIVATIONS:
+        return f"the activation is {policy.activation_fn.__name__}, neither Tanh nor ReLU"
+    if not all(
+        p.requires_grad and p.dtype == th.float32 and p.device.type == "cpu"
+        for p in policy.parameters()
+    ):
+        return "not all parameters are trainable float32 in main memory"
+    return None
+
+
+class Layer(NamedTuple):
+    """One linear layer: weight [out, in], its transpose as a view, bias [out] as an array."""
+
+    weight: th.Tensor
+    transposed: th.Tensor
+    bias: losses.F32
+
+
+class LayerGradient(NamedTuple):
+    """Where a lane adds up the gradient of one layer."""
+
+    weight: th.Tensor
+    bias: losses.F32
+
+
+def _flat_views(flat: th.Tensor, shapes: list[th.Size]) -> list[th.Tensor]:
+    pieces = flat.split([shape.numel() for shape in shapes])
+    return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+def _linears(policy: ActorCriticPolicy) -> tuple[list[nn.Linear], list[nn.Linear]]:
+    """The linear layers of actor and critic, head last."""
+    extractor = policy.mlp_extractor
+    actor = [m for m in extractor.policy_net if isinstance(m, nn.Linear)]
+    critic = [m for m in extractor.value_net if isinstance(m, nn.Linear)]
+    head = policy.action_net
+    assert isinstance(head, nn.Linear)
+    return [*actor, head], [*critic, policy.value_net]
+
+
+@dataclass(slots=True)
+class Buffers:
+    """A lane's memory for n rows.
+
+    `x` [n, features] receives gathered observations. `outputs[net][layer]` and `back[net][layer]`
+    are [n, width]: a layer's output, the head's last, and the gradient by it.
+    """
+
+    x: th.Tensor
+    outputs: list[list[th.Tensor]]
+    back: list[list[th.Tensor]]
+
+
+class Pass(NamedTuple):
+    """A forward pass over n rows: by network, the layers' outputs, and the heads' as arrays.
+
+    The heads' outputs come without their biases; a loss leaves its gradient in their place.
+    """
+
+    outputs: list[list[th.Tensor]]
+    logits: losses.F32
+    value: losses.F32
+
+
+class Lane:
+    """One thread's share: its buffers, its gradient and its sums for the log."""
+
+    def __init__(self, network: ActorCritic) -> None:
+        self.network = network
+        self.gradient = th.zeros_like(network.flat)
+        self.layers = network.split(self.gradient)
+        self.stats = np.zeros(losses.N_STATS)
+        self._buffers: dict[int, Buffers] = {}
+        self._full = self._allocate(CHUNK)
+
+    def _allocate(self, n: int) -> Buffers:
+        outputs = [
+            [th.empty(n, layer.weight.shape[0]) for layer in net] for net in self.network.nets
+        ]
+        back = [[th.empty_like(h) for h in net[:-1]] for net in outputs]
+        return Buffers(th.empty(n, self.network.n_features), outputs, back)
+
+    def buffers(self, n: int) -> Buffers:
+        """The buffers' first n rows, n at most `CHUNK`."""
+        found = self._buffers.get(n)
+        if found is None:
+            full = self._full
+            found = Buffers(
+                full.x[:n],
+                [[h[:n] for h in net] for net in full.outputs],
+                [[h[:n] for h in net] for net in full.back],
+            )
+            self._buffers[n] = found
+        return found
+
+    def forward(self, x: th.Tensor) -> Pass:
+        """Evaluate both networks on observations x [n, features], n at most `CHUNK`."""
+        activate = self.network.activate
+        outputs = []
+        for layers, memory in zip(self.network.nets, self.buffers(x.shape[0]).outputs, strict=True):
+            h = x
+            net = []
+            for layer, out in zip(layers, memory, strict=True):
+                h = linear(h, layer.weight, out)
+                net.append(h)
+                if layer is not layers[-1]:
+                    activate(h.numpy(), layer.bias)
+            outputs.append(net)
+        return Pass(outputs, outputs[0][-1].numpy(), outputs[1][-1].numpy())
+
+    def backward(self, x: th.Tensor, done: Pass) -> None:
+        """Add to `gradient`, the heads' outputs having become the loss's gradient by them."""
+        differentiate = self.network.differentiate
+        back = self.buffers(x.shape[0]).back
+        for layers, grads, outputs, memory in zip(
+            self.network.nets, self.layers, done.outputs, back, strict=True
+        ):
+            d = outputs[-1]
+            for i in range(len(layers) - 1, 0, -1):
+                grads[i].weight.addmm_(d.t(), outputs[i - 1])
+                d = linear(d, layers[i].transposed, memory[i - 1])
+                differentiate(d.numpy(), outputs[i - 1].numpy(), grads[i - 1].bias)
+            grads[0].weight.addmm_(d.t(), x)
+
+    def clear(self) -> None:
+        """Forget gradient and sums."""
+        self.gradient.zero_()
+        self.stats[:] = 0.0
+
+
+class ActorCritic:
+    """The two networks of an `MlpPolicy`, sharing its parameters.
+
+    `flat` holds all parameters, `gradient` their gradient after `reduce`. `nets` are the layers of
+    actor and critic, heads last.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        self.policy = policy
+        linears = _linears(policy)
+        self._parameters = [p for net in linears for m in net for p in (m.weight, m.bias)]
+        self._depth = len(linears[0])
+        self.shapes = [p.shape for p in self._parameters]
+        self.flat = th.empty(sum(shape.numel() for shape in self.shapes))
+        self.gradient = th.zeros_like(self.flat)
+        self._views = _flat_views(self.flat, self.shapes)
+        self.n_features = self.shapes[0][1]
+        self.activate, self.differentiate = _ACTIVATIONS[policy.activation_fn]
+        with th.no_grad():
+            self.adopt()
+        self.nets = self._layers()
+        self.lanes: list[Lane] = [Lane(self)]
+        self._pool: ThreadPoolExecutor | None = None
+
+    def adopt(self) -> None:
+        """Make the policy's parameters views into `flat` again, if something replaced them."""
+        gradients = _flat_views(self.gradient, self.shapes)
+        for p, view, gradient in zip(self._parameters, self._views, gradients, strict=True):
+            if p.data_ptr() != view.data_ptr():
+                view.copy_(p.data)
+                p.data = view
+            if p.grad is None or p.grad.data_ptr() != gradient.data_ptr():
+                p.grad = gradient
+
+    @property
+    def parameters(self) -> list[th.Tensor]:
+        """The policy's parameters in the order of `flat`."""
+        return self._parameters
+
+    def _layers(self) -> tuple[list[Layer], list[Layer]]:
+        layers = [
+            Layer(w, w.t(), b.numpy())
+            for w, b in zip(self._views[::2], self._views[1::2], strict=True)
+        ]
+        return layers[: self._depth], layers[self._depth :]
+
+    def split(self, flat: th.Tensor) -> tuple[list[LayerGradient], list[LayerGradient]]:
+        """Views of a gradient, by network and layer."""
+        views = _flat_views(flat, self.shapes)
+        layers = [LayerGradient(w, b.numpy()) for w, b in zip(views[::2], views[1::2], strict=True)]
+        return layers[: self._depth], layers[self._depth :]
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Use as many lanes as torch has threads, torch itself one per lane; put back after."""
+        n_threads = th.get_num_threads()
+        n_lanes = min(n_threads, MAX_LANES)
+        self.lanes.extend(Lane(self) for _ in range(n_lanes - len(self.lanes)))
+        del self.lanes[n_lanes:]
+        th.set_num_threads(1)
+        try:
+            if n_lanes == 1:
+                yield
+                return
+            # Torch keeps the number of threads per thread.
+            with ThreadPoolExecutor(
+                n_lanes - 1, "learner", initializer=th.set_num_threads, initargs=(1,)
+            ) as self._pool:
+                yield
+        finally:
+            self._pool = None
+            th.set_num_threads(n_threads)
+
+    def run(self, n_rows: int, work: Callable[[Lane, int, int], None]) -> int:
+        """Call work(lane, start, stop) for every lane's share of the rows; the lanes used."""
+        n_lanes = max(1, min(len(self.lanes), n_rows // MIN_LANE))
+        cuts = [n_rows * i // n_lanes for i in range(n_lanes + 1)]
+        shares = list(zip(self.lanes, cuts[:-1], cuts[1:], strict=False))
+        if self._pool is None or n_lanes == 1:
+            for share in shares:
+                work(*share)
+            return n_lanes
+        others = [self._pool.submit(work, *share) for share in shares[1:]]
+        try:
+            work(*shares[0])
+        finally:
+            for other in others:
+                other.result()
+        return n_lanes
+
+    def reduce(self, n_lanes: int) -> losses.F64:
+        """Sum the lanes' gradients into `gradient`; the sums for the log."""
+        self.gradient.copy_(self.lanes[0].gradient)
+        stats = self.lanes[0].stats.copy()
+        for lane in self.lanes[1:n_lanes]:
+            self.gradient.add_(lane.gradient)
+            stats += lane.stats
+        return stats
+
+    def act(
+        self,
+        observations: th.Tensor,
+        actions: losses.I64,
+        values: losses.F32,
+        log_probs: losses.F32,
+    ) -> None:
+        """Sample an action for every row of observations [n, features] from torch's generator.
+
+        Written are actions, values and log_probs, all [n].
+        """
+        uniform = th.rand(observations.shape[0], dtype=th.float64).numpy()
+        actor, critic = self.nets[0][-1], self.nets[1][-1]
+
+        def work(lane: Lane, start: int, stop: int) -> None:
+            for at in range(start, stop, CHUNK):
+                end = min(at + CHUNK, stop)
+                done = lane.forward(observations[at:end])
+                losses.sample(
+                    done.logits,
+                    actor.bias,
+                    done.value,
+                    critic.bias,
+                    uniform[at:end],
+                    actions[at:end],
+                    log_probs[at:end],
+                    values[at:end],
+                )
+
+        self.run(observations.shape[0], work)
+
+    def values(self, observations: th.Tensor) -> th.Tensor:
+        """The critic's values [n] of observations [n, features], in one pass."""
+        h = observations
+        layers = self.nets[1]
+        for layer in layers[:-1]:
+            h = th.mm(h, layer.transposed)
+            self.activate(h.numpy(), layer.bias)
+        return th.mm(h, layers[-1].transposed)[:, 0] + float(layers[-1].bias[0])

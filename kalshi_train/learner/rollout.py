@@ -1,0 +1,87 @@
+"""Where a rollout is kept: torch tensors and numpy arrays over the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
+
+from kalshi_train.learner import updates
+
+
+class SharedRolloutBuffer(RolloutBuffer):
+    """A rollout buffer allocated once, for flat float32 observations and discrete actions.
+
+    The arrays have the names and shapes of stable-baselines3's: observations [n_steps, n_envs,
+    *shape], actions [n_steps, n_envs, 1], the others [n_steps, n_envs]. Unlike there they keep
+    these shapes while minibatches are drawn. `flat_observations` [n_steps * n_envs, features] is
+    a tensor over the same memory.
+    """
+
+    def reset(self) -> None:
+        """Begin a new rollout in the same memory."""
+        if not hasattr(self, "flat_observations"):
+            super().reset()
+            size = self.buffer_size * self.n_envs
+            self.flat_observations = th.from_numpy(self.observations).view(size, -1)
+            # Row of this buffer for every row of the stock one, which lists env after env.
+            rows = np.arange(size).reshape(self.buffer_size, self.n_envs)
+            self._stock_rows = np.ascontiguousarray(rows.T).reshape(-1)
+        self.pos = 0
+        self.full = False
+        self.generator_ready = False
+
+    def flat(self, name: str) -> npt.NDArray[np.float32]:
+        """The array `name` as [n_steps * n_envs], over the same memory."""
+        array: npt.NDArray[np.float32] = getattr(self, name)
+        return array.reshape(-1)
+
+    def compute_returns_and_advantage(
+        self, last_values: th.Tensor, dones: npt.NDArray[np.bool_]
+    ) -> None:
+        """Fill advantages and returns; last_values [n_envs], dones [n_envs] after the last step."""
+        updates.advantages_and_returns(
+            self.rewards,
+            self.values,
+            self.episode_starts,
+            last_values.detach().numpy().reshape(-1),
+            np.asarray(dones, dtype=bool),
+            float(self.gamma),
+            float(self.gae_lambda),
+            self.advantages,
+            self.returns,
+        )
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """The rows in a random order: for equal state of numpy's generator, the stock one."""
+        assert self.full, "the rollout is not complete"
+        return np.random.permutation(self._stock_rows)  # noqa: NPY002 (where SB3 draws)
+
+    def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:  # type: ignore[override]  # narrower
+        """Minibatches in random order, as stable-baselines3's buffer gives them."""
+        order = self.order()
+        size = batch_size or order.size
+        for start in range(0, order.size, size):
+            rows = order[start : start + size]
+            yield RolloutBufferSamples(
+                self.flat_observations[rows].view(rows.size, *self.obs_shape),
+                th.from_numpy(self.actions.reshape(-1, 1)[rows].astype(np.float32)),
+                *(
+                    th.from_numpy(self.flat(name)[rows])
+                    for name in ("values", "log_probs", "advantages", "returns")
+                ),
+            )
+
+
+def unsupported(observation_space: spaces.Space, action_space: spaces.Space) -> str | None:  # type: ignore[type-arg]  # any space
+    """Why rollouts of these spaces cannot be kept here, or None if they can."""
+    if not isinstance(observation_space, spaces.Box) or observation_space.dtype != np.float32:
+        return "observations are not a Box of float32"
+    if not isinstance(action_space, spaces.Discrete):
+        return "the actions are not discrete"
+    return None

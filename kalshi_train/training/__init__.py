@@ -1,0 +1,1 @@
+"""A training run: from a configuration to a trained model and its results."""

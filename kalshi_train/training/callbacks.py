@@ -1,0 +1,234 @@
+"""What happens around the rollouts: metrics, held-out evaluation, checkpoints.
+
+All of it happens at rollout boundaries, so that a checkpoint is a point from which the rest of
+the run follows exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from kalshi_sim.files import whole_file
+from kalshi_train.training import checkpoints
+from kalshi_train.training.heldout import HeldoutEvaluator, HeldoutResult, deterministic
+from kalshi_train.training.metrics import MIN_STEPS_PER_RECORD, TradingMetrics
+from kalshi_train.training.randomness import random_state
+
+if TYPE_CHECKING:
+    from kalshi_sim.vec_env import KalshiVecEnv
+    from kalshi_train.config import TrainConfig
+    from kalshi_train.environments.curriculum import SimpleSessionCurriculum
+
+logger = logging.getLogger(__name__)
+
+EVALUATIONS: Final = Path("eval_logs") / "evaluations.npz"
+BEST_MODEL: Final = Path("best_model") / "best_model.zip"
+
+
+@dataclass
+class Progress:
+    """What a run has to remember across a resume, apart from arrays of the batch."""
+
+    run_started_ns: int
+    saved_at: int = 0
+    """Steps at the last checkpoint."""
+    evaluated_at: int = 0
+    """Steps at the last held-out evaluation."""
+    best_profit: float | None = None
+    """Mean held-out profit of a market of the best model, in cents."""
+    best_at: int = 0
+    """Steps at which the best model was found."""
+    episodes: int = 0
+    eval_steps: list[int] = field(default_factory=list)
+    eval_profits: list[list[float]] = field(default_factory=list)
+    """Per evaluation the profit of every held-out view, in cents."""
+    eval_rewards: list[list[float]] = field(default_factory=list)
+    eval_lengths: list[list[int]] = field(default_factory=list)
+
+
+class TrainingCallback(BaseCallback):
+    """Ties metrics, curriculum, evaluation and checkpoints to Stable-Baselines3's loop."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        env: KalshiVecEnv,
+        curriculum: SimpleSessionCurriculum,
+        metrics: TradingMetrics,
+        progress: Progress,
+        evaluator: HeldoutEvaluator | None,
+        on_record: Callable[[int, dict[str, Any]], None],
+        data_digest: str,
+    ):
+        """`config` is a resolved one; `on_record` gets the steps and the figures to show.
+
+        `data_digest` tells which views the environments play.
+        """
+        super().__init__()
+        self.config = config
+        self.curriculum = curriculum
+        self.metrics = metrics
+        self.progress = progress
+        self.last_heldout: HeldoutResult | None = None
+        self._env = env
+        self._evaluator = evaluator
+        self._on_record = on_record
+        self._data_digest = data_digest
+        self._rollouts = 0
+        self._recorded_at = 0
+        self._mark = 0.0
+        self._learning = False
+
+    def _on_training_start(self) -> None:
+        self._recorded_at = self.num_timesteps
+        self.metrics.begin(self._env.state())
+
+    def _on_rollout_start(self) -> None:
+        """The boundary: the last rollout is learned, the next not begun."""
+        self._between_rollouts(last=False)
+
+    def _on_step(self) -> bool:
+        dones = self.locals["dones"]
+        if dones.any():
+            infos = self.locals["infos"]
+            finished = [infos[i] for i in np.flatnonzero(dones)]
+            self.curriculum.record(finished)
+            self.metrics.finished(finished)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.metrics.clock.collect += time.perf_counter() - self._mark
+        self.metrics.rollout(self._env.state(), self.locals["rollout_buffer"].actions)
+        self.progress.episodes = self.metrics.episodes
+        self._rollouts += 1
+        self._learning = True
+        self._mark = time.perf_counter()
+
+    def _on_training_end(self) -> None:
+        self._between_rollouts(last=True)
+
+    def _between_rollouts(self, *, last: bool) -> None:
+        now = time.perf_counter()
+        if self._learning:
+            self.metrics.clock.learn += now - self._mark
+        self.boundary(last=last)
+        self.metrics.clock.other += time.perf_counter() - now
+        enough = self.num_timesteps - self._recorded_at >= MIN_STEPS_PER_RECORD
+        due = enough and self._rollouts >= (self.config.log_interval or 1)
+        if self._rollouts and (last or due):
+            self._record()
+        self._set_entropy()
+        self._mark = time.perf_counter()
+
+    def _set_entropy(self) -> None:
+        """By the steps alone, so that it does not matter in how many goes they are made."""
+        half_life, start = self.config.ent_half_life, self.config.ent_coef
+        if half_life and start is not None:
+            assert isinstance(self.model, OnPolicyAlgorithm)
+            self.model.ent_coef = start * 0.5 ** (self.num_timesteps / half_life)
+
+    def boundary(self, *, last: bool) -> None:
+        """Evaluate and save where it is due; at the end of a run both are."""
+        steps, config, progress = self.num_timesteps, self.config, self.progress
+        self.curriculum.update(self._env)
+        eval_due = last or _passed(progress.evaluated_at, steps, config.eval_freq)
+        if self._evaluator is not None and steps > 0 and eval_due:
+            self._evaluate(self._evaluator)
+        save_due = last or _passed(progress.saved_at, steps, config.save_freq)
+        if steps > 0 and save_due:
+            progress.saved_at = steps
+            self.save(checkpoints.checkpoint_path(config.run_folder, steps))
+
+    def save(self, path: Path) -> None:
+        """Write model and state of the run, whole or not at all."""
+        checkpoints.write_checkpoint(path, self.model, self._run(), self._arrays())
+        logger.debug("saved %s", path)
+
+    def _record(self) -> None:
+        values = self.metrics.record()
+        for key, value in values.items():
+            self.logger.record(key, value)
+        shown = values | {k: v for k, v in self.logger.name_to_value.items() if k not in values}
+        self._on_record(self.num_timesteps, shown)
+        self.logger.dump(step=self.num_timesteps)
+        self._recorded_at = self.num_timesteps
+        self._rollouts = 0
+
+    def _evaluate(self, evaluator: HeldoutEvaluator) -> None:
+        steps, progress = self.num_timesteps, self.progress
+        if progress.evaluated_at == steps and self.last_heldout is not None:
+            return
+        result = evaluator.run(deterministic(self.model))
+        self.last_heldout = result
+        if progress.evaluated_at != steps:
+            progress.evaluated_at = steps
+            progress.eval_steps.append(steps)
+            progress.eval_profits.append(result.profit.tolist())
+            progress.eval_rewards.append(result.rewards.tolist())
+            progress.eval_lengths.append(result.lengths.tolist())
+        self._write_evaluations(result)
+        for key, value in result.summary().items():
+            if value is not None:
+                self.logger.record(f"heldout/{key}", value)
+        logger.info("%s steps: %s", f"{steps:,}", result.verdict())
+        if progress.best_profit is None or result.mean_profit > progress.best_profit:
+            progress.best_profit, progress.best_at = result.mean_profit, steps
+            self.save(self.config.run_folder / BEST_MODEL)
+
+    def _write_evaluations(self, result: HeldoutResult) -> None:
+        """As SB3's EvalCallback writes them: results [n_evaluations, n_views], and more."""
+        progress = self.progress
+        with whole_file(self.config.run_folder / EVALUATIONS) as path, path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                timesteps=np.array(progress.eval_steps, dtype=np.int64),
+                results=np.array(progress.eval_rewards),
+                ep_lengths=np.array(progress.eval_lengths, dtype=np.int64),
+                profit_cents=np.array(progress.eval_profits),
+                tickers=np.array(result.tickers),
+                events=np.array(result.events),
+            )
+
+    def _run(self) -> dict[str, Any]:
+        model = self.model
+        infos = model.ep_info_buffer or ()
+        return {
+            "run_started_ns": self.progress.run_started_ns,
+            "num_timesteps": model.num_timesteps,
+            "n_updates": model._n_updates,
+            "episode_num": model._episode_num,
+            "ep_info_buffer": [
+                {k: v.item() if hasattr(v, "item") else v for k, v in info.items()}
+                for info in infos
+            ],
+            "progress": json.loads(json.dumps(vars(self.progress))),
+            "data": self._data_digest,
+            "config": self.config.to_json(),
+        }
+
+    def _arrays(self) -> checkpoints.Arrays:
+        return checkpoints.flatten(
+            {
+                "last_obs": self.model._last_obs,
+                "last_episode_starts": self.model._last_episode_starts,
+                "random": random_state(),
+                "sim": self._env.get_simulation_state(),
+                "curriculum": self.curriculum.state(),
+            }
+        )
+
+
+def _passed(before: int, now: int, frequency: int | None) -> bool:
+    """Whether a multiple of `frequency` lies after `before` and not after `now`."""
+    every = frequency or 1
+    return now // every > before // every

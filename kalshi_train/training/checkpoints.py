@@ -1,0 +1,207 @@
+"""Checkpoints: plain Stable-Baselines3 models that also carry all of a run's state.
+
+A checkpoint is one zip, written whole or not at all. `PPO.load` opens it as any model; two more
+members hold what an exact resume needs: `run.json` (settings and counters) and `state.npz`
+(random states, the simulation, the curriculum).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.files import whole_file
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+logger = logging.getLogger(__name__)
+
+FOLDER: Final = "checkpoints"
+RUN_MEMBER: Final = "kalshi_train/run.json"
+STATE_MEMBER: Final = "kalshi_train/state.npz"
+_NAME: Final = re.compile(r"model_(\d+)_steps\.zip")
+# Batch-sized arrays that state.npz has anyway; SB3 would store them pickled.
+_EXCLUDED: Final = ("_last_obs", "_last_episode_starts", "_last_original_obs")
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and found whole."""
+
+    path: Path
+    run: dict[str, Any]
+    """Settings and counters; empty for a model of plain Stable-Baselines3."""
+    arrays: Arrays
+
+    @property
+    def exact(self) -> bool:
+        """Whether it carries all that an exact resume needs."""
+        return bool(self.run)
+
+
+def checkpoint_path(run_folder: Path, num_timesteps: int) -> Path:
+    """Where the checkpoint after `num_timesteps` steps lies."""
+    return run_folder / FOLDER / f"model_{num_timesteps}_steps.zip"
+
+
+def write_checkpoint(
+    path: Path, model: BaseAlgorithm, run: Mapping[str, Any], arrays: Arrays
+) -> None:
+    """Write model and state into one zip, whole or not at all.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    with whole_file(path) as temporary:
+        with temporary.open("wb") as file:
+            model.save(file, exclude=list(_EXCLUDED))
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # by name
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(RUN_MEMBER, json.dumps(run))
+            archive.writestr(STATE_MEMBER, packed.getvalue())
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, or a plain model without the state of a run.
+
+    Raises:
+        ConfigError: there is no such file, it is damaged, or it is no model.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+            if bad is not None:
+                raise ConfigError(f"{path} is damaged at {bad}; use an earlier checkpoint")
+            names = archive.namelist()
+            if "policy.pth" not in names:
+                raise ConfigError(f"{path} is no model of Stable-Baselines3")
+            if RUN_MEMBER not in names:
+                return Checkpoint(path, {}, {})
+            run = json.loads(archive.read(RUN_MEMBER))
+            with np.load(io.BytesIO(archive.read(STATE_MEMBER)), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            return Checkpoint(path, run, arrays)
+    except OSError as error:
+        raise ConfigError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} is no whole checkpoint: {error}") from error
+
+
+def find_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint at `path`; of a folder the newest good one, by run and then by steps.
+
+    Damaged files are passed over with a warning.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path.is_file():
+        return read_checkpoint(path)
+    if not path.is_dir():
+        raise ConfigError(f"--resume-from {path}: no such file or folder")
+    good = []
+    for file in [*path.glob("*.zip"), *(path / FOLDER).glob("*.zip")]:
+        named = _NAME.fullmatch(file.name)
+        if not named:
+            continue
+        try:
+            found = read_checkpoint(file)
+        except ConfigError as error:
+            logger.warning("passed over: %s", error)
+            continue
+        good.append((found.run.get("run_started_ns", 0), int(named[1]), found))
+    if not good:
+        raise ConfigError(
+            f"--resume-from {path}: no good checkpoint (model_<n>_steps.zip) in this folder "
+            f"or its folder {FOLDER}"
+        )
+    return max(good, key=lambda entry: entry[:2])[2]
+
+
+def check_model(path: Path, algorithm: str, observation_size: int, actions: int) -> None:
+    """Be sure that the model at `path` can go on training here.
+
+    Raises:
+        ConfigError: it is another algorithm's, or has other observations or actions.
+    """
+    data = model_data(path)
+    theirs = algorithm_of(data)
+    if theirs != algorithm:
+        raise ConfigError(
+            f"{path} is a model of {theirs}, this run trains {algorithm}; "
+            f"resume with --algorithm {theirs}, or start anew"
+        )
+    observations = getattr(data.get("observation_space"), "shape", None)
+    if observations != (observation_size,):
+        raise ConfigError(
+            f"{path} sees observations of shape {observations}, "
+            f"the simulator gives ({observation_size},); start anew"
+        )
+    count = getattr(data.get("action_space"), "n", None)
+    if count != actions:
+        raise ConfigError(f"{path} chooses from {count} actions, the simulator has {actions}")
+
+
+def model_data(path: Path) -> dict[str, Any]:
+    """The attributes of a saved model, by name.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    from stable_baselines3.common.save_util import load_from_zip_file
+
+    try:
+        with path.open("rb") as file:
+            data, _, _ = load_from_zip_file(file, device="cpu")
+    except Exception as error:  # a pickle of another version can raise anything
+        raise ConfigError(f"{path} cannot be read as a model: {error}") from error
+    return data or {}
+
+
+def algorithm_of(data: Mapping[str, Any]) -> str:
+    """The algorithm a saved model belongs to, told by its attributes."""
+    if "clip_range" in data:
+        return "ppo"
+    if "n_steps" in data and "normalize_advantage" in data:
+        return "a2c"
+    return "another algorithm"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Arrays:
+    """Nested mappings of arrays and plain values as arrays under `outer/inner` names."""
+    arrays: Arrays = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            arrays |= flatten(value, f"{prefix}{name}/")
+        else:
+            arrays[f"{prefix}{name}"] = np.asarray(value)
+    return arrays
+
+
+def unflatten(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """What `flatten` made arrays of; arrays without an axis become plain values."""
+    nested: dict[str, Any] = {}
+    for path, array in arrays.items():
+        *outer, name = path.split("/")
+        place = nested
+        for step in outer:
+            place = place.setdefault(step, {})
+        place[name] = array.item() if array.ndim == 0 else array
+    return nested

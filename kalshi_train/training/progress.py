@@ -1,0 +1,164 @@
+"""What a run shows while it goes on and when it is over."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from rich.console import Console as RichConsole
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.files import make_folder
+
+if TYPE_CHECKING:
+    from kalshi_train.config import TrainConfig
+    from kalshi_train.training.run import TrainResult
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES: Final = 10.0
+# Figures of a record worth a glance: name, label, format.
+_SHOWN: Final = (
+    ("time/steps_per_second", "steps/s", "{:,.0f}"),
+    ("rollout/episodes", "episodes", "{:,.0f}"),
+    ("rollout/ep_rew_mean", "mean reward", "{:+,.1f}"),
+    ("episode/profit_cents", "profit/episode (c)", "{:+,.1f}"),
+    ("episode/win_rate", "win rate", "{:.0%}"),
+    ("trading/profit_cents_per_1000_steps", "profit/1000 steps (c)", "{:+,.2f}"),
+    ("trading/fees_cents_per_1000_steps", "fees/1000 steps (c)", "{:,.2f}"),
+    ("trading/fills_per_1000_steps", "fills/1000 steps", "{:,.1f}"),
+    ("trading/position", "position", "{:,.1f}"),
+    ("actions/hold", "hold", "{:.0%}"),
+    ("heldout/mean_profit_cents", "held-out profit (c)", "{:+,.1f}"),
+    ("train/entropy_loss", "entropy loss", "{:.3f}"),
+    ("train/explained_variance", "explained variance", "{:.2f}"),
+)
+
+
+class Console:
+    """Progress bar and table on a terminal; a line now and then elsewhere."""
+
+    def __init__(self, config: TrainConfig):
+        """Show the run of `config`, on standard error."""
+        self._total = config.total_timesteps
+        self._console = RichConsole(stderr=True)
+        self._live = config.progress and self._console.is_terminal
+        self._bar = Progress(
+            TextColumn(f"{config.algorithm.upper()}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task = self._bar.add_task("train", total=self._total)
+        self._display: Live | None = None
+        self._told_at = time.monotonic()
+        self._heldout: dict[str, Any] = {}
+
+    @contextmanager
+    def progress(self, steps: int) -> Iterator[None]:
+        """Show progress from `steps` on, while the block runs."""
+        self._bar.update(self._task, completed=steps)
+        if not self._live:
+            yield
+            return
+        with Live(self._bar, console=self._console, refresh_per_second=4, transient=True) as live:
+            self._display = live
+            try:
+                yield
+            finally:
+                self._display = None
+
+    def record(self, steps: int, values: Mapping[str, Any]) -> None:
+        """Show the figures of a record."""
+        self._heldout |= {k: v for k, v in values.items() if k.startswith("heldout/")}
+        shown = {**self._heldout, **values}
+        self._bar.update(self._task, completed=min(steps, self._total))
+        if self._display is not None:
+            self._display.update(Group(_table(shown), self._bar))
+        elif time.monotonic() - self._told_at >= _SECONDS_BETWEEN_LINES:
+            self._told_at = time.monotonic()
+            figures = " · ".join(f"{label} {text}" for label, text in _figures(shown)[:7])
+            logger.info("%s of %s steps · %s", f"{steps:,}", f"{self._total:,}", figures)
+
+
+def _figures(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(label, form.format(values[k])) for k, label, form in _SHOWN if k in values]
+
+
+def _table(values: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False)
+    for label, text in _figures(values):
+        table.add_row(label, text)
+    return table
+
+
+def show_result(result: TrainResult) -> None:
+    """The summary of a finished run, on standard output."""
+    training, scale = result.training, result.results["config"]["reward_scale"]
+    table = Table(title="Training finished", show_header=False)
+    rows = [
+        ("steps", f"{result.num_timesteps:,}"),
+        ("time", f"{result.seconds:,.1f} s, {result.steps_per_second:,.0f} steps/s"),
+        ("episodes", f"{training['total_episodes']:,}"),
+        ("mean reward", f"{training['avg_reward']:+,.2f} (cents times {scale:g})"),
+        ("mean profit", f"{training['avg_profit_cents']:+,.1f} cents an episode, after fees"),
+        ("fills", f"{training['fills']:,}"),
+        ("fees", f"{training['fees_cents']:,.0f} cents"),
+        ("win rate", f"{training['win_rate']:.0%}"),
+        ("model", str(result.model_path)),
+    ]
+    if result.best_model_path is not None:
+        best = result.results["best_model"]
+        rows.append(("best model", f"{result.best_model_path} (step {best['timesteps']:,})"))
+    for label, text in rows:
+        table.add_row(label, text)
+    console = RichConsole()
+    console.print(table)
+    console.print(result.verdict, soft_wrap=True, highlight=False)
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at that moment: a live display takes its place."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        pass
+
+
+def setup_logging(config: TrainConfig) -> None:
+    """Send the log to standard error, and to `log_file` if there is one.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    handlers: list[logging.Handler] = [_StandardError()]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if config.log_file is not None:
+        make_folder(config.log_file.parent)
+        try:
+            handlers.append(logging.FileHandler(config.log_file, encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the log file {config.log_file}: {error.strerror}"
+            ) from error
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("kalshi_train", "kalshi_sim"):
+        named = logging.getLogger(name)
+        for old in named.handlers:
+            old.close()
+        named.handlers[:] = handlers
+        named.setLevel(config.log_level)
+        named.propagate = False

@@ -1,0 +1,113 @@
+"""The gymnasium environments: registered, checked, and equal to KalshiVecEnv step for step."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.env_checker import check_env as sb3_check
+
+from kalshi_sim import (
+    KalshiVecEnv,
+    KalshiVectorEnv,
+    MarketAgnosticKalshiEnv,
+    SimConfig,
+    Tape,
+    build_tape,
+)
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.synthetic.session import generate_session
+
+ID = "kalshi_sim/Kalshi-v0"
+
+
+@pytest.fixture(scope="module")
+def tape() -> Tape:
+    return build_tape([generate_session(1, markets=5, minutes=20, seed=4)])
+
+
+def test_both_checkers_pass(tape: Tape) -> None:
+    env = gym.make(ID, tape=tape, config=SimConfig(max_episode_steps=50))
+    gymnasium_check(env.unwrapped, skip_render_check=True)
+    sb3_check(env.unwrapped)
+
+
+def test_registered_without_importing_the_environment() -> None:
+    code = (
+        "import sys, kalshi_sim, gymnasium; import kalshi_sim.registration as r;"
+        "assert 'numba' not in sys.modules;"
+        "r.register_envs(); assert 'kalshi_sim/Kalshi-v0' in gymnasium.registry;"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_make_vec_declares_same_step_autoreset(tape: Tape) -> None:
+    env = gym.make_vec(ID, num_envs=3, tape=tape)
+    assert isinstance(env, KalshiVectorEnv)
+    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    assert env.observation_space.shape == (3, 52)
+    env.close()
+
+
+@pytest.mark.parametrize("pricing", ["cross", "join", "improve"])
+def test_all_three_give_the_same_numbers(tape: Tape, pricing: Any) -> None:
+    config = SimConfig(pricing=pricing, record_fills=True)
+    n = len(tape.views)
+    sb3 = KalshiVecEnv(tape, n, config)
+    vector = KalshiVectorEnv(tape, n, config)
+    singles = [MarketAgnosticKalshiEnv(tape, config) for _ in range(n)]
+    rng = np.random.default_rng(0)
+    obs_sb3: Any = sb3.reset()
+    obs_vector, _ = vector.reset()
+    obs_single = np.stack([e.reset(options={"view": i})[0] for i, e in enumerate(singles)])
+    np.testing.assert_array_equal(obs_sb3, obs_vector)
+    np.testing.assert_array_equal(obs_sb3, obs_single)
+    over = np.zeros(n, np.bool_)
+    while not over.all():
+        actions = rng.integers(0, 5, n)
+        obs_sb3, rewards, dones, infos = sb3.step(actions)
+        obs_vector, rewards_v, terminated, truncated, infos_v = vector.step(actions)
+        np.testing.assert_array_equal(obs_sb3, obs_vector)
+        np.testing.assert_array_equal(rewards, rewards_v)
+        np.testing.assert_array_equal(dones, terminated | truncated)
+        for i in np.flatnonzero(~over):
+            last, reward, end, cut, info = singles[i].step(actions[i])
+            assert reward == rewards[i]
+            assert (end or cut) == dones[i]
+            if not dones[i]:
+                np.testing.assert_array_equal(last, obs_sb3[i])
+                continue
+            np.testing.assert_array_equal(last, infos[i]["terminal_observation"])
+            np.testing.assert_array_equal(last, infos_v["final_obs"][i])
+            assert info["market"] == infos[i]["market"]
+            assert infos_v["final_info"]["market"]["fills"][i] == info["market"]["fills"]
+            assert cut == infos[i]["TimeLimit.truncated"]
+        over |= dones
+
+
+def test_an_episode_goes_on_to_the_next_view(tape: Tape) -> None:
+    env = MarketAgnosticKalshiEnv(tape)
+    for expected in (0, 1, 2):
+        env.reset()
+        assert env.state()["view"].tolist() == [expected]
+    env.reset(seed=0)
+    assert env.state()["view"].tolist() == [0]
+    assert env.action_masks().shape == (5,)
+    assert len(env.fills()) == 0
+
+
+def test_mistakes_are_named(tape: Tape) -> None:
+    with pytest.raises(ConfigError, match="needs a tape"):
+        gym.make(ID)
+    env = MarketAgnosticKalshiEnv(tape)
+    with pytest.raises(RuntimeError, match="reset"):
+        env.step(0)
+    with pytest.raises(ConfigError, match="view=99"):
+        env.reset(options={"view": 99})

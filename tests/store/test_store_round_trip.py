@@ -1,0 +1,79 @@
+"""Every real recording: captures -> Parquet -> PostgreSQL -> Parquet, nothing changes."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kalshi_sim import open_store
+from kalshi_sim.ingest.capture import import_captures
+from kalshi_sim.session import Session
+from kalshi_sim.tape import Tape, build_tape
+from tests.store.test_postgres_store import assert_same
+from tests.support.postgres_fixtures import Database, query
+from tests.support.recorded import SESSIONS, Recorded
+
+
+def assert_same_tape(one: Tape, other: Tape) -> None:
+    for f in fields(Tape):
+        first, second = getattr(one, f.name), getattr(other, f.name)
+        if f.name == "arrays":
+            pairs = zip(first, second, strict=True)
+            assert all(a.tobytes() == b.tobytes() for a, b in pairs)
+        elif isinstance(first, np.ndarray):
+            assert first.dtype == second.dtype
+            assert first.tobytes() == second.tobytes(), f.name
+        else:
+            assert first == second, f.name
+
+
+def check(imported: Session, database: Database, folder: Path, *, broken: bool = False) -> None:
+    tables, files = open_store(database.url), open_store(folder)
+    tables.save(imported)
+    from_tables = tables.load(imported.session_id)
+    assert_same(from_tables, imported)
+    files.save(from_tables)
+    again = files.load(imported.session_id)
+    assert_same(again, imported)
+    if not broken:
+        assert_same_tape(build_tape([from_tables]), build_tape([imported]))
+    (info,) = tables.list_sessions()
+    counted = query(
+        database.url,
+        "SELECT count(*) FILTER (WHERE kind = 0), count(*) FILTER (WHERE kind = 2), "
+        "count(*) FILTER (WHERE kind = 3) FROM kalshi_sim_events",
+    )
+    assert counted == [(info.snapshots, info.deltas, info.trades)]
+    total = from_tables.quality.total
+    assert counted == [(total.snapshots, total.deltas, total.trades)]
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_recording_goes_through_both_stores(
+    recorded: Recorded, name: str, database: Database, tmp_path: Path
+) -> None:
+    check(recorded.session(name), database, tmp_path)
+
+
+def test_broken_recordings_go_through_both_stores(
+    recordings: Path, database: Database, tmp_path: Path
+) -> None:
+    captures = sorted((recordings / "broken").glob("*.gz"))
+    assert captures
+    check(
+        import_captures(captures, session_id=1, max_bad_lines=100), database, tmp_path, broken=True
+    )
+
+
+def test_one_market_from_either_store_gives_the_same_tape(
+    recorded: Recorded, database: Database
+) -> None:
+    btc = recorded.session("btc")
+    tables, files = open_store(database.url), recorded.store("btc")
+    tables.save(btc)
+    for market in btc.markets:
+        one, other = (store.load(btc.session_id, [market.ticker]) for store in (tables, files))
+        assert_same_tape(build_tape([one]), build_tape([other]))

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kalshi_sim import SimConfig
+from kalshi_sim.errors import ConfigError
+from kalshi_train.cli.train import _base_config, _parse, _with_curriculum
+from kalshi_train.config import TrainConfig
+from kalshi_train.defaults import ALGORITHM_DEFAULTS
+
+
+def parse(*words: str) -> TrainConfig:
+    arguments = _with_curriculum(words)
+    return _parse(arguments, _base_config(arguments)).train_config
+
+
+def test_flags_of_the_original_have_their_names_and_meanings() -> None:
+    flags = {
+        "--sessions": "6,7,8,9",
+        "--algorithm": "a2c",
+        "--total-timesteps": "50000",
+        "--learning-rate": "0.001",
+        "--cash-start": "5000",
+        "--min-episode-length": "20",
+        "--max-episode-steps": "100",
+        "--model-save-path": "x/y.zip",
+        "--save-freq": "1000",
+        "--eval-freq": "500",
+        "--log-interval": "3",
+        "--device": "cpu",
+        "--log-level": "DEBUG",
+        "--log-file": "x/log.txt",
+    }
+    config = parse(*(word for flag in flags.items() for word in flag), "--curriculum")
+    assert config.session_ids == (6, 7, 8, 9)
+    assert (config.algorithm, config.total_timesteps, config.learning_rate) == ("a2c", 50000, 1e-3)
+    assert (config.cash_start, config.min_episode_length, config.max_episode_steps) == (
+        5000,
+        20,
+        100,
+    )
+    assert config.model_save_path == Path("x/y.zip")
+    assert config.run_folder == Path("x")
+    assert (config.save_freq, config.eval_freq, config.log_interval) == (1000, 500, 3)
+    assert (config.log_level, config.log_file, config.curriculum) == (
+        "DEBUG",
+        Path("x/log.txt"),
+        "easiest",
+    )
+
+
+def test_every_field_of_the_simulation_is_a_flag() -> None:
+    words = {
+        "pricing": "join",
+        "time_in_force": "gtc",
+        "fill_model": "prob",
+        "valuation": "liquidation",
+        "end_of_data": "truncate",
+        "market_order": "shuffle",
+        "trade_share": "0.2",
+        "reward_scale": "0.5",
+        "max_position": "20",
+    }
+    for f in fields(SimConfig):
+        flag = f"--{f.name.replace('_', '-')}"
+        if f.name in ("fees", "random_start", "record_fills"):
+            off = parse(f"--no-{flag[2:]}")
+            assert getattr(off, f.name) is False
+        else:
+            given = words.get(f.name, "2")
+            assert str(getattr(parse(flag, given), f.name)) == given
+
+
+def test_command_line_json_and_python_are_one() -> None:
+    config = parse("--session", "9", "--net-arch", "32,16", "--eval-sessions", "8", "--seed", "4")
+    assert config == TrainConfig(session=9, net_arch=(32, 16), eval_sessions=(8,), seed=4)
+    stored = json.loads(json.dumps(config.to_json()))
+    assert TrainConfig.from_json(stored, "test") == config
+
+
+def test_config_file_gives_defaults_and_flags_win(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"session": 9, "gamma": 0.5, "n_envs": 4}))
+    config = parse("--config", str(file), "--n-envs", "8")
+    assert (config.session, config.gamma, config.n_envs) == (9, 0.5, 8)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+@pytest.mark.parametrize("n_envs", [1, 3, 64, 1000, 1024, 5000])
+def test_resolved_settings_are_complete_and_even(algorithm: Any, n_envs: int) -> None:
+    resolved = TrainConfig(algorithm=algorithm, n_envs=n_envs).resolved()
+    names = ALGORITHM_DEFAULTS[algorithm](1, None)
+    assert all(getattr(resolved, name) is not None for name in names)
+    if algorithm == "ppo":
+        assert resolved.n_steps is not None
+        assert resolved.batch_size is not None
+        assert resolved.n_steps * n_envs % resolved.batch_size == 0
+    assert TrainConfig.from_json(resolved.to_json(), "test") == resolved
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_envs": 0}, "n_envs=0"),
+        ({"n_envs": 4, "n_steps": 8, "batch_size": 64}, "batch_size 64 is larger"),
+        ({"n_envs": 1, "n_steps": 1}, "rollout of 2"),
+        ({"session": 1, "sessions": (2,)}, "not both"),
+        ({"sessions": (2, 2)}, "named twice"),
+        ({"session": 2, "eval_sessions": (2,)}, "nothing is left"),
+        ({"algorithm": "a2c", "n_epochs": 3}, "setting of ppo"),
+        ({"algorithm": "dqn"}, "allowed are ppo, a2c"),
+        ({"net_arch": (0,)}, "at least 1 unit"),
+        ({"net_arch": "64"}, "whole numbers"),
+        ({"curriculum": "need", "market_order": "shuffle"}, "leave out market_order"),
+        ({"cash_start": 0}, "cash_start=0"),
+        ({"gamma": 1.5}, "gamma=1.5"),
+        ({"total_timesteps": True}, "whole number"),
+        ({"tensorboard": 1}, "True and False"),
+        ({"device": 3}, "must be text"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "JSON object"),
+        ('{"wrong": 1}', "unknown setting wrong"),
+        ('{"n_envs": 0}', "n_envs=0"),
+    ],
+)
+def test_a_wrong_config_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.from_file(file)
+    with pytest.raises(ConfigError, match="cannot read"):
+        TrainConfig.from_file(tmp_path / "nowhere.json")
+
+
+def test_simulation_settings_follow_the_curriculum() -> None:
+    assert TrainConfig(curriculum="need").sim.market_order == "weighted"
+    assert TrainConfig(curriculum="shuffled").sim.market_order == "shuffle"
+    assert TrainConfig(curriculum="easiest").sim.market_order == "sequential"
+    assert TrainConfig(market_order="shuffle").sim.market_order == "shuffle"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from kalshi_train.cli.train import train_main\n"
+        "try:\n    train_main(['--help'])\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "heavy = {'torch', 'numba', 'stable_baselines3', 'gymnasium', 'pyarrow', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--total-timesteps" in done.stdout
+    assert "--dry-run" in done.stdout
