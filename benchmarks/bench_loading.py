@@ -24,8 +24,8 @@ from kalshi_sim.store.kalshiflow.deltas import read_deltas
 from kalshi_sim.store.kalshiflow.rows import BadRows
 from kalshi_sim.store.postgres.connection import Target, in_transaction, twin
 from kalshi_sim.store.postgres.store import PostgresStore
-from tests.support.kalshiflow_writer import create_schema
-from tests.support.postgres_fixtures import Database, execute, make_database, make_server
+from support.kalshiflow_writer import create_schema
+from support.postgres import Database, execute, make_database, make_server
 
 N_MARKETS = 500
 N_DELTAS = 1_000_000

@@ -25,7 +25,8 @@ class NullVecEnv(VecEnv):
         space = spaces.Box(-np.inf, np.inf, (N_FEATURES,), np.float32)
         super().__init__(n_envs, space, spaces.Discrete(N_ACTIONS))
         rng = np.random.default_rng(seed)
-        self._obs = rng.standard_normal((2, n_envs, N_FEATURES), dtype=np.float32)
+        shape = (2, n_envs, N_FEATURES)
+        self._obs: npt.NDArray[np.float32] = rng.standard_normal(shape, dtype=np.float32)
         self._source = rng.standard_normal((2, n_envs), dtype=np.float32)
         self._rewards = np.empty((2, n_envs), np.float32)
         self._dones = np.zeros((2, n_envs), bool)
@@ -33,7 +34,8 @@ class NullVecEnv(VecEnv):
         self._turn = 0
 
     def reset(self) -> npt.NDArray[np.float32]:
-        return self._obs[self._turn]
+        observations: npt.NDArray[np.float32] = self._obs[self._turn]
+        return observations
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         pass

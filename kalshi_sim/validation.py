@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.utils.env_checker import check_env as check_gymnasium
 from rich.console import Console
 from rich.table import Table
-from stable_baselines3.common.env_checker import check_env as check_sb3
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import KalshiSimError, NoViewsError
@@ -149,6 +147,8 @@ def _actions(tape: Tape) -> str:
 
 
 def _gymnasium(tape: Tape) -> str:
+    from gymnasium.utils.env_checker import check_env as check_gymnasium
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # A checker's advice on environments that were not made by gymnasium.make.
@@ -159,6 +159,9 @@ def _gymnasium(tape: Tape) -> str:
 
 
 def _stable_baselines(tape: Tape) -> str:
+    # Here and not above: the rest of these checks needs the library through vec_env.py alone.
+    from stable_baselines3.common.env_checker import check_env as check_sb3
+
     with _strict():
         check_sb3(MarketAgnosticKalshiEnv(tape))
     return "passed without a warning"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.modes import examples
 
 pytest_plugins = [
-    "tests.support.postgres_fixtures",
+    "support.postgres",
     "tests.support.recorded",
     "tests.support.stored_sessions",
 ]

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kalshi_sim import BatchSimulator, SimConfig, Tape, build_tape
+from kalshi_sim.config import SimConfig
 from kalshi_sim.kernels import layout
 from kalshi_sim.reference.agreement import oracle_views
 from kalshi_sim.reference.simulator import OracleEnv, OracleFill
 from kalshi_sim.reference.tape import OracleView
 from kalshi_sim.session import Session
-from kalshi_sim.simulator import _ORDER_COLUMNS, _STATE_COLUMNS, Finished
+from kalshi_sim.simulator import _ORDER_COLUMNS, _STATE_COLUMNS, BatchSimulator, Finished
+from kalshi_sim.tape import Tape, build_tape
 
 State = dict[str, Any]
 

@@ -9,9 +9,9 @@ import pytest
 
 from kalshi_sim.cli.commands import main
 from kalshi_sim.store import open_store
+from support.kalshiflow_writer import create_schema, random_recording, write_session
+from support.postgres import PASSWORD, QUOTED_PASSWORD, Database, execute
 from tests.store.test_postgres_store import assert_same
-from tests.support.kalshiflow_writer import create_schema, random_recording, write_session
-from tests.support.postgres_fixtures import PASSWORD, QUOTED_PASSWORD, Database, execute
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from kalshi_sim.session import EventKind, Session
 from kalshi_sim.store import open_store
 from kalshi_sim.store.kalshiflow.eras import Ladders, connections, era_of
 from kalshi_sim.store.postgres.store import PostgresStore
-from tests.support.kalshiflow_writer import (
+from support.kalshiflow_writer import (
     START_MS,
     Book,
     Message,
@@ -27,7 +27,7 @@ from tests.support.kalshiflow_writer import (
     write_rows,
     write_session,
 )
-from tests.support.postgres_fixtures import Database, execute, query
+from support.postgres import Database, execute, query
 
 SIDES = ("yes", "no")
 

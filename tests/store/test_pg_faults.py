@@ -20,10 +20,8 @@ from kalshi_sim.store.postgres.connection import Target
 from kalshi_sim.store.postgres.copy import WORTH_TWO
 from kalshi_sim.store.postgres.store import PostgresStore
 from kalshi_sim.store.urls import UNSHOWN, without_password
-from tests.store.test_parquet_store import session
-from tests.store.test_postgres_store import assert_same
-from tests.support.kalshiflow_writer import create_schema, random_recording, write_session
-from tests.support.postgres_fixtures import (
+from support.kalshiflow_writer import create_schema, random_recording, write_session
+from support.postgres import (
     PASSWORD,
     QUOTED_PASSWORD,
     Database,
@@ -35,6 +33,8 @@ from tests.support.postgres_fixtures import (
     query,
     wait_until,
 )
+from tests.store.test_parquet_store import session
+from tests.store.test_postgres_store import assert_same
 from tests.support.transaction_pooler import pooler
 
 WAITING = (

@@ -18,8 +18,7 @@ import pytest
 
 from kalshi_sim.errors import SessionNotFoundError, StoreError
 from kalshi_sim.store.postgres.store import PostgresStore
-from tests.store.test_postgres_store import assert_same
-from tests.support.postgres_fixtures import (
+from support.postgres import (
     Database,
     Server,
     execute,
@@ -28,6 +27,7 @@ from tests.support.postgres_fixtures import (
     query,
     wait_until,
 )
+from tests.store.test_postgres_store import assert_same
 from tests.support.saver import numbered
 
 OURS = "application_name = 'kalshi-sim' AND datname = current_database()"

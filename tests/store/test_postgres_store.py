@@ -18,10 +18,10 @@ from kalshi_sim.session import Events, Session
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.postgres.copy import Decoder, encode
 from kalshi_sim.store.postgres.store import PostgresStore
+from support.kalshiflow_writer import create_schema, random_recording, write_session
+from support.postgres import Database, execute, query
 from tests.store.test_parquet_store import session
-from tests.support.kalshiflow_writer import create_schema, random_recording, write_session
 from tests.support.modes import examples
-from tests.support.postgres_fixtures import Database, execute, query
 
 COLUMNS = (("a", "i2"), ("b", "i4"), ("c", "i8"))
 

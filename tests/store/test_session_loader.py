@@ -14,9 +14,9 @@ from kalshi_sim.errors import ConfigError, SessionNotFoundError
 from kalshi_sim.session import Session, SessionInfo
 from kalshi_sim.store import open_store
 from kalshi_train.data.loader import SessionDataLoader
+from support.kalshiflow_writer import create_schema, random_recording, write_session
+from support.postgres import Database
 from tests.store.test_parquet_store import session
-from tests.support.kalshiflow_writer import create_schema, random_recording, write_session
-from tests.support.postgres_fixtures import Database
 
 
 class CountingStore:

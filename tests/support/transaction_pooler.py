@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.support.postgres_fixtures import Database
+from support.postgres import Database
 
 _SSL_REQUEST = 80877103
 _STARTUP = 196608

@@ -24,7 +24,7 @@ from kalshi_train import (
 )
 from kalshi_train.cli.train import train_main
 from kalshi_train.training import checkpoints
-from tests.support.postgres_fixtures import PASSWORD, QUOTED_PASSWORD, Database
+from support.postgres import PASSWORD, QUOTED_PASSWORD, Database
 
 
 def ready(url: Path, ids: Any, n_envs: int = 1, **settings: Any) -> SessionBasedEnvironment:

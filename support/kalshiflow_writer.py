@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.postgres_fixtures import with_connection
+from support.postgres import with_connection
 
 SCHEMA = (
     """CREATE TABLE rl_orderbook_sessions (

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: a real PostgreSQL server, and a writer of kalshiflow tables."""

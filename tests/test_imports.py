@@ -1,0 +1,214 @@
+"""Imports run one way: the rooms of both packages, and what each may know of the outside."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from tests.support.imports import Import, all_imports, circles, imports, modules, room
+
+PACKAGES = ("kalshi_sim", "kalshi_train")
+EDGES = all_imports(*PACKAGES)
+
+# Bottom to top: a room imports rooms above its own place in this list, never below it.
+ROOMS = (
+    "units errors files config features",
+    "session",
+    "kernels",
+    "fees quality",
+    "ingest",
+    "synthetic",
+    "store",
+    "tape",
+    "tape_cache schedule workers analysis",
+    "simulator",
+    "registration spaces gym_env vec_env",
+    "live",
+    "reference",
+    "validation",
+    "cli",
+)
+FLOORS = {f"kalshi_sim.{name}": i for i, names in enumerate(ROOMS) for name in names.split()}
+
+# Former import paths that people's code may still name; each only hands on its new place.
+FORMER = {
+    "kalshi_sim.ingest.synthetic",
+    "kalshi_sim.ingest.synthetic_edge",
+    "kalshi_train.algorithms",
+}
+
+# Rooms of kalshi_train that import each other inside functions, and why they may.
+ROOM_CIRCLES: dict[frozenset[str], str] = {
+    frozenset({"kalshi_train.evaluation", "kalshi_train.report"}): (
+        "Evaluation.write_report is a public name that hands itself to the page"
+    ),
+}
+
+
+def graph(
+    edges: Iterable[Import], names: Iterable[str], of: Callable[[str], str] = str
+) -> dict[str, set[str]]:
+    known = set(names)
+    found: dict[str, set[str]] = {of(name): set() for name in known}
+    for edge in edges:
+        if {edge.importer, edge.imported} <= known and of(edge.importer) != of(edge.imported):
+            found[of(edge.importer)].add(of(edge.imported))
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("levels", [("module",), ("module", "function")], ids=" and ".join)
+def test_no_modules_import_each_other_in_a_circle(package: str, levels: tuple[str, ...]) -> None:
+    edges = [e for e in EDGES if e.level in levels]
+    assert circles(graph(edges, modules(package))) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_rooms_import_each_other_in_a_circle(package: str) -> None:
+    edges = [e for e in EDGES if e.level != "typing" and e.importer not in FORMER]
+    names = [m for m in modules(package) if m != package and m not in FORMER]
+    found = circles(graph(edges, names, room))
+    assert [c for c in found if frozenset(c) not in ROOM_CIRCLES] == []
+
+
+@pytest.mark.parametrize("module", sorted(FORMER))
+def test_a_former_place_only_hands_on_names(module: str) -> None:
+    tree = ast.parse(modules(*PACKAGES)[module].read_text("utf-8"))
+    kinds = {type(node).__name__ for node in tree.body}
+    assert kinds == {"Expr", "ImportFrom", "Assign"}  # docstring, imports, __all__
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {room(m) for m in modules("kalshi_sim")} - {"kalshi_sim"}
+    assert rooms == set(FLOORS)
+
+
+def test_rooms_import_downwards_only() -> None:
+    upwards = [
+        str(e)
+        for e in EDGES
+        if e.importer.startswith("kalshi_sim.")
+        and e.importer not in FORMER
+        and e.level != "typing"
+        and room(e.imported) in FLOORS
+        and FLOORS[room(e.imported)] > FLOORS[room(e.importer)]
+    ]
+    assert upwards == []
+
+
+def test_nothing_inside_goes_through_the_front_door() -> None:
+    """`from kalshi_sim import Tape` inside it would run through every room's lazy import."""
+    through = [
+        str(e)
+        for e in EDGES
+        if e.imported == "kalshi_sim"
+        and e.importer.startswith("kalshi_sim.")
+        and e.importer != "kalshi_sim.tape_cache"  # asks for __version__
+    ]
+    assert through == []
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("kalshi_sim", ("kalshi_train", "tests", "benchmarks", "support")),
+        ("kalshi_train", ("tests", "benchmarks", "support")),
+        ("tests", ("benchmarks",)),
+        ("benchmarks", ("tests",)),
+        ("support", ("tests", "benchmarks")),
+    ],
+)
+def test_packages_do_not_know_of_each_other(package: str, forbidden: tuple[str, ...]) -> None:
+    edges = [e for e in all_imports(package) if e.imported.split(".")[0] in forbidden]
+    assert [str(e) for e in edges] == []
+
+
+def test_kernels_know_nothing_of_the_package_but_units() -> None:
+    known = [
+        str(e)
+        for e in EDGES
+        if e.importer.startswith("kalshi_sim.kernels")
+        and e.imported.startswith("kalshi_")
+        and not e.imported.startswith("kalshi_sim.kernels")
+        and e.imported != "kalshi_sim.units"
+    ]
+    assert known == []
+
+
+# Which modules of kalshi_sim may import a library of the extras, at which level.
+LIBRARIES = {
+    "torch": set[tuple[str, str]](),
+    "stable_baselines3": {
+        ("kalshi_sim.vec_env", "module"),
+        ("kalshi_sim.validation", "function"),  # runs the library's own checker
+    },
+    "gymnasium": {
+        ("kalshi_sim.gym_env", "module"),
+        ("kalshi_sim.registration", "module"),
+        ("kalshi_sim.spaces", "module"),
+        ("kalshi_sim.vec_env", "module"),
+        ("kalshi_sim.validation", "function"),  # runs the library's own checker
+    },
+    "asyncpg": {("kalshi_sim.store.postgres.connection", "module")},
+    "plotly": set[tuple[str, str]](),
+    "tensorboard": set[tuple[str, str]](),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_of_an_extra_stays_where_it_belongs(library: str) -> None:
+    users = {
+        (e.importer, e.level)
+        for e in EDGES
+        if e.imported.split(".")[0] == library and e.importer.split(".")[0] == "kalshi_sim"
+    }
+    assert users == LIBRARIES[library]
+
+
+def reached(start: str) -> set[str]:
+    """All modules of kalshi_sim that importing one runs."""
+    targets: dict[str, set[str]] = {}
+    for edge in EDGES:
+        if edge.level == "module":
+            targets.setdefault(edge.importer, set()).add(edge.imported)
+    seen, left = set[str](), [start]
+    while left:
+        module = left.pop()
+        if module not in seen:
+            seen.add(module)
+            left += targets.get(module, ())
+    return seen
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "kalshi_sim.simulator",
+        "kalshi_sim.tape_cache",
+        "kalshi_sim.live.market",
+        "kalshi_sim.cli.commands",
+    ],
+)
+def test_replay_and_stepping_need_no_library_of_the_extras(module: str) -> None:
+    assert not {name.split(".")[0] for name in reached(module)} & set(LIBRARIES)
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    source = (
+        "import a.b\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import t\n"
+        "def f():\n    from a import b, c\n"
+    )
+    found = [(e.imported, e.level) for e in imports("m", ast.parse(source), {"a.b"})]
+    assert found == [
+        ("a.b", "module"),
+        ("typing", "module"),
+        ("t", "typing"),
+        ("a.b", "function"),
+        ("a", "function"),
+    ]
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}) == [["b", "c"]]
