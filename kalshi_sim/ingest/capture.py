@@ -15,7 +15,9 @@ from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch, Lifecycle
 from kalshi_sim.ingest.markets_csv import read_markets_csv
 from kalshi_sim.ingest.merging import Merged, merge_frames
+from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
+from kalshi_sim.ingest.sources import Limits
 from kalshi_sim.session import (
     NO_TIME,
     EventKind,
@@ -41,9 +43,12 @@ def import_captures(
     whole_subscription: bool = False,
     use_yes_price: bool = False,
     max_bad_lines: int = 0,
+    format: str = "auto",  # noqa: A002  # what the command line calls it
+    envelope: str | None = None,
+    limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Session:
-    """One session from capture files (plain or gzip; frames of the wire or envelopes).
+    """One session from recordings (frames of the wire, or what a reader turns into them).
 
     Args:
         paths: files of one recording; their frames are merged on (sid, seq).
@@ -53,6 +58,9 @@ def import_captures(
             the sequence numbers is a gap that invalidates the books.
         use_yes_price: the recording subscribed with `use_yes_price`: NO prices are in YES terms.
         max_bad_lines: how many malformed lines to skip instead of failing.
+        format: a reader's name (`kalshi_sim.ingest.readers`), or auto.
+        envelope: FIELD[=recv:FIELD], where envelopes hold the frame and their receive time.
+        limits: what a line and a file may unpack to.
         progress: called with (bytes read, bytes in all).
 
     Raises:
@@ -62,7 +70,11 @@ def import_captures(
         raise DataError("no capture files given")
     known = read_markets_csv(markets_csv) if markets_csv is not None else {}
     recording = read_captures(
-        paths, use_yes_price=use_yes_price, max_bad_lines=max_bad_lines, progress=progress
+        paths,
+        use_yes_price=use_yes_price,
+        max_bad_lines=max_bad_lines,
+        options=ReadOptions(format, envelope, limits or Limits()),
+        progress=progress,
     )
     frames = recording.frames
     merged = merge_frames(frames, recording.file_of, recording.files, find_gaps=whole_subscription)
@@ -96,7 +108,7 @@ def import_captures(
         market_of,
         events,
         trades_recorded=_has_trades(frames),
-        source="capture",
+        source=recording.source,
         started_ms=int(times.min()) if len(times) else None,
         last_message_ms=int(times.max()) if len(times) else None,
         counts=_block_trades(frames, merged, numbers, tickers),

@@ -1,11 +1,8 @@
-"""Capture files to decoded frames: decompression, blocks of lines, malformed lines by number."""
+"""Recordings to decoded frames: a reader a file, malformed records by number."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -15,14 +12,13 @@ import numpy as np
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.decoding import OTHER, Batch, FrameDecoder, Lifecycle
+from kalshi_sim.ingest.readers import Block, ReadOptions, find_reader
+from kalshi_sim.ingest.readers.protocol import CAPTURE
+from kalshi_sim.ingest.sources import Source
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) of the files as they lie on disk."""
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_BLOCK: Final = 1 << 18
-"""Bytes of lines decoded at a time: enough to amortise the call, little enough for the cache."""
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SHOWN: Final = 5
 MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
 """What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
@@ -37,6 +33,8 @@ class Recording:
     file_of: np.ndarray
     """int64 [n_frames]: which file a frame lies in."""
     files: list[str]
+    source: str = CAPTURE
+    """What `Session.source` calls it: capture, or polls."""
     bad_lines: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -47,10 +45,10 @@ class _Errors:
     found: int = 0
     first: list[str] = field(default_factory=list)
 
-    def add(self, name: str, line: int, why: str) -> None:
+    def add(self, where: str, why: str) -> None:
         self.found += 1
         if len(self.first) < _SHOWN:
-            self.first.append(f"{name}, line {line}: {why}")
+            self.first.append(f"{where}: {why}")
         if self.found > self.allowed:
             raise DataError(
                 "; ".join(self.first) + ". Nothing was imported. Mend the "
@@ -64,6 +62,7 @@ def read_captures(
     *,
     use_yes_price: bool = False,
     max_bad_lines: int = 0,
+    options: ReadOptions | None = None,
     progress: Progress | None = None,
 ) -> Recording:
     """Every frame of the files.
@@ -71,93 +70,61 @@ def read_captures(
     Raises:
         DataError: a file cannot be read, or more than `max_bad_lines` lines are malformed.
     """
+    options = options or ReadOptions()
     decoder = FrameDecoder(use_yes_price=use_yes_price)
     errors = _Errors(max_bad_lines)
     batches: list[Batch] = []
     lengths: list[int] = []
-    files: list[str] = []
+    read: list[Source] = []
     notes: list[str] = []
-    seen: dict[bytes, Path] = {}
-    sizes = [_size(Path(p)) for p in paths]
+    made_of: set[str] = set()
+    sources = [Source(path, options.limits) for path in paths]
+    total = sum(source.size for source in sources)
     done = 0
-    for path, size in zip(map(Path, paths), sizes, strict=True):
-        data = _read(path)
-        digest = hashlib.blake2b(data).digest()
-        if digest in seen:
-            notes.append(f"{path.name} is the same file as {seen[digest].name}: read once")
+    for source in sources:
+        same = next((other for other in read if source.same_as(other)), None)
+        if same is not None:
+            notes.append(f"{source.name} is the same file as {same.name}: read once")
         else:
-            seen[digest] = path
             before = len(batches)
-            text = _decompress(path, data).removeprefix(_BYTE_ORDER_MARK)
-            for start, stop in _blocks(text):
-                batches += _decode(decoder, text, start, stop, str(path), errors)
+            reader = find_reader(source, options)
+            made_of.add(reader.source)
+            for block in reader.blocks(source, options):
+                batches += _decode(decoder, block, reader.record, str(source.path), errors)
                 if progress is not None:
-                    progress(done + size * stop // len(text), sum(sizes))
-            files.append(path.name)
+                    progress(done + source.read_so_far, total)
+            read.append(source)
             lengths.append(sum(len(b) for b in batches[before:]))
-        done += size
-    notes += [f"skipped malformed line: {text}" for text in errors.first]
+        done += source.size
+    notes += [f"skipped malformed {text}" for text in errors.first]
     return Recording(
         tickers=[str(t) for t in decoder.tickers],
         frames=_concatenate(batches),
-        file_of=np.repeat(np.arange(len(files)), lengths),
-        files=files,
+        file_of=np.repeat(np.arange(len(read)), lengths),
+        files=[source.name for source in read],
+        source=made_of.pop() if len(made_of) == 1 else CAPTURE,
         bad_lines=errors.found,
         notes=notes,
     )
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; check the path") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; give capture files") from error
-
-
-def _decompress(path: Path, data: bytes) -> bytes:
-    if not data.startswith(_GZIP_MAGIC):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(
-            f"{path} is a damaged or cut-short gzip file ({error}); fetch it again, or unpack what "
-            f"is left (zcat {path.name} > part.jsonl) and import that with --max-bad-lines 1"
-        ) from error
-
-
-def _blocks(text: bytes) -> Iterator[tuple[int, int]]:
-    """Where blocks of whole lines begin and end in `text`."""
-    start = 0
-    while start < len(text):
-        stop = text.find(b"\n", min(start + _BLOCK, len(text)))
-        stop = len(text) if stop < 0 else stop + 1
-        yield start, stop
-        start = stop
-
-
 def _decode(
-    decoder: FrameDecoder, text: bytes, start: int, stop: int, name: str, errors: _Errors
+    decoder: FrameDecoder, block: Block, record: str, name: str, errors: _Errors
 ) -> list[Batch]:
-    block = text[start:stop]
+    for number, why in block.bad:
+        errors.add(f"{name}, {record} {number}", why)
     try:
-        return [decoder.decode(block)]
+        return [decoder.decode(block.text)]
     except MALFORMED:
-        first = text.count(b"\n", 0, start) + 1
-        lines = [(first + i, line) for i, line in enumerate(block.split(b"\n")) if line.strip()]
-        return _search(decoder, lines, name, errors)
+        lines = [
+            (f"{name}, {record} {block.first + i}", line)
+            for i, line in enumerate(block.text.split(b"\n"))
+            if line.strip()
+        ]
+        return _search(decoder, lines, errors)
 
 
-def _search(
-    decoder: FrameDecoder, lines: list[tuple[int, bytes]], name: str, errors: _Errors
-) -> list[Batch]:
+def _search(decoder: FrameDecoder, lines: list[tuple[str, bytes]], errors: _Errors) -> list[Batch]:
     """Decode lines of which some are malformed, by halves, so that few are read alone."""
     if not lines:
         return []
@@ -167,14 +134,14 @@ def _search(
         if len(lines) > 1:
             half = len(lines) // 2
             return [
-                *_search(decoder, lines[:half], name, errors),
-                *_search(decoder, lines[half:], name, errors),
+                *_search(decoder, lines[:half], errors),
+                *_search(decoder, lines[half:], errors),
             ]
-        number, line = lines[0]
+        where, line = lines[0]
         try:
             return [decoder.decode_other(line)]
         except MALFORMED:
-            errors.add(name, number, str(error))
+            errors.add(where, str(error))
             return []
 
 

@@ -454,7 +454,7 @@ def test_blocks_of_lines_do_not_change_the_result(
 ) -> None:
     lines = [book(), *[delta(2 + i, i, size=f"{i}.25") for i in range(50)]]
     whole = imported(tmp_path, *lines)
-    monkeypatch.setattr("kalshi_sim.ingest.reading._BLOCK", 100)
+    monkeypatch.setattr("kalshi_sim.ingest.sources._BLOCK", 100)
     seen: list[tuple[int, int]] = []
     small = imported(tmp_path, *lines, progress=lambda done, total: seen.append((done, total)))
     assert small.events.equals(whole.events)

@@ -1,0 +1,41 @@
+"""Readers of recordings, one format a file.
+
+To add one: write a class with the attributes and methods of `protocol.Reader` into a file of this
+folder, and put an instance into `READERS` before `WireReader`. A reader turns each record of a
+file (a line, a row) into one line of JSON as the exchange's WebSocket sends it, so that prices,
+sizes and times are read in one place; `docs/formats.md` shows the shapes and an example.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.readers.protocol import Block, Head, Reader, ReadOptions
+from kalshi_sim.ingest.readers.wire import WireReader
+from kalshi_sim.ingest.sources import Source
+
+READERS: Final[tuple[Reader, ...]] = (WireReader(),)
+"""All readers; with `--format auto` the first that knows a file reads it."""
+
+
+def find_reader(source: Source, options: ReadOptions) -> Reader:
+    """The reader of a file.
+
+    Raises:
+        DataError: there is none, or none of the name that the options give.
+    """
+    if options.format != "auto":
+        for reader in READERS:
+            if reader.name == options.format:
+                return reader
+        known = ", ".join(["auto", *(r.name for r in READERS)])
+        raise DataError(f"--format {options.format}: there is no such format; known are {known}")
+    head = Head(source.path, source.head())
+    for reader in READERS:
+        if reader.knows(head):
+            return reader
+    raise DataError(f"{source.path}: no reader knows this file; see docs/formats.md")
+
+
+__all__ = ["READERS", "Block", "Head", "ReadOptions", "Reader", "find_reader"]

@@ -1,0 +1,118 @@
+"""What a reader of recordings is: it knows its files, and turns them into frames of the wire."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from kalshi_sim.ingest.sources import Limits, Source
+
+PARQUET_MAGIC: Final = b"PAR1"
+CAPTURE: Final = "capture"
+POLLS: Final = "polls"
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user says about the files of an import."""
+
+    format: str = "auto"
+    """A reader's name, or auto: each file's own reader is found by its beginning."""
+    envelope: str | None = None
+    """FIELD[=recv:FIELD]: where envelopes hold the frame, and their receive time."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, by which a reader knows its own."""
+
+    path: Path
+    text: bytes
+    """The first bytes of its content, unpacked."""
+
+    @cached_property
+    def first(self) -> dict[str, Any]:
+        """Its first JSON object; empty if it does not begin with one."""
+        text = self.text.decode(errors="replace").lstrip("[ \t\r\n")
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table (Parquet, or the first line of a CSV file); empty if none."""
+        if self.text.startswith(PARQUET_MAGIC):
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            try:
+                return tuple(pq.read_schema(self.path).names)
+            except (pa.ArrowException, OSError):
+                return ()
+        line = self.text.split(b"\n", 1)[0].decode(errors="replace").strip("\r")
+        if "," not in line or line.lstrip().startswith(("{", "[")):
+            return ()
+        try:
+            return tuple(name.strip() for name in next(csv.reader(io.StringIO(line)), []))
+        except csv.Error:
+            return ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some records of a file as frames of the wire: JSON, one a line.
+
+    A record that cannot be read is an empty line, and is named in `bad`.
+    """
+
+    first: int
+    """The number of the first record (line or row), from 1."""
+    text: bytes
+    bad: tuple[tuple[int, str], ...] = ()
+    """(record number, what is wrong with it)."""
+
+
+class Reader(Protocol):
+    """One format. Add yours to `kalshi_sim.ingest.readers.READERS`."""
+
+    name: str
+    """What `--format` calls it."""
+    record: str
+    """What its records are called in messages: line or row."""
+    source: str
+    """What `Session.source` calls a session of it: capture, or polls (books, no changes)."""
+
+    def knows(self, head: Head) -> bool:
+        """Whether a file that begins so is of this format."""
+        ...
+
+    def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
+        """The file's records as frames of the wire, one line a record, in the file's order.
+
+        Raises:
+            DataError: the file as a whole cannot be read.
+        """
+        ...
+
+
+def convert_lines(source: Source, convert: Callable[[bytes], bytes]) -> Iterator[Block]:
+    """The lines of a text file, each converted; a ValueError of `convert` names the line."""
+    for first, text in source.blocks():
+        out: list[bytes] = []
+        bad: list[tuple[int, str]] = []
+        for i, line in enumerate(text.split(b"\n")):
+            try:
+                out.append(convert(line) if line.strip() else b"")
+            except (ValueError, ArithmeticError, RecursionError) as error:
+                out.append(b"")
+                bad.append((first + i, str(error)))
+        yield Block(first, b"\n".join(out), tuple(bad))

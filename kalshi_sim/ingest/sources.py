@@ -1,0 +1,257 @@
+"""Files as recorders leave them, read block by block: plain or compressed, UTF-8 or UTF-16."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import hashlib
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from kalshi_sim.errors import DataError
+
+_BLOCK: Final = 1 << 18
+"""Bytes read and decoded at a time: enough to amortise the call, little enough for the cache."""
+_HEAD: Final = 1 << 16
+_MIB: Final = 1 << 20
+MAX_LINE_BYTES: Final = 64 * _MIB
+"""The exchange's largest message has 64 MiB."""
+MAX_UNPACKED_BYTES: Final = 64 * 1024 * _MIB
+_BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_DAMAGED: Final = (EOFError, OSError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may unpack to, so that a small file cannot fill the memory or run for ever."""
+
+    max_line_bytes: int = MAX_LINE_BYTES
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+
+
+class _Gzip:
+    """A gzip file of one or several members, as a stream."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._waiting = b""
+        self._members = 0
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        while True:
+            packed = self._waiting or self._file.read(_BLOCK)
+            if self._unpack.eof:
+                packed = packed.lstrip(b"\0")  # some writers pad their files with zeros
+                if not packed:
+                    if not self._file.read(1):
+                        return b""
+                    raise OSError("zeros between its parts")
+                self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            if not packed:
+                raise EOFError("it ends within the compressed data")
+            out = self._unpack.decompress(packed, size)
+            self._waiting = self._unpack.unconsumed_tail or self._unpack.unused_data
+            if out:
+                return out
+
+
+def _zstd(file: BinaryIO) -> object:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+
+
+@dataclass(frozen=True)
+class _Packing:
+    name: str
+    magic: bytes
+    tool: str
+    """What unpacks as much of a damaged file as there is."""
+    open: Callable[[BinaryIO], object]
+
+
+_PACKINGS: Final = (
+    _Packing("gzip", b"\x1f\x8b", "zcat", _Gzip),
+    _Packing("zst", b"\x28\xb5\x2f\xfd", "zstdcat", _zstd),
+    _Packing("xz", b"\xfd7zXZ\x00", "xzcat", lzma.open),
+    _Packing("bz2", b"BZh", "bzcat", bz2.open),
+)
+
+
+class Source:
+    """One file of an import. `read_so_far` is how many of its `size` bytes on disk were read."""
+
+    def __init__(self, path: str | Path, limits: Limits | None = None) -> None:
+        self.path = Path(path)
+        self.limits = limits or Limits()
+        self.read_so_far = 0
+        try:
+            self.size = self.path.stat().st_size
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}; check the path") from error
+        with self._opened() as file:
+            self._start = file.read(_HEAD)
+        self._packing = next((p for p in _PACKINGS if self._start.startswith(p.magic)), None)
+
+    @property
+    def name(self) -> str:
+        """The file's name, for sentences."""
+        return self.path.name
+
+    def head(self) -> bytes:
+        """The first bytes of its content, unpacked and as UTF-8 if it is text."""
+        return next(self.chunks(), b"")[:_HEAD]
+
+    def same_as(self, other: Source) -> bool:
+        """Whether the two hold the same bytes."""
+        if self.size != other.size or self._start != other._start:
+            return False
+        return self._digest() == other._digest()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content in pieces: unpacked, UTF-16 as UTF-8, no byte order mark.
+
+        Raises:
+            DataError: it cannot be read, is damaged, or unpacks to more than is allowed.
+        """
+        pieces = self._unpacked()
+        first = next(pieces, b"")
+        while 0 < len(first) < len(_BYTE_ORDER_MARK) and (more := next(pieces, b"")):
+            first += more
+        if first.startswith(_UTF_16):
+            yield from self._from_utf_16(first, pieces)
+            return
+        yield first.removeprefix(_BYTE_ORDER_MARK)
+        yield from pieces
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Blocks of whole lines, and the number of each block's first line.
+
+        The elements of a file that is one JSON array are given as its lines.
+
+        Raises:
+            DataError: as `chunks`, or a line is longer than is allowed.
+        """
+        if self.head().lstrip().startswith(b"["):
+            yield 1, self._array()
+            return
+        number = 1
+        waiting: list[bytes] = []
+        length = 0
+        limit = self.limits.max_line_bytes
+        for chunk in self.chunks():
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                block = b"".join([*waiting, chunk[:cut]])
+                if len(block) > limit:
+                    self._check_lines(number, block)
+                yield number, block
+                number += block.count(b"\n")
+                waiting, length = [], 0
+            if cut < len(chunk):
+                waiting.append(chunk[cut:])
+                length += len(chunk) - cut
+            if length > limit:
+                self._too_long(number)
+        if length:
+            yield number, b"".join(waiting)
+
+    def _array(self) -> bytes:
+        """A JSON array's elements, one a line; it must not be larger than one line may be."""
+        parts: list[bytes] = []
+        length = 0
+        for chunk in self.chunks():
+            parts.append(chunk)
+            length += len(chunk)
+            if length > self.limits.max_line_bytes:
+                raise DataError(
+                    f"{self.path} is one JSON array of more than "
+                    f"{self.limits.max_line_bytes:,} bytes; write a frame a line "
+                    f"(jq -c '.[]' {self.name} > frames.jsonl), or allow more with "
+                    "--max-line-bytes"
+                )
+        try:
+            elements = _ARRAY.decode(b"".join(parts))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise DataError(
+                f"{self.path} begins with [ but is no JSON array ({error}); write a frame a line"
+            ) from error
+        return b"\n".join(bytes(e).replace(b"\r", b" ").replace(b"\n", b" ") for e in elements)
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: {error.strerror or error}; give capture files"
+            ) from error
+
+    def _unpacked(self) -> Iterator[bytes]:
+        packing = self._packing
+        with self._opened() as file:
+            if packing is None:
+                while chunk := file.read(_BLOCK):
+                    self.read_so_far = file.tell()
+                    yield chunk
+                return
+            total = 0
+            try:
+                stream = packing.open(file)
+                while chunk := stream.read(_BLOCK):  # type: ignore[attr-defined]  # all have read
+                    self.read_so_far = min(file.tell(), self.size)
+                    total += len(chunk)
+                    if total > self.limits.max_unpacked_bytes:
+                        raise DataError(
+                            f"{self.path} unpacks to more than "
+                            f"{self.limits.max_unpacked_bytes:,} bytes; if that is right, allow "
+                            "more with --max-unpacked-bytes"
+                        )
+                    yield chunk
+            except _DAMAGED as error:
+                raise DataError(
+                    f"{self.path} is a damaged or cut-short {packing.name} file ({error}); fetch "
+                    f"it again, or unpack what is left ({packing.tool} {self.name} > part.jsonl) "
+                    "and import that with --max-bad-lines 1"
+                ) from error
+            self.read_so_far = self.size
+
+    def _from_utf_16(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder("utf-16")()
+        try:
+            yield decoder.decode(first).encode()
+            for chunk in rest:
+                yield decoder.decode(chunk).encode()
+            yield decoder.decode(b"", final=True).encode()
+        except UnicodeError as error:
+            raise DataError(
+                f"{self.path} begins as UTF-16 but is not ({error}); "
+                f"convert it (iconv -f utf-16 -t utf-8 {self.name} > capture.jsonl)"
+            ) from error
+
+    def _check_lines(self, number: int, block: bytes) -> None:
+        for i, line in enumerate(block.split(b"\n")):
+            if len(line) > self.limits.max_line_bytes:
+                self._too_long(number + i)
+
+    def _too_long(self, number: int) -> None:
+        raise DataError(
+            f"{self.path}, line {number}: longer than {self.limits.max_line_bytes:,} bytes, so it "
+            "is no frame of the exchange; if it is right, allow more with --max-line-bytes"
+        )
+
+    def _digest(self) -> bytes:
+        digest = hashlib.blake2b()
+        with self._opened() as file:
+            while chunk := file.read(_BLOCK):
+                digest.update(chunk)
+        return digest.digest()
