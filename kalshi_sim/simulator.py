@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, get_args
 
@@ -17,8 +15,8 @@ from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.tape import Tape
+from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
-from kalshi_sim.workers import Workers
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
@@ -26,8 +24,6 @@ Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_ENVS: Final = 1 << 22
-ENVS_PER_THREAD: Final = 1024
-"""Smaller shares cost more to hand out than they save (see `make bench`)."""
 
 FILL_DTYPE: Final = np.dtype(
     [
@@ -114,8 +110,8 @@ class BatchSimulator:
             n_envs: environments in the batch.
             config: settings; the defaults without.
             seed: decides everything random (views and starts handed out).
-            n_threads: threads that step the batch; without, as many as pay for its size. The
-                results do not depend on it.
+            n_threads: threads that step the batch; if omitted, as many as pay, measured while
+                stepping. The results do not depend on it.
 
         Raises:
             ConfigError: a number is outside its range.
@@ -135,13 +131,12 @@ class BatchSimulator:
         self._current = 0
         self._fills: list[npt.NDArray[Any]] = []
         self.schedule = ViewSchedule(tape, self.config, n_envs, seed)
-        self.n_threads = _threads_for(n_envs) if n_threads is None else min(n_threads, n_envs)
+        self.n_threads = default_threads(n_envs) if n_threads is None else min(n_threads, n_envs)
+        measure = n_threads is None and self.n_threads > 1
+        self._choice = ThreadChoice(self.n_threads) if measure else None
         self._actions = np.zeros(n_envs, np.int64)
-        bounds = np.linspace(0, n_envs, self.n_threads + 1).astype(int).tolist()
-        self._own_share, *others = itertools.pairwise(bounds)
-        arguments = (tape.arrays, self.settings, self.agents, self._actions)
-        self._workers = Workers(arguments, self._buffers, others) if others else None
         self._ready = False
+        self._closed = False
 
     @property
     def observations(self) -> Float32Array:
@@ -218,14 +213,15 @@ class BatchSimulator:
             raise ValueError(f"actions must be whole numbers from 0 to {layout.N_ACTIONS - 1}")
         if not self._ready:
             raise RuntimeError("step before reset; call reset() first")
+        if self._closed:
+            raise RuntimeError("step after close; make the environment anew")
         self._current ^= 1
         buffers = self._buffers[self._current]
-        arguments = (self.tape.arrays, self.settings, self.agents, self._actions, buffers)
-        if self._workers is not None:
-            self._workers.post(self._current)
-        kernel.step_agents(*arguments, *self._own_share)
-        if self._workers is not None:
-            self._workers.wait()
+        if self._choice is None:
+            self._step(self.n_threads, buffers)
+        else:
+            with self._choice.measured() as n_threads:
+                self._step(n_threads, buffers)
         if self.config.record_fills:
             self._collect_fills()
         finished = self._gather_finished(buffers) if buffers.done.any() else None
@@ -233,6 +229,18 @@ class BatchSimulator:
             views, offsets = self.schedule.next_views(len(finished.envs))
             self._start(finished.envs, views, offsets, buffers)
         return buffers.obs, buffers.rewards, buffers.done, finished
+
+    def _step(self, n_threads: int, buffers: layout.Buffers) -> None:
+        tape, settings, agents = self.tape.arrays, self.settings, self.agents
+        actions = self._actions
+        if n_threads == 1:
+            kernel.step_agents(tape, settings, agents, actions, buffers, 0, self.n_envs)
+            return
+        with numba_threads(n_threads) as shares:
+            if shares == 1:  # the threads are not to be had just now
+                kernel.step_agents(tape, settings, agents, actions, buffers, 0, self.n_envs)
+            else:
+                kernel.step_shares(tape, settings, agents, actions, buffers, shares)
 
     def _gather_finished(self, buffers: layout.Buffers) -> Finished:
         envs = np.flatnonzero(buffers.done)
@@ -315,6 +323,10 @@ class BatchSimulator:
         self._fills.clear()
         self._ready = True
 
+    def close(self) -> None:
+        """End the batch; a step after it raises."""
+        self._closed = True
+
     def episode(self, finished: Finished, k: int) -> dict[str, Any]:
         """The k-th finished episode's statistics, as `info["market"]` gives them."""
         return self._statistics(finished.core[k].tolist())
@@ -350,11 +362,6 @@ class BatchSimulator:
     def _return(self, core: list[int]) -> float:
         return core[layout.A_RETURN2] * float(self.settings.floats[layout.F_REWARD])
 
-    def close(self) -> None:
-        """Let the threads go."""
-        if self._workers is not None:
-            self._workers.close()
-
 
 _STATE_COLUMNS: Final = {
     "cash": layout.A_CASH,
@@ -383,8 +390,3 @@ def _make_buffers(n_envs: int) -> layout.Buffers:
         rewards=np.zeros(n_envs, np.float32),
         done=np.zeros(n_envs, np.int8),
     )
-
-
-def _threads_for(n_envs: int) -> int:
-
-    return max(1, min(os.cpu_count() or 1, n_envs // ENVS_PER_THREAD))

@@ -106,6 +106,11 @@ def inlined_jit(function: F) -> F:
     return _compile(function, _nrt=False, forceinline=True)
 
 
+def parallel_jit(function: F) -> F:
+    """Like `jit`, with the iterations of `prange` shared among Numba's threads."""
+    return _compile(function, parallel=True)
+
+
 def is_warm(kernel: str) -> bool:
     """Whether `kernel` of exactly this code is compiled on disk."""
     return _CACHE and any(_FOLDER.rglob(f"*.{kernel}-*.nbc"))

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from numba import prange
 
 from kalshi_sim import units
 from kalshi_sim.kernels.entry import (
@@ -22,7 +23,7 @@ from kalshi_sim.kernels.entry import (
 )
 from kalshi_sim.kernels.features import N_TAPE_FEATURES
 from kalshi_sim.kernels.footprint import trim_taken
-from kalshi_sim.kernels.jit import hot_jit, inlined_jit
+from kalshi_sim.kernels.jit import hot_jit, inlined_jit, parallel_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_CASH,
@@ -352,6 +353,29 @@ def step_agents(
         buffers.done[i] = done
         buffers.rewards[i] = (agent[A_EQUITY2] - equity2) * settings.floats[F_REWARD]
         observe(tape, settings, agent, buffers.obs[i])
+
+
+@parallel_jit
+def step_shares(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    actions: Int64Array,
+    buffers: Buffers,
+    shares: int,
+) -> None:
+    """`step_agents` for the whole batch, cut into `shares` that are stepped in parallel."""
+    n = len(actions)
+    for share in prange(shares):
+        step_agents(
+            tape,
+            settings,
+            agents,
+            actions,
+            buffers,
+            n * share // shares,
+            n * (share + 1) // shares,
+        )
 
 
 @hot_jit

@@ -1,0 +1,172 @@
+"""How many threads step a batch: the processors this process may use, and what pays just now.
+
+The threads are Numba's own (OpenMP where it is found). How many of them pay depends on the size
+of the batch and on what else the machine does, so it is measured while stepping. The choice
+never changes a result: every environment is stepped on its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numba
+
+ENVS_PER_THREAD: Final = 64
+"""A smaller share of a batch costs more to hand out than it saves."""
+_SPINS: Final = "10000"
+"""How often an OpenMP thread looks for its next share before it sleeps: about 0.1 ms, enough for
+the next step of a tight loop, too little to take a core from a learner between two steps."""
+_ROUNDS: Final = 6
+"""Steps by which each number of threads is judged, at least."""
+_TRIAL_SECONDS: Final = 0.03
+"""A number of threads is judged by at least so long: several turns of a busy processor."""
+_APART: Final = 30
+"""Between two trials lie so many times the time that the last one took."""
+_FEWER: Final = 0.9
+"""More threads must take less than this share of the time of fewer."""
+_CGROUPS: Final = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
+
+_settings: Any = numba.config
+
+
+class _Pool:
+    """Numba's threads, as this process shares them out."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        """Held while a batch is stepped by them: one of their layers serves one caller only."""
+        self.process: int | None = None
+        """The process that started them."""
+
+    def after_fork(self) -> None:
+        """A lock that a thread of the parent held would never be free in the child."""
+        self.lock = threading.Lock()
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.after_fork)
+
+
+def usable_cpus() -> int:
+    """Processors this process may use: its affinity, cut by the quota of its container."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = _container_quota()
+    return max(1, count if quota is None else min(count, math.ceil(quota)))
+
+
+def _container_quota() -> float | None:
+    """Processors that the control group allows, None without a limit."""
+    new, old = _CGROUPS
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = new.read_text("ascii").split()
+        return None if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        allowed = int(old.read_text("ascii"))
+        period = old.with_name("cpu.cfs_period_us").read_text("ascii")
+        return allowed / int(period) if allowed > 0 else None
+    return None
+
+
+def default_threads(n_envs: int) -> int:
+    """The most threads that can pay for a batch of `n_envs` environments."""
+    return max(1, min(usable_cpus(), n_envs // ENVS_PER_THREAD))
+
+
+def load_openmp() -> None:
+    """Load Numba's OpenMP threads, where there are any, so that they wait only briefly awake.
+
+    What the user's environment says of waiting goes before it.
+    """
+    if _settings.DISABLE_JIT or {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+        return
+    os.environ["GOMP_SPINCOUNT"] = _SPINS  # read once, when the library is loaded
+    try:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("numba.np.ufunc.omppool")
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
+@contextlib.contextmanager
+def numba_threads(wanted: int) -> Iterator[int]:
+    """Take up to `wanted` of Numba's threads for a block; gives how many shares to make.
+
+    One where another thread of this process is using them, or where this process was forked from
+    one that did: OpenMP cannot be used there.
+    """
+    lock = _pool.lock
+    if wanted == 1 or not lock.acquire(blocking=False):
+        yield 1
+        return
+    try:
+        if _pool.process is None:
+            load_openmp()
+            _pool.process = os.getpid()
+        if _pool.process != os.getpid():
+            yield 1
+            return
+        before = numba.get_num_threads()
+        numba.set_num_threads(min(wanted, _settings.NUMBA_NUM_THREADS))
+        try:
+            yield wanted
+        finally:
+            numba.set_num_threads(before)
+    finally:
+        lock.release()
+
+
+class ThreadChoice:
+    """The number of threads that steps a batch quickest, measured now and then.
+
+    A trial steps a while with 1, 2, 4, ... threads in turn; the quickest steps the batch until
+    the next trial.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Choose from 1 to `most` threads."""
+        powers = {1 << k for k in range(most.bit_length())}
+        self._candidates = sorted(powers | {most})
+        self.current = most
+        self._seconds = [0.0] * len(self._candidates)
+        self._steps = 0
+        self._quiet = 0.0
+        """Seconds of stepping until the next trial."""
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[int]:
+        """The threads of the next step; the block is the step."""
+        begin = time.perf_counter()
+        if self._quiet > 0:
+            yield self.current
+            self._quiet -= time.perf_counter() - begin
+            return
+        k = self._steps % len(self._candidates)
+        yield self._candidates[k]
+        self._steps += 1
+        if self._steps > len(self._candidates):  # the first round wakes the threads
+            self._seconds[k] += time.perf_counter() - begin
+        rounds, rest = divmod(self._steps, len(self._candidates))
+        if rest == 0 and rounds > _ROUNDS and min(self._seconds) >= _TRIAL_SECONDS:
+            self._decide()
+
+    def _decide(self) -> None:
+        best = 0
+        for k in range(1, len(self._candidates)):
+            if self._seconds[k] < _FEWER * self._seconds[best]:
+                best = k
+        self.current = self._candidates[best]
+        self._quiet = _APART * sum(self._seconds)
+        self._seconds = [0.0] * len(self._candidates)
+        self._steps = 0
