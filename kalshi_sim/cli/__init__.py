@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kalshi_sim.cli.commands import USER_MISTAKE, main
+    from kalshi_sim.cli.commands import main
+    from kalshi_sim.cli.shell import USER_MISTAKE
 
 __all__ = ["USER_MISTAKE", "main"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from kalshi_sim.cli import commands
+        from kalshi_sim.cli import commands, shell
 
-        return getattr(commands, name)
+        return getattr(shell if name.isupper() else commands, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

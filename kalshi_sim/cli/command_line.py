@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import tyro
 
+from kalshi_sim.cli.shell import holds_secret
 from kalshi_sim.errors import ConfigError
 
 T = TypeVar("T")
@@ -36,6 +37,11 @@ def parse_command(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
+        if holds_secret(arguments):
+            raise ConfigError(
+                "the arguments cannot be understood; they are not shown, as one may hold a "
+                f"password ({program} --help)"
+            ) from None
         raise ConfigError(_one_line(shown.getvalue())) from None
 
 

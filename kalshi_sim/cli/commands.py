@@ -6,10 +6,12 @@ was wrong. Heavy imports wait until a command needs them, so that `--help` is qu
 
 from __future__ import annotations
 
-import os
+import contextlib
+import functools
+import io
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,13 +20,10 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from kalshi_sim.cli.console import print_json, print_table, progress_bar
 from kalshi_sim.cli.session_tables import report_import, session_row, show_analysis
-from kalshi_sim.errors import ConfigError, KalshiSimError, SessionNotFoundError
-from kalshi_sim.store import DEFAULT_FOLDER, SessionStore, open_store
-from kalshi_sim.store.urls import without_password
-
-FAILED: Final = 1
-USER_MISTAKE: Final = 2
-INTERRUPTED: Final = 130
+from kalshi_sim.cli.shell import holds_secret, run_command
+from kalshi_sim.errors import ConfigError, SessionNotFoundError
+from kalshi_sim.store import SessionStore, default_address, open_store
+from kalshi_sim.store.urls import is_address, without_password
 
 _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export, validate.
 
@@ -88,7 +87,7 @@ def import_sessions(
     else:
         for source in sources:
             if not Path(source).is_file():
-                raise ConfigError(f"there is no capture file {source}")
+                raise ConfigError(f"there is no capture file {without_password(source)}")
         from kalshi_sim.ingest.capture import import_captures
 
         with progress_bar("importing") as progress:
@@ -127,7 +126,7 @@ def _as_store(sources: Sequence[str], skip_bad_rows: bool) -> SessionStore | Non
     if len(sources) != 1:
         return None
     source = sources[0]
-    if source.startswith(("postgresql://", "postgres://")):
+    if is_address(source):
         return open_store(source, skip_bad_rows=skip_bad_rows)
     if Path(source).is_dir():
         if not any(Path(source).glob("session-*.parquet")):
@@ -139,7 +138,7 @@ def _as_store(sources: Sequence[str], skip_bad_rows: bool) -> SessionStore | Non
 
 
 def _shown(store: str | None) -> str:
-    return without_password(store or os.environ.get("DATABASE_URL") or DEFAULT_FOLDER)
+    return without_password(store or default_address())
 
 
 def list_sessions(store: StoreOption = None, as_json: JsonOption = False) -> int:
@@ -295,27 +294,45 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `kalshi-sim`; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return run_command(
+        "kalshi-sim",
+        lambda: _dispatch(arguments),
+        mistakes=(SessionNotFoundError,),
+        interrupted="interrupted; nothing was stored",
+    )
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    shown = io.StringIO() if holds_secret(arguments) else sys.stderr
     try:
-        code: int = tyro.extras.subcommand_cli_from_dict(
-            _COMMANDS,
-            prog="kalshi-sim",
-            description=_DESCRIPTION,
-            args=list(sys.argv[1:] if argv is None else argv),
-            config=(FlagCreatePairsOff,),
-        )
-        sys.stdout.flush()  # here, where a closed pipe is still an ordinary end
-        return code
-    except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
-        return end.code if isinstance(end.code, int) else USER_MISTAKE
-    except (ConfigError, SessionNotFoundError) as error:
-        print(f"kalshi-sim: {error}", file=sys.stderr)
-        return USER_MISTAKE
-    except KalshiSimError as error:
-        print(f"kalshi-sim: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("kalshi-sim: interrupted; nothing was stored", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (stays open to the end)
-        return 0
+        with contextlib.redirect_stderr(shown):
+            command = tyro.extras.subcommand_cli_from_dict(
+                _prepared(_COMMANDS),
+                prog="kalshi-sim",
+                description=_DESCRIPTION,
+                args=list(arguments),
+                config=(FlagCreatePairsOff,),
+            )
+    except SystemExit as end:
+        if end.code in (0, None) or shown is sys.stderr:
+            raise
+        raise ConfigError(
+            "the arguments cannot be understood; they are not shown, as one may hold a password "
+            "(kalshi-sim COMMAND --help)"
+        ) from None
+    code: int = command()
+    return code
+
+
+def _prepared(commands: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Commands that, called with their arguments, give what does the work."""
+
+    def prepare(work: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(work)
+        def prepared(*args: Any, **kwargs: Any) -> Callable[[], int]:
+            return functools.partial(work, *args, **kwargs)
+
+        return prepared
+
+    return {name: prepare(work) for name, work in commands.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from kalshi_sim.session import Session, SessionInfo
+from kalshi_sim.store.urls import parse_address
 
 DEFAULT_FOLDER = "sessions"
 
@@ -60,13 +61,19 @@ def open_store(
     instead of failing the load; no other store has such rows.
 
     Raises:
+        ConfigError: `url` is an address of another kind.
         StoreError: there is nothing that can be opened at `url`.
     """
-    text = os.fspath(url) if url is not None else os.environ.get("DATABASE_URL") or DEFAULT_FOLDER
-    if text.startswith(("postgresql://", "postgres://")):
+    address = parse_address(os.fspath(url) if url is not None else default_address())
+    if address.kind == "postgresql":
         from kalshi_sim.store.postgres.store import PostgresStore
 
-        return PostgresStore(text, skip_bad_rows=skip_bad_rows)
+        return PostgresStore(address.text, skip_bad_rows=skip_bad_rows)
     from kalshi_sim.store.parquet import ParquetStore
 
-    return ParquetStore(text)
+    return ParquetStore(address.text)
+
+
+def default_address() -> str:
+    """The store that is meant where none is named: DATABASE_URL, else the folder `sessions`."""
+    return os.environ.get("DATABASE_URL", "").strip() or DEFAULT_FOLDER

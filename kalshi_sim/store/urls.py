@@ -1,22 +1,76 @@
-"""How the address of a store may be shown: never with a password."""
+"""Addresses of stores: read by one strict parser, and shown without a password, ever."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.text import printable
 
 UNSHOWN: Final = "the database URL"
 """Shown for a URL of odd shape: a password that was not quoted may stand anywhere in it."""
 _PLACE: Final = re.compile(r"(\[[0-9a-fA-F:.]*\]|[^:@,\[\]]*)(:\d*)?(,[^:@,]*(:\d*)?)*")
+_POSTGRES: Final = re.compile(r"(?i)postgres(?:ql)?(?:\+[a-z0-9_]+)?://")
+"""libpq's two spellings, and SQLAlchemy's with a driver, which is not ours to choose."""
+_SCHEME: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]+):/|.*://|(?i:postgres(?:ql)?)[:+]", re.DOTALL
+)
+_LOGIN: Final = re.compile(r"(?![./~])[^/]*:.*@", re.DOTALL)
+"""`user:password@…` with no scheme; a folder of such a name is given as ./name."""
+_SCHEME_IN_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_EXAMPLE: Final = "postgresql://user:password@host:5432/database"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store is: a folder's path, or a database URL in libpq's spelling."""
+
+    kind: Literal["folder", "postgresql"]
+    text: str
+
+
+def parse_address(text: str) -> Address:
+    """The store that `text` names; blanks around it do not count.
+
+    Raises:
+        ConfigError: it is empty, or a URL of another kind; the message holds no password.
+    """
+    stripped = text.strip()
+    if not stripped:
+        raise ConfigError("the store's name is empty; give a folder or a postgresql:// URL")
+    known = _POSTGRES.match(stripped)
+    if known:
+        return Address("postgresql", "postgresql://" + stripped[known.end() :])
+    scheme = _SCHEME.match(stripped)
+    if scheme or _LOGIN.match(stripped):
+        named = f"{scheme[1].lower()}:" if scheme and scheme[1] else "an address without a scheme"
+        raise ConfigError(
+            f"a store at {named} (address not shown) cannot be opened; "
+            f"give a folder, or a URL like {_EXAMPLE}"
+        )
+    if "\0" in stripped:
+        raise ConfigError("the store's name holds a NUL; give a folder or a postgresql:// URL")
+    return Address("folder", stripped)
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is meant as a URL, known or not, and not as a path."""
+    stripped = text.strip()
+    return bool(_SCHEME.match(stripped) or _LOGIN.match(stripped))
 
 
 def without_password(store: str) -> str:
     """A folder as it is, a database URL without its password, `UNSHOWN` for one of odd shape."""
-    if "://" not in store:
-        return store
+    if not is_address(store):
+        return printable(store)
+    known = _POSTGRES.match(store.strip())
+    if not known:
+        return UNSHOWN
     try:
-        parts = urlsplit(store)
+        parts = urlsplit("postgresql://" + store.strip()[known.end() :])
         query = [(k, v) for k, v in parse_qsl(parts.query) if "pass" not in k.lower()]
     except ValueError:
         return UNSHOWN
@@ -25,4 +79,23 @@ def without_password(store: str) -> str:
         return UNSHOWN
     user = login.partition(":")[0]
     rest = f"?{urlencode(query)}" if query else ""
-    return f"{parts.scheme}://{user}{at}{place}{parts.path}{rest}"
+    return printable(f"{parts.scheme}://{user}{at}{place}{parts.path}{rest}")
+
+
+def mask_addresses(text: str) -> str:
+    """`text` with every password of an address in it left out."""
+    return re.sub(r"\S+", lambda word: _masked(word[0]), text)
+
+
+def _masked(word: str) -> str:
+    if _EXAMPLE in word:
+        return word
+    scheme = _SCHEME_IN_WORD.search(word)
+    if scheme is None:
+        quoted = re.search(r"[^='\"(]*$", word)
+        at = quoted.start() if quoted and "@" in quoted[0] else 0
+        return word[:at] + UNSHOWN if _LOGIN.match(word, at) else word
+    head, address = word[: scheme.start()], word[scheme.start() :]
+    if _POSTGRES.match(address):
+        return head + without_password(address)
+    return head + UNSHOWN if re.search(r"@|(?i:pass)", address) else word

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import tyro
 
 from kalshi_sim.cli.command_line import parse_command
+from kalshi_sim.cli.shell import run_command
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError, KalshiSimError, NoViewsError
 from kalshi_train.config import SessionIds, TrainConfig, with_changes
@@ -19,9 +20,6 @@ from kalshi_train.config import SessionIds, TrainConfig, with_changes
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
     from kalshi_train.evaluation.policies import Policy
-
-USER_MISTAKE: Final = 2
-INTERRUPTED: Final = 130
 
 _DESCRIPTION = """Would this agent have made money?
 
@@ -100,19 +98,16 @@ class _Command(SimConfig):
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code (2: a user's mistake)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        # Once to learn which models are meant, once more upon their settings.
-        command = _parse(arguments, SimConfig())
-        trained = [trained_with(path) for path in command.models]
-        if trained and trained[0] is not None:
-            command = _parse(arguments, trained[0].sim)
-        return _evaluate(command, trained)
-    except KalshiSimError as error:
-        print(f"kalshi-evaluate: {error}", file=sys.stderr)
-        return USER_MISTAKE
-    except KeyboardInterrupt:
-        print("kalshi-evaluate: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return run_command("kalshi-evaluate", lambda: _run(arguments), mistakes=(KalshiSimError,))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    # Once to learn which models are meant, once more upon their settings.
+    command = _parse(arguments, SimConfig())
+    trained = [trained_with(path) for path in command.models]
+    if trained and trained[0] is not None:
+        command = _parse(arguments, trained[0].sim)
+    return _evaluate(command, trained)
 
 
 def trained_with(path: Path) -> TrainConfig | None:

@@ -12,12 +12,10 @@ from typing import Annotated, Any
 import tyro
 
 from kalshi_sim.cli.command_line import parse_command
+from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import KalshiSimError
 from kalshi_train.config import TrainConfig, with_changes
 from kalshi_train.defaults import only_of
-
-USER_MISTAKE = 2
-INTERRUPTED = 130
 
 _DESCRIPTION = """Train an agent on recorded Kalshi order books.
 
@@ -46,16 +44,13 @@ class _Command(TrainConfig):
 
 def train_main(argv: Sequence[str] | None = None) -> int:
     """The command `kalshi-train`; returns its exit code (2: a user's mistake)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        arguments = _with_curriculum(arguments)
-        return _train(_parse(arguments, _base_config(arguments)))
-    except KalshiSimError as error:
-        print(f"kalshi-train: {error}", file=sys.stderr)
-        return USER_MISTAKE
-    except KeyboardInterrupt:
-        print("kalshi-train: interrupted; go on with --resume-from", file=sys.stderr)
-        return INTERRUPTED
+    arguments = _with_curriculum(list(sys.argv[1:] if argv is None else argv))
+    return run_command(
+        "kalshi-train",
+        lambda: _train(_parse(arguments, _base_config(arguments))),
+        mistakes=(KalshiSimError,),
+        interrupted="interrupted before anything was trained",
+    )
 
 
 def evaluate_main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_sim.cli.commands import USER_MISTAKE, main
+from kalshi_sim.cli import USER_MISTAKE, main
 from kalshi_sim.store import open_store
 from tests.support.wire import MARKET, book, delta, snapshot, trade, write
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kalshi_sim.errors import SessionNotFoundError, StoreError
+from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Session, SessionInfo, validate_events
 from kalshi_sim.store.kalshiflow import sessions as kalshiflow
 from kalshi_sim.store.postgres import tables as pg_tables
 from kalshi_sim.store.postgres.connection import Target, in_transaction, run, twin
+from kalshi_sim.store.urls import parse_address
 
 
 class PostgresStore:
@@ -26,10 +27,16 @@ class PostgresStore:
 
     With `skip_bad_rows`, recorded rows that cannot be right are left out and counted; without,
     they fail the load.
+
+    Raises:
+        ConfigError: `url` is not the address of a PostgreSQL database.
     """
 
     def __init__(self, url: str, *, skip_bad_rows: bool = False) -> None:
-        self._target = Target(url)
+        address = parse_address(url)
+        if address.kind != "postgresql":
+            raise ConfigError("PostgresStore needs a URL like postgresql://user@host:5432/database")
+        self._target = Target(address.text)
         self.skip_bad_rows = skip_bad_rows
 
     def __repr__(self) -> str:

@@ -1,0 +1,97 @@
+"""What all commands share around their work: errors in one line, exit codes, signals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from kalshi_sim.interrupts import Interrupted, watched
+
+FAILED: Final = 1
+USER_MISTAKE: Final = 2
+INTERRUPTED: Final = 130
+
+_SURROUNDINGS: Final = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "free some space and try again",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.EROFS: "choose a place that can be written",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.EIO: "check the disk",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""Errors of the machine around us, and what to do about each."""
+
+
+def run_command(
+    program: str,
+    work: Callable[[], int],
+    *,
+    mistakes: tuple[type[BaseException], ...] = (),
+    interrupted: str = "interrupted",
+) -> int:
+    """Run a command's work; returns its exit code.
+
+    0: done · 1: the work failed · 2: the command was wrong · 130 or 143: interrupted.
+
+    Args:
+        program: named in messages.
+        work: returns an exit code.
+        mistakes: errors, besides `ConfigError`, that a command's user has made.
+        interrupted: said upon Ctrl-C where the work itself says nothing.
+    """
+    with watched(program):
+        try:
+            code = _run(program, work, mistakes)
+            sys.stdout.flush()  # here, where a closed pipe is still an ordinary end
+            return code
+        except KeyboardInterrupt as stop:
+            code = stop.code if isinstance(stop, Interrupted) else INTERRUPTED
+            said = str(stop) if str(stop) not in ("", "interrupted") else interrupted
+            _say(program, said)
+            return code
+        except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (stays open to the end)
+            return 0
+
+
+def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseException], ...]) -> int:
+    from kalshi_sim.errors import ConfigError, KalshiSimError
+
+    try:
+        return work()
+    except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
+        return end.code if isinstance(end.code, int) else USER_MISTAKE
+    except KalshiSimError as error:
+        _say(program, str(error))
+        return USER_MISTAKE if isinstance(error, (ConfigError, *mistakes)) else FAILED
+    except MemoryError:
+        _say(program, "not enough memory; take fewer markets or sessions at once")
+        return FAILED
+    except OSError as error:
+        advice = _SURROUNDINGS.get(error.errno or 0)
+        if advice is None or isinstance(error, BrokenPipeError):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _say(program, f"{where}{error.strerror}; {advice}")
+        return FAILED
+
+
+def holds_secret(arguments: Sequence[str]) -> bool:
+    """Whether an argument is an address that may hold a password."""
+    from kalshi_sim.store.urls import is_address
+
+    return any(is_address(word.partition("=")[2] or word) or "://" in word for word in arguments)
+
+
+def _say(program: str, message: str) -> None:
+    from kalshi_sim.store.urls import mask_addresses
+    from kalshi_sim.text import printable_lines
+
+    print(f"{program}: {printable_lines(mask_addresses(message))}", file=sys.stderr)

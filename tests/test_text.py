@@ -1,0 +1,34 @@
+"""Recorded text made safe to show."""
+
+from __future__ import annotations
+
+import pytest
+
+from kalshi_sim.text import printable, printable_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("KXNBA-26MAR18UTAMIN", "KXNBA-26MAR18UTAMIN"),
+        ("\x1b]0;PWNED\x07\x1b[31mRED", r"\x1b]0;PWNED\x07\x1b[31mRED"),
+        ("N\nL\r\t\0", r"N\nL\r\t\x00"),
+        ("\u202eRTL\u200b", r"\u202eRTL\u200b"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\u2028\U000e0041", r"\u2028\U000e0041"),
+        ("Zürich → 東京 é", "Zürich → 東京 é"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_what_steers_a_terminal_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    shown.encode()
+
+
+def test_long_text_is_cut() -> None:
+    assert printable("L" * 5000, 100) == "L" * 99 + "…"
+    assert printable("short", 100) == "short"
+
+
+def test_a_message_keeps_its_lines() -> None:
+    assert printable_lines("one\n\ttwo\x1b[2J") == "one\n\ttwo\\x1b[2J"
