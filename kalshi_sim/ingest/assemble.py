@@ -114,10 +114,9 @@ def _validate(
 
 
 def _with_grid(market: MarketInfo, events: Events, first: int, stop: int) -> MarketInfo:
-    """`market` with `sub_penny` decided: from its grid if known, else from its prices."""
-    if market.price_ranges is not None:
-        fine = any(value % STORED_PER_CENT for band in market.price_ranges for value in band)
-    else:
+    """`market` with `sub_penny` decided: from its grids if known, else from its prices."""
+    fine = any(n % STORED_PER_CENT for grid in market.told_ranges for band in grid for n in band)
+    if market.starting_ranges is None and not fine:
         priced = np.isin(
             events.kind[first:stop], (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)
         )
@@ -202,6 +201,9 @@ def _quality(
             inferred_times=int(inferred[i]),
             gaps=int((kind == EventKind.GAP).sum()),
             untrusted_levels=int((kind == EventKind.DROP_LEVEL).sum()),
+            pauses=len(market.pauses),
+            grid_updates=len(market.grid_updates),
+            fee_updates=len(market.fee_updates),
         )
         out[market.ticker] = _merge(found, audits[i], counts.get(market.ticker))
     return out

@@ -12,6 +12,7 @@ import numpy as np
 
 from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_times, unwrap
 from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
+from kalshi_sim.ingest.lifecycle import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
 from kalshi_sim.ingest.wire_time import (
     LAST_MS,
     WireNumber,
@@ -37,8 +38,7 @@ _KINDS: Final = {
     "orderbook_snapshot": int(EventKind.SNAPSHOT),
     "orderbook_delta": int(EventKind.DELTA),
     "trade": int(EventKind.TRADE),
-    "market_lifecycle_v2": LIFECYCLE,
-    "market_lifecycle": LIFECYCLE,
+    **dict.fromkeys(LIFECYCLE_TYPES, LIFECYCLE),
 }
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
@@ -48,17 +48,6 @@ _TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
 
 _TRUE: Final = (True, "true", "True", "1")
 _HEAD = msgspec.json.Decoder(FrameHead)
-
-
-@dataclass(frozen=True)
-class Lifecycle:
-    """A change in a market's life; `known_ms` is NO_TIME if nothing told when."""
-
-    market: int
-    event_type: str
-    known_ms: int
-    close_ms: int | None
-    value: int | None
 
 
 @dataclass(frozen=True)
@@ -219,7 +208,15 @@ class FrameDecoder:
                     _bad("a change of a market's life without a message")
                 continue
             if kinds[i] == LIFECYCLE:
-                lifecycles.append(self._lifecycle(message, int(out.ts_ms[i])))
+                out.ts_ms[i] = _lifecycle_time(message, int(recv[i]), frames[i].sending_ts_ms)
+                lifecycles.append(
+                    decode_lifecycle(
+                        frames[i].type or "",
+                        message,
+                        int(out.ts_ms[i]),
+                        self.tickers.__getitem__,
+                    )
+                )
             if frames[i].type == "subscribed" and message.channel:
                 channels.append(message.channel)
         told = out.ts_ms != NO_TIME
@@ -363,17 +360,6 @@ class FrameDecoder:
         """Prices of the NO side, which a `use_yes_price` subscription tells in YES terms."""
         return np.where(side == 1, PRICE_SCALE - price, price) if self.use_yes_price else price
 
-    def _lifecycle(self, m: Message, known_ms: int) -> Lifecycle:
-        close = None if m.close_ts is None else scalar_ms(m.close_ts)[0]
-        value = None if m.settlement_value in (None, "") else parse_dollars(m.settlement_value)
-        if value is None and m.result in _SIDES:
-            value = PRICE_SCALE if _SIDES[m.result] == 0 else 0
-        if value is not None and not 0 <= value <= PRICE_SCALE:
-            _bad(f"settlement value {m.settlement_value!r} is not between 0 and 1 dollar")
-        if known_ms == NO_TIME and m.determination_ts is not None:
-            known_ms = scalar_ms(m.determination_ts)[0]
-        return Lifecycle(self.tickers[m.market_ticker], m.event_type or "", known_ms, close, value)
-
 
 def _untyped_kind(frame: Frame, envelope: Frame) -> int:
     """A REST order book, whose market its envelope may name, or a frame that is not read."""
@@ -436,3 +422,11 @@ def _other_time(message: object, recv: int, sent: WireNumber) -> int:
     if sent is not None:
         return milliseconds(sent)
     return recv
+
+
+def _lifecycle_time(message: Message, recv: int, sent: WireNumber) -> int:
+    """A change's own time, else when it was received, else when it was sent."""
+    told = _other_time(message, NO_TIME, None)
+    if told != NO_TIME or recv != NO_TIME or sent is None:
+        return recv if told == NO_TIME else told
+    return milliseconds(sent)

@@ -11,6 +11,14 @@ from kalshi_sim.ingest.wire_time import WireNumber
 Levels = list[tuple[str | int | float, str | int | float]]
 
 
+class PriceRange(msgspec.Struct, gc=False):
+    """One band of a market's grid, in dollars."""
+
+    start: WireNumber
+    end: WireNumber
+    step: WireNumber
+
+
 class Message(msgspec.Struct, gc=False):
     """The `msg` of every frame that is read, all three generations of keys together."""
 
@@ -43,6 +51,11 @@ class Message(msgspec.Struct, gc=False):
     result: str | None = None
     settlement_value: WireNumber = None
     determination_ts: WireNumber = None
+    price_ranges: list[PriceRange] | None = None
+    price_level_structure: str | None = None
+    event_ticker: str | None = None
+    fee_type_override: str | None = None
+    fee_multiplier_override: WireNumber = None
     channel: str | None = None
 
 

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.errors import DataError
-from kalshi_sim.ingest.decoding import OTHER, Batch, FrameDecoder, Lifecycle
+from kalshi_sim.ingest.decoding import OTHER, Batch, FrameDecoder
+from kalshi_sim.ingest.lifecycle import Lifecycle
 from kalshi_sim.ingest.readers import Block, ReadOptions, find_reader
 from kalshi_sim.ingest.readers.protocol import CAPTURE
 from kalshi_sim.ingest.sources import Source
