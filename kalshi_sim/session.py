@@ -2,7 +2,7 @@
 
 Events are columns (arrays of one length), grouped by market in the order of `Session.markets`
 and, within a market, in stream order. Times of snapshots are already resolved (see
-`simulation.md` section 2); times that run backwards are raised by the replay, not here.
+docs/contract.md#2-book-and-events); times that run backwards are raised by the replay, not here.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class SkippedView:
 
 @dataclass(frozen=True, eq=False)
 class Tape:
-    """Flat, read-only arrays of all rows; `simulation.md` section 3 defines them.
+    """Flat, read-only arrays of all rows; docs/contract.md#3-rows-views-tapes defines them.
 
     payout is what a winning contract pays, in the tape's money unit. Shapes: ts_ms int64 [rows]
     · px, qty int64 [rows, 2, depth] (best first, zero-padded; side 0 YES bids, 1 NO bids) ·
