@@ -14,7 +14,7 @@ EDGES = all_imports(*PACKAGES)
 
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
-    "units errors files config features",
+    "units errors text files interrupts config features",
     "session",
     "kernels",
     "fees quality",
@@ -22,7 +22,7 @@ ROOMS = (
     "synthetic",
     "store",
     "tape",
-    "tape_cache schedule workers analysis",
+    "tape_cache schedule threads analysis",
     "simulator",
     "registration spaces gym_env vec_env",
     "live",
