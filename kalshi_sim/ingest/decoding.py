@@ -34,6 +34,8 @@ OTHER: Final = 100
 """Kind of a frame that is no event; the event kinds are those of `EventKind`."""
 BLOCK_TRADE: Final = 101
 LIFECYCLE: Final = 102
+CONTROL: Final = 103
+"""A frame that may end the subscription of a market: `Control` says of which."""
 _KINDS: Final = {
     "orderbook_snapshot": int(EventKind.SNAPSHOT),
     "orderbook_delta": int(EventKind.DELTA),
@@ -46,8 +48,18 @@ _SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
 _TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
 """The resting side a taker consumed: who bought YES took NO bids."""
 
+_ENDING_CODES: Final = (10, 25, "10", "25")
+"""Errors that end a subscription: of its channel, and the overflow of its buffer."""
 _TRUE: Final = (True, "true", "True", "1")
 _HEAD = msgspec.json.Decoder(FrameHead)
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control frame says of a subscription: it ended, or these are all of its markets."""
+
+    markets: frozenset[str] | None
+    """The tickers that remain; None: the subscription ended for all markets."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,10 @@ class Batch:
     sid: Int64Array
     seq: Int64Array
     ts_ms: Int64Array
+    recv_ms: Int64Array
+    """When the frame was received, NO_TIME where its envelope does not say."""
+    trade_id: Int64Array
+    """A number for each `trade_id` of an import, -1 for frames without one."""
     flags: Int8Array
     side: Int8Array
     price: Int64Array
@@ -74,6 +90,8 @@ class Batch:
     other_types: tuple[str, ...]
     channels: tuple[str, ...]
     """Channels that `subscribed` frames confirm."""
+    controls: tuple[Control, ...]
+    """Of the frames of kind CONTROL, in their order."""
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -130,6 +148,7 @@ class FrameDecoder:
         self._dollars = _Cache(_price_from_dollars)
         self._cents = _Cache(_price_from_cents)
         self._contracts = _Cache(parse_contracts)
+        self._trade_ids: dict[str | int, int] = {}
 
     def decode(self, lines: bytes) -> Batch:
         """All frames in `lines` (JSON, one a line; blank lines are skipped).
@@ -178,6 +197,8 @@ class FrameDecoder:
             sid=_numbers(sids, "sid"),
             seq=_numbers(seqs, "seq"),
             ts_ms=no_times(n),
+            recv_ms=recv,
+            trade_id=np.full(n, -1, dtype=np.int64),
             flags=np.zeros(n, dtype=np.int8),
             side=np.zeros(n, dtype=np.int8),
             price=np.zeros(n, dtype=np.int64),
@@ -187,6 +208,7 @@ class FrameDecoder:
             level_size=np.empty(0, dtype=np.int64),
             lifecycles=(),
             channels=(),
+            controls=(),
             other_types=tuple(frames[i].type or _UNTYPED for i in np.flatnonzero(kind >= OTHER)),
         )
         messages = [f.msg for f in frames]
@@ -200,9 +222,16 @@ class FrameDecoder:
         levels = self._snapshots(out, snapshots, frames, recv)
         lifecycles: list[Lifecycle] = []
         channels: list[str] = []
+        controls: list[Control] = []
         for i in np.flatnonzero(kind >= OTHER).tolist():
             message = messages[i]
             out.ts_ms[i] = _other_time(message, int(recv[i]), frames[i].sending_ts_ms)
+            control = self._control(frames[i])
+            if control is not None:
+                controls.append(control)
+                out.kind[i] = CONTROL
+                if out.sid[i] < 0 and isinstance(message, Message):
+                    out.sid[i] = message.sid if isinstance(message.sid, int) else -1
             if not isinstance(message, Message):
                 if kinds[i] == LIFECYCLE:
                     _bad("a change of a market's life without a message")
@@ -230,6 +259,7 @@ class FrameDecoder:
                 "level_size": np.array(levels[2], dtype=np.int64),
                 "lifecycles": tuple(lifecycles),
                 "channels": tuple(channels),
+                "controls": tuple(controls),
             }
         )
 
@@ -287,6 +317,10 @@ class FrameDecoder:
         out.size[rows] = size
         block = np.array([m.is_block_trade in _TRUE for m in messages])
         out.kind[rows[block]] = BLOCK_TRADE
+        ids = self._trade_ids
+        out.trade_id[rows] = [
+            -1 if m.trade_id is None else ids.setdefault(m.trade_id, len(ids)) for m in messages
+        ]
         _set_times(out, rows, messages, recv, frames)
 
     def _trade_price(self, m: Message, side: int) -> int:
@@ -359,6 +393,20 @@ class FrameDecoder:
     def _as_told(self, price: Int64Array, side: Int8Array) -> Int64Array:
         """Prices of the NO side, which a `use_yes_price` subscription tells in YES terms."""
         return np.where(side == 1, PRICE_SCALE - price, price) if self.use_yes_price else price
+
+    def _control(self, frame: Frame) -> Control | None:
+        """What the frame says of a subscription; None if it says nothing of one."""
+        message = frame.msg
+        if frame.type == "unsubscribed":
+            return Control(None)
+        if not isinstance(message, Message):
+            return None
+        if frame.type == "error" and message.code in _ENDING_CODES:
+            return Control(None)
+        listed = message.market_tickers
+        if frame.type == "ok" and isinstance(listed, list):
+            return Control(frozenset(name for name in listed if isinstance(name, str)))
+        return None
 
 
 def _untyped_kind(frame: Frame, envelope: Frame) -> int:

@@ -57,6 +57,10 @@ class Message(msgspec.Struct, gc=False):
     fee_type_override: str | None = None
     fee_multiplier_override: WireNumber = None
     channel: str | None = None
+    trade_id: str | int | None = None
+    sid: Any = None
+    code: Any = None
+    market_tickers: Any = None
 
 
 class Frame(msgspec.Struct, gc=False):

@@ -12,7 +12,6 @@ import numpy as np
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.decoding import OTHER, Batch, FrameDecoder
-from kalshi_sim.ingest.lifecycle import Lifecycle
 from kalshi_sim.ingest.readers import Block, ReadOptions, find_reader
 from kalshi_sim.ingest.readers.protocol import CAPTURE
 from kalshi_sim.ingest.sources import Source
@@ -156,12 +155,13 @@ def _concatenate(batches: list[Batch]) -> Batch:
         "lifecycles": _flat([b.lifecycles for b in batches]),
         "other_types": _flat([b.other_types for b in batches]),
         "channels": _flat([b.channels for b in batches]),
+        "controls": _flat([b.controls for b in batches]),
     }
     names = [f.name for f in fields(Batch) if f.name not in joined]
     return Batch(**{name: column(name) for name in names}, **joined)  # type: ignore[arg-type]  # by name
 
 
-def _flat(parts: Sequence[tuple[Lifecycle, ...] | tuple[str, ...]]) -> tuple[object, ...]:
+def _flat(parts: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
     return tuple(item for part in parts for item in part)
 
 
