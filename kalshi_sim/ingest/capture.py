@@ -46,6 +46,7 @@ def import_captures(
     max_bad_lines: int = 0,
     format: str = "auto",  # noqa: A002  # what the command line calls it
     envelope: str | None = None,
+    nearest_tick: bool = False,
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Session:
@@ -61,6 +62,7 @@ def import_captures(
         max_bad_lines: how many malformed lines to skip instead of failing.
         format: a reader's name (`kalshi_sim.ingest.readers`), or auto.
         envelope: FIELD[=recv:FIELD], where envelopes hold the frame and their receive time.
+        nearest_tick: round prices and sizes that miss a tick by a float's noise (1e-9), counted.
         limits: what a line and a file may unpack to.
         progress: called with (bytes read, bytes in all).
 
@@ -74,7 +76,7 @@ def import_captures(
         paths,
         use_yes_price=use_yes_price,
         max_bad_lines=max_bad_lines,
-        options=ReadOptions(format, envelope, limits or Limits()),
+        options=ReadOptions(format, envelope, nearest_tick, limits or Limits()),
         progress=progress,
     )
     frames = recording.frames
@@ -84,6 +86,7 @@ def import_captures(
         raise DataError(
             f"{', '.join(recording.files)}: no order book frame or trade in "
             f"{len(frames)} frames; give recordings of the orderbook_delta channel"
+            + "".join(f". {note}" for note in recording.notes)
         )
     events, market_of = _events(frames, merged, numbers)
     life = fold_lifecycles(

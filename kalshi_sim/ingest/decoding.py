@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import msgspec
 import numpy as np
 
+from kalshi_sim.ingest.batch import BLOCK_TRADE, CONTROL, LIFECYCLE, OTHER, Batch, Control
 from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_times, unwrap
 from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
 from kalshi_sim.ingest.lifecycle import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
+from kalshi_sim.ingest.unknown import (
+    CONTROL_TYPES,
+    check_levels,
+    in_known_envelopes,
+    known_frame,
+    other_product,
+    records,
+)
+from kalshi_sim.ingest.values import Tickers, Values
 from kalshi_sim.ingest.wire_time import (
     LAST_MS,
+    OPENED_MS,
     WireNumber,
     milliseconds,
+    not_a_time,
     scalar_ms,
     wire_times,
 )
@@ -25,23 +37,19 @@ from kalshi_sim.units import (
     PRICE_SCALE,
     STORED_PER_CENT,
     mirror,
-    parse_contracts,
     parse_decimal,
-    parse_dollars,
 )
 
-OTHER: Final = 100
-"""Kind of a frame that is no event; the event kinds are those of `EventKind`."""
-BLOCK_TRADE: Final = 101
-LIFECYCLE: Final = 102
-CONTROL: Final = 103
-"""A frame that may end the subscription of a market: `Control` says of which."""
+MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
+"""What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
 _KINDS: Final = {
     "orderbook_snapshot": int(EventKind.SNAPSHOT),
     "orderbook_delta": int(EventKind.DELTA),
     "trade": int(EventKind.TRADE),
     **dict.fromkeys(LIFECYCLE_TYPES, LIFECYCLE),
 }
+_KNOWN_TYPES: Final = CONTROL_TYPES | set(_KINDS)
+_SNAPSHOT: Final = int(EventKind.SNAPSHOT)
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
 _SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
@@ -54,87 +62,6 @@ _TRUE: Final = (True, "true", "True", "1")
 _HEAD = msgspec.json.Decoder(FrameHead)
 
 
-@dataclass(frozen=True)
-class Control:
-    """What a control frame says of a subscription: it ended, or these are all of its markets."""
-
-    markets: frozenset[str] | None
-    """The tickers that remain; None: the subscription ended for all markets."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Decoded frames in file order: arrays [n_frames], then the levels of their snapshots.
-
-    `market` is -1 for frames of no market; side, price, size are 0 where the kind has none, for
-    snapshots a checksum and the number of levels.
-    """
-
-    kind: Int8Array
-    market: Int64Array
-    sid: Int64Array
-    seq: Int64Array
-    ts_ms: Int64Array
-    recv_ms: Int64Array
-    """When the frame was received, NO_TIME where its envelope does not say."""
-    trade_id: Int64Array
-    """A number for each `trade_id` of an import, -1 for frames without one."""
-    flags: Int8Array
-    side: Int8Array
-    price: Int64Array
-    size: Int64Array
-    level_side: Int8Array
-    level_price: Int64Array
-    level_size: Int64Array
-    lifecycles: tuple[Lifecycle, ...]
-    other_types: tuple[str, ...]
-    channels: tuple[str, ...]
-    """Channels that `subscribed` frames confirm."""
-    controls: tuple[Control, ...]
-    """Of the frames of kind CONTROL, in their order."""
-
-    def __len__(self) -> int:
-        return len(self.kind)
-
-
-class _Cache(dict[Any, int]):
-    """Values by their wire text: a recording repeats few texts many times."""
-
-    def __init__(self, parse: Callable[[Any], int]) -> None:
-        super().__init__()
-        self._parse = parse
-
-    def __missing__(self, text: Any) -> int:
-        if text is None:
-            raise ValueError("a price or size is missing")
-        value = self[text] = self._parse(text)
-        return value
-
-
-def _in_book(price: int, text: object) -> int:
-    if not 0 < price < PRICE_SCALE:
-        raise ValueError(f"price {text!r} is not between 0 and 1 dollar")
-    return price
-
-
-def _price_from_dollars(text: Any) -> int:
-    return _in_book(parse_dollars(text), text)
-
-
-def _price_from_cents(text: Any) -> int:
-    return _in_book(parse_decimal(text, STORED_PER_CENT), text)
-
-
-class Tickers(dict[str | None, int]):
-    """Market numbers by ticker, in order of appearance."""
-
-    def __missing__(self, ticker: str | None) -> int:
-        if not ticker:
-            raise ValueError("market_ticker is missing")
-        number = self[ticker] = len(self)
-        return number
-
-
 def _bad(why: str) -> NoReturn:
     raise ValueError(why)
 
@@ -142,13 +69,15 @@ def _bad(why: str) -> NoReturn:
 class FrameDecoder:
     """Decodes frames of one import; market numbers are shared by all of its files."""
 
-    def __init__(self, *, use_yes_price: bool = False) -> None:
+    def __init__(self, *, use_yes_price: bool = False, nearest_tick: bool = False) -> None:
         self.tickers = Tickers()
         self.use_yes_price = use_yes_price
-        self._dollars = _Cache(_price_from_dollars)
-        self._cents = _Cache(_price_from_cents)
-        self._contracts = _Cache(parse_contracts)
         self._trade_ids: dict[str | int, int] = {}
+        self.noticed: Counter[str] = Counter()
+        """Sentences on what was left unread, and for how many frames."""
+        self.values = Values(nearest_tick=nearest_tick)
+        self._dollars, self._cents = self.values.dollars, self.values.cents
+        self._contracts = self.values.contracts
 
     def decode(self, lines: bytes) -> Batch:
         """All frames in `lines` (JSON, one a line; blank lines are skipped).
@@ -156,6 +85,15 @@ class FrameDecoder:
         Raises:
             ValueError: any of them is malformed; which one is for the caller to find.
         """
+        noticed, rounded = self.noticed.copy(), self.values.rounded
+        try:
+            return self._decode(lines)
+        except MALFORMED:
+            # What is decoded again is counted then.
+            self.noticed, self.values.rounded = noticed, rounded
+            raise
+
+    def _decode(self, lines: bytes) -> Batch:
         outer = FRAME.decode_lines(lines)
         # Most recordings have neither, and looking at every frame for them is dear.
         recv = receive_times(outer) if b'"rec' in lines else no_times(len(outer))
@@ -167,6 +105,14 @@ class FrameDecoder:
                 _untyped_kind(f, around) if f.type is None else k
                 for f, around, k in zip(frames, outer, kinds, strict=True)
             ]
+        if not _KNOWN_TYPES.issuperset(types):
+            odd = [i for i, k in enumerate(kinds) if k == OTHER and types[i] not in CONTROL_TYPES]
+            known = in_known_envelopes(records(lines, len(types)), odd, self.noticed)
+            if known is not None:
+                return self._decode(known)
+        if _SNAPSHOT in kinds:
+            lacking = [i for i, k in enumerate(kinds) if k == _SNAPSHOT and frames[i].lacks_a_side]
+            check_levels(records(lines, len(types)) if lacking else [], lacking)
         return self._columns(frames, kinds, recv)
 
     def decode_other(self, line: bytes) -> Batch:
@@ -178,10 +124,16 @@ class FrameDecoder:
         outer = head = _HEAD.decode(line)
         if outer.raw is not None:
             head = _HEAD.decode(outer.raw) if isinstance(outer.raw, str) else outer.raw
+        name = head.type
+        in_known_envelopes([line], [0], Counter())  # several frames in one are malformed
         if head.type in _KINDS or head.orderbook is not None or head.orderbook_fp is not None:
-            _bad("malformed")
+            ticker = other_product(known_frame(line))
+            if ticker is None:
+                _bad("malformed")
+            name = f"{head.type} of another product"
+            self.noticed[f"{ticker} is no market of yes and no (bid and ask): left out"] += 1
         frame = Frame(
-            type=head.type,
+            type=name,
             sid=head.sid if isinstance(head.sid, int) else None,
             seq=head.seq if isinstance(head.seq, int) else None,
         )
@@ -249,8 +201,9 @@ class FrameDecoder:
             if frames[i].type == "subscribed" and message.channel:
                 channels.append(message.channel)
         told = out.ts_ms != NO_TIME
-        if (told & ((out.ts_ms < 0) | (out.ts_ms >= LAST_MS))).any():
-            _bad("a time before 1970 or after 9999")
+        odd = told & ((out.ts_ms < OPENED_MS) | (out.ts_ms >= LAST_MS))
+        if odd.any():
+            _bad(f"time {not_a_time(int(out.ts_ms[np.argmax(odd)]))}")
         return Batch(
             **{
                 **{name: getattr(out, name) for name in Batch.__dataclass_fields__},
@@ -345,7 +298,7 @@ class FrameDecoder:
         sizes: list[int] = []
         for i in rows.tolist():
             frame = frames[i]
-            message = frame.msg if frame.type else frame.orderbook_fp or frame.orderbook
+            message = frame.book
             if not isinstance(message, Message):
                 _bad("a snapshot without a message")
             ticker = message.market_ticker or frame.market_ticker or frame.ticker
@@ -478,3 +431,6 @@ def _lifecycle_time(message: Message, recv: int, sent: WireNumber) -> int:
     if told != NO_TIME or recv != NO_TIME or sent is None:
         return recv if told == NO_TIME else told
     return milliseconds(sent)
+
+
+__all__ = ["BLOCK_TRADE", "CONTROL", "LIFECYCLE", "MALFORMED", "OTHER", "Batch", "FrameDecoder"]

@@ -82,6 +82,23 @@ class Frame(msgspec.Struct, gc=False):
     orderbook_fp: Message | None = None
     orderbook: Message | None = None
 
+    @property
+    def book(self) -> Message | list[Any] | str | None:
+        """The message of a snapshot, or a REST order book."""
+        return self.msg if self.type else self.orderbook_fp or self.orderbook
+
+    @property
+    def lacks_a_side(self) -> bool:
+        """Whether a snapshot has no levels under the known keys of one side, or of both."""
+        m = self.book
+        if not isinstance(m, Message):
+            return False
+        yes, no = (
+            m.yes_dollars_fp or m.yes_dollars or m.yes,
+            m.no_dollars_fp or m.no_dollars or m.no,
+        )
+        return not yes or not no
+
 
 class FrameHead(msgspec.Struct, gc=False):
     """What is read of a frame whose message is none of ours."""

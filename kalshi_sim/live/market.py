@@ -18,8 +18,7 @@ import numpy.typing as npt
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
-from kalshi_sim.ingest.decoding import Batch, FrameDecoder
-from kalshi_sim.ingest.reading import MALFORMED
+from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
