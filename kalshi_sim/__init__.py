@@ -67,10 +67,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    from kalshi_sim.extras import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-if "gymnasium" in sys.modules:  # else gymnasium finds the entry point when it is imported
+if sys.modules.get("gymnasium"):  # else gymnasium finds the entry point when it is imported
     importlib.import_module(f"{__name__}.registration").register_envs()
 
 

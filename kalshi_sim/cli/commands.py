@@ -31,7 +31,8 @@ _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export
   kalshi-sim list
   kalshi-sim analyze 18
 
-A store is a folder or a postgresql:// URL: --store, else DATABASE_URL, else the folder sessions."""
+A store is a folder or a postgresql:// URL: --store, else DATABASE_URL, else the folder sessions.
+`kalshi-sim --version` prints the version."""
 
 StoreOption = Annotated[
     str | None,
@@ -298,6 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(
         "kalshi-sim",
         lambda: _dispatch(arguments),
+        arguments=arguments,
         mistakes=(SessionNotFoundError,),
         interrupted="interrupted; nothing was stored",
     )

@@ -98,7 +98,12 @@ class _Command(SimConfig):
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code (2: a user's mistake)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return run_command("kalshi-evaluate", lambda: _run(arguments), mistakes=(KalshiSimError,))
+    return run_command(
+        "kalshi-evaluate",
+        lambda: _run(arguments),
+        arguments=arguments,
+        mistakes=(KalshiSimError,),
+    )
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -48,6 +48,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     return run_command(
         "kalshi-train",
         lambda: _train(_parse(arguments, _base_config(arguments))),
+        arguments=arguments,
         mistakes=(KalshiSimError,),
         interrupted="interrupted before anything was trained",
     )
