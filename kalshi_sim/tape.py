@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,12 +12,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim import gate
 from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
-from kalshi_sim.kernels.tops import empty_tops, write_tops
+from kalshi_sim.kernels.tops import empty_tops, tops_fit, write_tops
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import EventKind, Events, MarketInfo, Session
 from kalshi_sim.units import (
@@ -112,19 +114,21 @@ class Tape:
     views: tuple[MarketSessionView, ...]
     skipped: tuple[SkippedView, ...] = ()
     tops: Int64Array = field(default_factory=lambda: empty_tops(0), repr=False)
-    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not given.
-
-    Who replaces one of those must give `empty_tops(0)` here.
-    """
+    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not equal."""
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
 
     def __post_init__(self) -> None:
-        views, bands = _view_tables(self.views)
-        if len(self.tops) != len(self):
+        gate.check_tape(self)
+        rows = (self.ts_ms, self.mark2, self.flow_offsets, self.px, self.qty)
+        if not tops_fit(self.tops, *rows):
             tops = empty_tops(len(self))
-            write_tops(tops, self.ts_ms, self.mark2, self.flow_offsets, self.px, self.qty)
+            write_tops(tops, *rows)
             object.__setattr__(self, "tops", tops)
+        self._set_arrays()
+
+    def _set_arrays(self) -> None:
+        views, bands = _view_tables(self.views)
         columns = (self.tops, self.px, self.qty, self.features, self.flow)
         arrays = layout.TapeArrays(*columns, views, bands)
         for array in (*arrays, self.ts_ms, self.mark2, self.flow_offsets):
@@ -167,8 +171,16 @@ class Tape:
         return sum(c.nbytes for c in rows) / max(1, len(self))
 
     def select(self, views: Sequence[int]) -> Tape:
-        """A tape of only these views, by index, in this order; it shares all arrays."""
-        return replace(self, views=tuple(self.views[i] for i in views))
+        """A tape of only these views, by index, in this order; it shares all arrays.
+
+        Raises:
+            ConfigError: an index is no whole number, or there is no such view.
+        """
+        chosen = gate.check_indices("the selected views", views, len(self.views))
+        made = copy.copy(self)  # the arrays were checked when this tape was made
+        object.__setattr__(made, "views", tuple(self.views[i] for i in chosen.tolist()))
+        made._set_arrays()
+        return made
 
 
 def _view_tables(views: Sequence[MarketSessionView]) -> tuple[Int64Array, Int64Array]:
@@ -362,10 +374,13 @@ def build_tape(
     Raises:
         ConfigError: an option is outside its range.
         NoViewsError: no market has enough rows.
+        DataError: a session holds events that cannot be right.
     """
     check_tape_options(min_episode_length, depth, row_interval_ms)
     if not sessions:
         raise NoViewsError("no sessions given; load at least one")
+    for session in sessions:
+        gate.check_session(session)
     say_if_compiling("apply_events", "the replay")
     if market_filter is not None:
         keep = market_filter
