@@ -52,6 +52,8 @@ class EventFlag(IntEnum):
     """The recorded time has whole seconds only; `ts_ms` is that second's first millisecond."""
     TIME_INFERRED = 2
     """The record had no time; `ts_ms` was resolved from the events around it."""
+    REBUILT = 4
+    """Not recorded: part of the smallest book that a recording without a first snapshot allows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +228,8 @@ class MarketQuality:
     rows: int = 0
     """Rows at row_interval_ms 1, before the close time ends a view."""
     untrusted_levels: int = 0
+    rebuilt_books: int = 0
+    """Books that began without a recorded snapshot, as the smallest that the deltas allow."""
     pauses: int = 0
     """Times that trading was paused."""
     grid_updates: int = 0

@@ -16,6 +16,7 @@ from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch
 from kalshi_sim.ingest.lifecycle import fold_lifecycles
 from kalshi_sim.ingest.markets_csv import read_markets_csv
 from kalshi_sim.ingest.merging import Merged, merge_frames
+from kalshi_sim.ingest.missing_snapshot import MissingSnapshot
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
 from kalshi_sim.ingest.sources import Limits
@@ -47,6 +48,7 @@ def import_captures(
     format: str = "auto",  # noqa: A002  # what the command line calls it
     envelope: str | None = None,
     nearest_tick: bool = False,
+    missing_snapshot: MissingSnapshot = "drop",
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Session:
@@ -63,6 +65,8 @@ def import_captures(
         format: a reader's name (`kalshi_sim.ingest.readers`), or auto.
         envelope: FIELD[=recv:FIELD], where envelopes hold the frame and their receive time.
         nearest_tick: round prices and sizes that miss a tick by a float's noise (1e-9), counted.
+        missing_snapshot: deltas before a market's first snapshot are dropped, or with "smallest"
+            the market begins with the smallest book that keeps every level at zero or more.
         limits: what a line and a file may unpack to.
         progress: called with (bytes read, bytes in all).
 
@@ -120,6 +124,7 @@ def import_captures(
         notes=notes,
         other_frames=_other_frames(frames, merged),
         bad_lines=recording.bad_lines,
+        missing_snapshot=missing_snapshot,
     )
     return _with_crossing_note(session, use_yes_price)
 
