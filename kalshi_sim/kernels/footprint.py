@@ -1,6 +1,4 @@
-"""What an agent has taken from the recorded book stays taken.
-
-The rules are docs/contract.md#7-the-agents-own-footprint.
+"""What an agent has taken from the recorded book stays taken (`simulation.md` section 7).
 
 `taken` is one environment's [2, MAX_TAKEN, 2] of (price, contracts); the number of levels
 remembered a side stands in the agent's row at A_TAKEN.
