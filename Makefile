@@ -4,7 +4,8 @@
 #   make test  [PYTEST_ARGS="-k ledger"]
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check lint types test-interpreted test-boundscheck wheel bench clean
+.PHONY: help train test check lint types test-interpreted test-boundscheck wheel docs test-lowest \
+	test-pythons bench clean
 SHELL := /bin/bash
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -12,6 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 p
 BIN := .venv/bin
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
+DOCS := .venv/.installed-docs
 
 SESSION ?=
 TRAIN_ARGS ?= --algorithm ppo --total-timesteps 200000
@@ -25,7 +27,7 @@ PARALLEL = -n $(PYTEST_WORKERS) --dist loadfile
 KERNEL_TESTS := -m kernel
 
 help:
-	@sed -n 's/^#   //p' Makefile; echo "make check | bench | clean"
+	@sed -n 's/^#   //p' Makefile; echo "make check | docs | test-lowest | test-pythons | bench | clean"
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "CPython 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
@@ -33,7 +35,7 @@ help:
 		&& $(PYTHON) -m pip --python $@ install -q pip; }
 
 $(RUN): pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,postgres,report]'
 	@touch $@
 
 $(DEV): $(RUN)
@@ -79,14 +81,45 @@ test-interpreted: $(DEV)
 test-boundscheck: $(DEV)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest $(PARALLEL) $(KERNEL_TESTS)
 
-# The built wheel, away from the checkout, offers the public names.
+# The built wheel, alone in an environment of its own: the core imports, stores, replays and steps
+# without any extra, and says which extra what else needs. CHECK_PYTHON names another interpreter.
+CHECK_PYTHON ?= $(BIN)/python
 wheel: $(DEV)
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip wheel -q --no-deps -w "$$folder" .; \
-	$(BIN)/python -m pip install -q --no-deps --target "$$folder/site" "$$folder"/*.whl; \
-	cd "$$folder" && PYTHONPATH="$$folder/site" $(CURDIR)/$(BIN)/python -c \
-		'import kalshi_sim as k; assert "site" in k.__file__, k.__file__; [getattr(k, n) for n in k.__all__]'; \
+	$(CHECK_PYTHON) -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip install -q -c constraints.txt "$$folder"/*.whl; \
+	mkdir "$$folder/check"; cp -r support "$$folder/check"; \
+	cd "$$folder/check" && "$$folder/venv/bin/python" -m support.check_install; \
 	echo "wheel: ok"
+
+# The core on each of PYTHONS that this machine has; those it lacks are named.
+PYTHONS ?= python3.11 python3.12 python3.13
+test-pythons: $(DEV)
+	@for python in $(PYTHONS); do \
+		if ! $$python -c '' 2>/dev/null; then echo "$$python: not on this machine"; continue; fi; \
+		$(MAKE) --no-print-directory wheel CHECK_PYTHON=$$python || exit 1; \
+	done
+
+# The lowest versions that pyproject.toml allows: a part of the tests that reaches every library.
+LOWEST_TESTS ?= tests/test_units.py tests/simulation/test_golden_tape.py \
+	tests/simulation/test_golden_episodes.py tests/environments tests/store/test_parquet_store.py \
+	tests/store/test_postgres_store.py tests/training/test_checkpoints.py tests/evaluation/test_page.py
+test-lowest: $(DEV)
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/python -m support.lowest > "$$folder/lowest.txt"; \
+	$(PYTHON) -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip install -q -c "$$folder/lowest.txt" -e '.[dev]'; \
+	"$$folder/venv/bin/python" -m pytest -q -p no:cacheprovider $(LOWEST_TESTS)
+
+# The documentation as pages, in site/: links, references to the code and its examples are checked.
+docs: $(DOCS)
+	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+$(DOCS): $(DEV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@
 
 # The figures of README.md and docs/performance.md: measure them on a quiet machine.
 # BENCH_ARGS=--full adds the scaling tables.
@@ -101,4 +134,4 @@ bench: $(DEV)
 	exit $$status
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*
+	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*

@@ -1,8 +1,8 @@
 """Resting orders of generated sessions: what each fill model gives them, and the truth.
 
 Orders are stood in the simulation at any price (the actions only join or improve), at the end of
-a row and behind what its level then shows, as the contract's section 6 says. The truth is the
-generator's own queue.
+a row and behind what its level then shows, as docs/contract.md#6-resting-orders-fill-models says.
+The truth is the generator's own queue.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kalshi_sim.config import SimConfig, TapeOptions
+    from kalshi_sim.config import SimConfig
     from kalshi_sim.features import FEATURES
     from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
     from kalshi_sim.live.market import LiveMarket
@@ -25,7 +25,6 @@ __version__ = "0.1.0"
 
 _HOME = {
     "SimConfig": "config",
-    "TapeOptions": "config",
     "FEATURES": "features",
     "KalshiVectorEnv": "gym_env",
     "MarketAgnosticKalshiEnv": "gym_env",
@@ -59,7 +58,6 @@ __all__ = [
     "SessionStore",
     "SimConfig",
     "Tape",
-    "TapeOptions",
     "build_tape",
     "load_tape",
     "open_store",
@@ -69,10 +67,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    from kalshi_sim.extras import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-if "gymnasium" in sys.modules:  # else gymnasium finds the entry point when it is imported
+if sys.modules.get("gymnasium"):  # else gymnasium finds the entry point when it is imported
     importlib.import_module(f"{__name__}.registration").register_envs()
 
 

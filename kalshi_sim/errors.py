@@ -25,3 +25,7 @@ class SessionNotFoundError(StoreError, LookupError):
 
 class NoViewsError(KalshiSimError, ValueError):
     """No market of the sessions has enough rows for an episode."""
+
+
+class MissingExtraError(KalshiSimError, ModuleNotFoundError):
+    """A library that an extra of the package installs is not there."""

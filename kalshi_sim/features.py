@@ -103,3 +103,42 @@ FEATURES: Final[tuple[Feature, ...]] = tuple(
     )
 )
 """All 52, in the order of the observation."""
+
+
+_GROUPS: Final = {
+    "market": "the book at the row",
+    "temporal": "this market's rows up to this one",
+    "portfolio": "the agent's own cash, position and orders",
+    "global": "clock and fees",
+}
+_INTRODUCTION: Final = """\
+# The 52 features of an observation
+
+`python -m kalshi_sim.features` prints this page from `kalshi_sim.FEATURES`, the table that kernels,
+environments and tests share. [The contract](contract.md#9-the-52-features) has the rules behind it.
+
+Every feature is a float32 between its bounds. p̂ is a price divided by the payout; log(x; r) is
+min(1, ln(1 + x) / ln(1 + r)). The ask of YES is the payout minus the best NO bid. An absent bid is
+price 0, so an absent ask is the payout. A window of length W holds this market's rows with
+t - W < time <= t.
+"""
+
+
+def features_markdown() -> str:
+    """`docs/features.md`: all features by group, as Markdown."""
+    lines = [_INTRODUCTION]
+    for group, what in _GROUPS.items():
+        lines += [f"## {group.capitalize()}: {what}", ""]
+        lines += ["| index | name | definition | bounds |", "|---:|---|---|---|"]
+        lines += [
+            f"| {f.index} | `{f.name}` | {f.definition.replace('|', '&#124;')} "
+            f"| {f.low:g} to {f.high:g} |"
+            for f in FEATURES
+            if f.group == group
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(features_markdown(), end="")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
@@ -77,11 +78,12 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         """Start the next episode; a seed starts the order of views anew.
 
         Raises:
-            ConfigError: `options["view"]` is not the index of a view.
+            ConfigError: `options["view"]` is not the index of a view, or the seed is none.
         """
-        super().reset(seed=seed)
         if seed is not None:
+            seed = gate.check_seed(seed)  # before anything is changed
             self.simulator.seed(seed)
+        super().reset(seed=seed)
         view = None if options is None else options.get("view")
         fresh = seed is not None
         obs = self.simulator.reset_one(0, view=view, restart=fresh)
@@ -164,7 +166,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     ) -> tuple[Float32Array, dict[str, Any]]:
         """Start a new episode in every environment; the first seed given counts."""
         seeds = seed if isinstance(seed, list) else [seed]
-        given = [s for s in seeds if s is not None]
+        given = [gate.check_seed(s) for s in seeds if s is not None]
         super().reset(seed=given[0] if given else None)
         if given:
             self.simulator.seed(given[0])

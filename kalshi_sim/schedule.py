@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.tape import Tape
@@ -23,11 +24,15 @@ class ViewSchedule:
     generator (Philox) whose state can be saved.
     """
 
+    KEYS: Final = ("cursor", "order", "round", "weights", "rng")
+
     def __init__(self, tape: Tape, config: SimConfig, n_envs: int, seed: int) -> None:
         self._config = config
         self._n_envs = n_envs
         self._lengths = np.array([len(v) for v in tape.views], np.int64)
-        self._starts = self._lengths - tape.min_episode_length + 1
+        # At least two rows are left, whatever the tape's shortest episode is said to be.
+        shortest = max(2, tape.min_episode_length)
+        self._starts = np.maximum(self._lengths - shortest + 1, 1)
         self._order = np.arange(len(tape.views), dtype=np.int64)
         self._weights = np.full(len(tape.views), 1.0)
         self._cursor = 0
@@ -35,8 +40,12 @@ class ViewSchedule:
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
-        """Start the random numbers anew."""
-        self._rng = np.random.Generator(np.random.Philox(seed))
+        """Start the random numbers anew.
+
+        Raises:
+            ConfigError: the seed is no whole number from 0 to 2**63 - 1.
+        """
+        self._rng = np.random.Generator(np.random.Philox(gate.check_seed(seed)))
 
     def set_order(self, order: npt.ArrayLike) -> None:
         """Hand out only these views, in this order; from the next one handed out.
@@ -44,11 +53,7 @@ class ViewSchedule:
         Raises:
             ConfigError: empty, or not indices of views.
         """
-        chosen = np.ascontiguousarray(order, np.int64)
-        if chosen.ndim != 1 or not len(chosen):
-            raise ConfigError("the order of views is empty; give indices of views")
-        if chosen.min() < 0 or chosen.max() >= len(self._lengths):
-            raise ConfigError(f"the order of views must have indices below {len(self._lengths)}")
+        chosen = gate.check_indices("the order of views", order, len(self._lengths))
         self._order = chosen
         self._round = chosen
         self._cursor = 0
@@ -59,12 +64,18 @@ class ViewSchedule:
         Raises:
             ConfigError: another length, negative or not finite, or all zero.
         """
-        given = np.ascontiguousarray(weights, np.float64)
+        self._weights = self._checked_weights(weights)
+
+    def _checked_weights(self, weights: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        try:
+            given = np.array(weights, np.float64)
+        except (TypeError, ValueError):
+            raise ConfigError("view weights must be numbers, one a view") from None
         if given.shape != self._lengths.shape:
             raise ConfigError(f"{len(self._lengths)} view weights expected, got {given.shape}")
-        if not np.isfinite(given).all() or given.min() < 0 or given.max() <= 0:
+        if not np.isfinite(given).all() or given.min() < 0 or not 0 < given.sum() < np.inf:
             raise ConfigError("view weights must be finite, not negative, and not all zero")
-        self._weights = given
+        return given
 
     def rewind(self) -> None:
         """Begin the order of views anew."""
@@ -114,9 +125,20 @@ class ViewSchedule:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from `get_state`."""
-        self._cursor = int(state["cursor"])
-        self._order = np.array(state["order"], np.int64)
-        self._round = np.array(state["round"], np.int64)
-        self._weights = np.array(state["weights"], np.float64)
-        self._rng.bit_generator.state = state["rng"]
+        """Go on from `get_state`.
+
+        Raises:
+            ConfigError: it is the state of another tape, or damaged; nothing was changed.
+        """
+        n = len(self._lengths)
+        order = gate.check_indices("the saved order of views", state["order"], n)
+        turn = gate.check_indices("the saved round of views", state["round"], n)
+        cursor = gate.check_int("the saved cursor", state["cursor"], 0, len(turn) - 1)
+        weights = self._checked_weights(state["weights"])
+        rng = np.random.Philox()
+        try:
+            rng.state = state["rng"]
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise ConfigError(f"the saved random numbers cannot be read: {error}") from error
+        self._cursor, self._order, self._round, self._weights = cursor, order, turn, weights
+        self._rng = np.random.Generator(rng)

@@ -2,7 +2,7 @@
 
 Events are columns (arrays of one length), grouped by market in the order of `Session.markets`
 and, within a market, in stream order. Times of snapshots are already resolved (see
-`simulation.md` section 2); times that run backwards are raised by the replay, not here.
+docs/contract.md#2-book-and-events); times that run backwards are raised by the replay, not here.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class EventFlag(IntEnum):
     """The recorded time has whole seconds only; `ts_ms` is that second's first millisecond."""
     TIME_INFERRED = 2
     """The record had no time; `ts_ms` was resolved from the events around it."""
+    REBUILT = 4
+    """Not recorded: part of the smallest book that a recording without a first snapshot allows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,37 @@ class Events:
         )
 
 
+PriceRanges = tuple[tuple[int, int, int], ...]
+"""A grid: (start, end, step) of YES prices in 1/100 cent, ascending."""
+
+
+@dataclass(frozen=True)
+class GridUpdate:
+    """From `known_ms` on the market's grid is this one."""
+
+    known_ms: int
+    price_ranges: PriceRanges
+
+
+@dataclass(frozen=True)
+class FeeUpdate:
+    """From `known_ms` (NO_TIME: from the start) on these fee multipliers hold, in 1/10 000."""
+
+    known_ms: int
+    taker_multiplier: int | None = None
+    """None: the market's own, else the fee schedule's."""
+    maker_multiplier: int | None = None
+    """None: the market's own, else the fee schedule's."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The market was paused from `start_ms` up to, not including, `end_ms` (None: to the end)."""
+
+    start_ms: int
+    end_ms: int | None = None
+
+
 @dataclass(frozen=True)
 class MarketInfo:
     """What is known of one market, apart from its book."""
@@ -130,13 +163,33 @@ class MarketInfo:
     """When the result was known; None with a settlement value counts as known."""
     sub_penny: bool = False
     """Decided at import, from the metadata or else the prices."""
-    price_ranges: tuple[tuple[int, int, int], ...] | None = None
-    """The grid: (start, end, step) of YES prices in 1/100 cent, ascending."""
+    price_ranges: PriceRanges | None = None
+    """The grid, the last one if it changed while it was recorded; None: unknown."""
     taker_multiplier: int | None = None
     """Fee multiplier in 1/10 000; None: the fee schedule decides."""
     maker_multiplier: int | None = None
     fee_unit: int | None = None
     """Fees are rounded up to this, in 1/100 cent; None: the fee schedule decides."""
+    first_price_ranges: PriceRanges | None = None
+    """The grid before the first of `grid_updates`; None: unknown. Of no meaning without them."""
+    grid_updates: tuple[GridUpdate, ...] = ()
+    """Changes of the grid while it was recorded, by `known_ms`."""
+    fee_updates: tuple[FeeUpdate, ...] = ()
+    """Changes of the fees while it was recorded, by `known_ms`."""
+    pauses: tuple[Pause, ...] = ()
+    """When trading was paused, ascending and apart from each other."""
+
+    @property
+    def starting_ranges(self) -> PriceRanges | None:
+        """The grid at the session's start, None if unknown."""
+        return self.first_price_ranges if self.grid_updates else self.price_ranges
+
+    @property
+    def told_ranges(self) -> tuple[PriceRanges, ...]:
+        """Every grid that is known of the market, the first one first."""
+        first = self.starting_ranges
+        updates = tuple(update.price_ranges for update in self.grid_updates)
+        return updates if first is None else (first, *updates)
 
     @property
     def event(self) -> str:
@@ -175,6 +228,12 @@ class MarketQuality:
     rows: int = 0
     """Rows at row_interval_ms 1, before the close time ends a view."""
     untrusted_levels: int = 0
+    rebuilt_books: int = 0
+    """Books that began without a recorded snapshot, as the smallest that the deltas allow."""
+    pauses: int = 0
+    """Times that trading was paused."""
+    grid_updates: int = 0
+    fee_updates: int = 0
     bad_rows: int = 0
     """Stored rows or lines that could not be right and were skipped on request."""
 

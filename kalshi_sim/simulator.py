@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim import gate
 from kalshi_sim.config import FillModel, Pricing, SimConfig
-from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
@@ -17,15 +17,11 @@ from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.tape import Tape
 from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
-from kalshi_sim.validated import Within, check_value
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
-
-MAX_ENVS: Final = 1 << 22
-MAX_THREADS: Final = 1024
 
 FILL_DTYPE: Final = np.dtype(
     [
@@ -82,11 +78,6 @@ def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
     return layout.Settings(ints, floats)
 
 
-def _check_counts(n_envs: int, n_threads: int | None) -> None:
-    check_value("n_envs", n_envs, int, Within(1, MAX_ENVS))
-    check_value("n_threads", n_threads, int | None, Within(1, MAX_THREADS))
-
-
 class BatchSimulator:
     """Environments over one tape; knows no gym and no torch.
 
@@ -115,7 +106,10 @@ class BatchSimulator:
         Raises:
             ConfigError: a number is outside its range.
         """
-        _check_counts(n_envs, n_threads)
+        n_envs = gate.check_int("n_envs", n_envs, 1, gate.MAX_ENVS)
+        if n_threads is not None:
+            n_threads = gate.check_int("n_threads", n_threads, 1, gate.MAX_THREADS)
+        gate.check_playable(tape)
         self.tape = tape
         self.n_envs = n_envs
         self.config = config or SimConfig()
@@ -134,7 +128,10 @@ class BatchSimulator:
         measure = n_threads is None and self.n_threads > 1
         self._choice = ThreadChoice(self.n_threads) if measure else None
         self._actions = np.zeros(n_envs, np.int64)
-        self._ready = False
+        self._said = False
+        self._waiting = np.ones(n_envs, np.bool_)
+        self._any_waiting = True
+        """Whether a finished (or never started) environment must be started before a step."""
         self._closed = False
 
     @property
@@ -148,17 +145,22 @@ class BatchSimulator:
 
     def reset(self) -> Float32Array:
         """Start a new episode in every environment; returns the observations [n_envs, 52]."""
-        if not self._ready:
-            say_if_compiling("step_agents", "the simulation")
-            self._ready = True
+        self._say()
         self._current ^= 1
         buffers = self._buffers[self._current]
         envs = np.arange(self.n_envs, dtype=np.int64)
         views, offsets = self.schedule.restart()
         self._start(envs, views, offsets, buffers)
         buffers.done[:] = 0
+        self._waiting[:] = False
+        self._any_waiting = False
         self._fills.clear()
         return buffers.obs
+
+    def _say(self) -> None:
+        if not self._said:
+            say_if_compiling("step_agents", "the simulation")
+            self._said = True
 
     def reset_one(self, env: int, view: int | None = None, restart: bool = False) -> Float32Array:
         """Start a new episode in one environment; returns its observation [52].
@@ -169,20 +171,22 @@ class BatchSimulator:
             restart: begin the order of views anew.
 
         Raises:
-            ConfigError: there is no such view.
+            ConfigError: there is no such environment or view.
         """
-        if not self._ready:
-            say_if_compiling("step_agents", "the simulation")
-            self._ready = True
-        if view is not None and not 0 <= view < len(self.tape.views):
-            raise ConfigError(f"view={view!r}: must be from 0 to {len(self.tape.views) - 1}")
+        env = gate.check_int("env", env, 0, self.n_envs - 1)
+        if view is not None:
+            view = gate.check_int("view", view, 0, len(self.tape.views) - 1)
+        self._say()
         if restart:
             self.schedule.rewind()
-        views, offsets = self.schedule.next_views(1)
-        if view is not None:
+        if view is None:
+            views, offsets = self.schedule.next_views(1)
+        else:
             views, offsets = np.array([view]), np.zeros(1, np.int64)
         buffers = self._buffers[self._current]
         self._start(np.array([env]), views, offsets, buffers)
+        self._waiting[env] = False
+        self._any_waiting = bool(self._waiting.any())
         observation: Float32Array = buffers.obs[env]
         return observation
 
@@ -202,16 +206,12 @@ class BatchSimulator:
             what finished, None if nothing did.
 
         Raises:
-            ValueError: actions of another shape or outside 0-4.
+            ValueError: actions of another shape or type, not whole, or outside 0-4.
+            RuntimeError: an environment was never started, or is over and was not started again.
         """
-        checked = np.asarray(actions, dtype=np.int64)
-        if checked.shape != (self.n_envs,):
-            raise ValueError(f"actions have shape {checked.shape}, expected ({self.n_envs},)")
-        self._actions[:] = checked
-        if self._actions.view(np.uint64).max() >= layout.N_ACTIONS:
-            raise ValueError(f"actions must be whole numbers from 0 to {layout.N_ACTIONS - 1}")
-        if not self._ready:
-            raise RuntimeError("step before reset; call reset() first")
+        gate.check_actions(actions, self._actions, layout.N_ACTIONS)
+        if self._any_waiting:
+            raise RuntimeError(self._waiting_message())
         if self._closed:
             raise RuntimeError("step after close; make the environment anew")
         self._current ^= 1
@@ -227,7 +227,17 @@ class BatchSimulator:
         if finished is not None and restart:
             views, offsets = self.schedule.next_views(len(finished.envs))
             self._start(finished.envs, views, offsets, buffers)
+        elif finished is not None:
+            self._waiting[finished.envs] = True
+            self._any_waiting = True
         return buffers.obs, buffers.rewards, buffers.done, finished
+
+    def _waiting_message(self) -> str:
+        if self._waiting.all():
+            return "step before reset, or after the end of every episode; call reset() first"
+        waiting = np.flatnonzero(self._waiting)
+        named = ", ".join(map(str, waiting[:5].tolist())) + (", ..." if len(waiting) > 5 else "")
+        return f"the episode of environment {named} is over; start it with reset_one or reset"
 
     def _step(self, n_threads: int, buffers: layout.Buffers) -> None:
         tape, settings, agents = self.tape.arrays, self.settings, self.agents
@@ -301,6 +311,7 @@ class BatchSimulator:
             "core": self.agents.core.copy(),
             "taken": self.agents.taken.copy(),
             "observations": self.observations.copy(),
+            "waiting": self._waiting.copy(),
             **self.schedule.get_state(),
         }
 
@@ -308,19 +319,21 @@ class BatchSimulator:
         """Continue from `get_simulation_state` of an equal tape, config and batch.
 
         Raises:
-            ConfigError: the state is of a batch of another size.
+            ConfigError: the state is of another batch, tape or configuration, or damaged;
+                nothing was changed.
         """
-        if state["core"].shape != self.agents.core.shape:
-            raise ConfigError(
-                f"the saved state has {len(state['core'])} environments, this batch "
-                f"{self.n_envs}; resume with the same n_envs"
-            )
-        self.agents.core[:] = state["core"]
-        self.agents.taken[:] = state["taken"]
-        self.observations[:] = state["observations"]
+        state = gate.check_mapping(state, ("core", "taken", "observations", *self.schedule.KEYS))
+        core, taken, observations = gate.check_agents(self, state)
         self.schedule.set_state(state)
+        self.agents.core[:] = core
+        self.agents.taken[:] = taken
+        self.observations[:] = observations
+        last = self.tape.arrays.views[core[:, layout.A_VIEW], layout.V_STOP] - 1
+        self._waiting[:] = core[:, layout.A_ROW] >= last
+        if "waiting" in state:  # where an episode ended before its view's last row
+            self._waiting |= np.resize(np.asarray(state["waiting"]) != 0, self.n_envs)
+        self._any_waiting = bool(self._waiting.any())
         self._fills.clear()
-        self._ready = True
 
     def close(self) -> None:
         """End the batch; a step after it raises."""

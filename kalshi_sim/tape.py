@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,13 +12,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.config import TapeOptions
-from kalshi_sim.errors import NoViewsError
+from kalshi_sim import gate
+from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
-from kalshi_sim.kernels.tops import empty_tops, write_tops
+from kalshi_sim.kernels.tops import empty_tops, tops_fit, write_tops
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import EventKind, Events, MarketInfo, Session
 from kalshi_sim.units import (
@@ -31,6 +32,8 @@ from kalshi_sim.units import (
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
+MIN_VIEW_ROWS: Final = 3
+MAX_DEPTH: Final = 64
 _EASTERN: Final = ZoneInfo("America/New_York")
 _CENT_GRID: Final = ((0, PRICE_SCALE, STORED_PER_CENT),)
 _TENTH: Final = PRICE_SCALE // 10
@@ -88,7 +91,7 @@ class SkippedView:
 
 @dataclass(frozen=True, eq=False)
 class Tape:
-    """Flat, read-only arrays of all rows; `simulation.md` section 3 defines them.
+    """Flat, read-only arrays of all rows; docs/contract.md#3-rows-views-tapes defines them.
 
     payout is what a winning contract pays, in the tape's money unit. Shapes: ts_ms int64 [rows]
     · px, qty int64 [rows, 2, depth] (best first, zero-padded; side 0 YES bids, 1 NO bids) ·
@@ -111,19 +114,21 @@ class Tape:
     views: tuple[MarketSessionView, ...]
     skipped: tuple[SkippedView, ...] = ()
     tops: Int64Array = field(default_factory=lambda: empty_tops(0), repr=False)
-    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not given.
-
-    Who replaces one of those must give `empty_tops(0)` here.
-    """
+    """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not equal."""
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
 
     def __post_init__(self) -> None:
-        views, bands = _view_tables(self.views)
-        if len(self.tops) != len(self):
+        gate.check_tape(self)
+        rows = (self.ts_ms, self.mark2, self.flow_offsets, self.px, self.qty)
+        if not tops_fit(self.tops, *rows):
             tops = empty_tops(len(self))
-            write_tops(tops, self.ts_ms, self.mark2, self.flow_offsets, self.px, self.qty)
+            write_tops(tops, *rows)
             object.__setattr__(self, "tops", tops)
+        self._set_arrays()
+
+    def _set_arrays(self) -> None:
+        views, bands = _view_tables(self.views)
         columns = (self.tops, self.px, self.qty, self.features, self.flow)
         arrays = layout.TapeArrays(*columns, views, bands)
         for array in (*arrays, self.ts_ms, self.mark2, self.flow_offsets):
@@ -166,8 +171,16 @@ class Tape:
         return sum(c.nbytes for c in rows) / max(1, len(self))
 
     def select(self, views: Sequence[int]) -> Tape:
-        """A tape of only these views, by index, in this order; it shares all arrays."""
-        return replace(self, views=tuple(self.views[i] for i in views))
+        """A tape of only these views, by index, in this order; it shares all arrays.
+
+        Raises:
+            ConfigError: an index is no whole number, or there is no such view.
+        """
+        chosen = gate.check_indices("the selected views", views, len(self.views))
+        made = copy.copy(self)  # the arrays were checked when this tape was made
+        object.__setattr__(made, "views", tuple(self.views[i] for i in chosen.tolist()))
+        made._set_arrays()
+        return made
 
 
 def _view_tables(views: Sequence[MarketSessionView]) -> tuple[Int64Array, Int64Array]:
@@ -321,13 +334,28 @@ def _make_view(
     )
 
 
+def check_tape_options(min_episode_length: int, depth: int, row_interval_ms: int) -> None:
+    """Check the options of `build_tape`.
+
+    Raises:
+        ConfigError: one is outside its range.
+    """
+    limits = (
+        ("min_episode_length", min_episode_length, MIN_VIEW_ROWS, 2**40),
+        ("depth", depth, 1, MAX_DEPTH),
+        ("row_interval_ms", row_interval_ms, 1, 3_600_000),
+    )
+    for name, value, low, high in limits:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(f"{name}={value!r}: must be a whole number from {low} to {high}")
+
+
 def build_tape(
     sessions: Sequence[Session],
-    options: TapeOptions | None = None,
     *,
-    min_episode_length: int | None = None,
-    depth: int | None = None,
-    row_interval_ms: int | None = None,
+    min_episode_length: int = 10,
+    depth: int = 10,
+    row_interval_ms: int = 1,
     fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
     market_filter: Callable[[MarketInfo], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -336,8 +364,6 @@ def build_tape(
 
     Args:
         sessions: what to replay; their markets become views in this order.
-        options: how; by default `TapeOptions()`. The three arguments after it change one option
-            each.
         min_episode_length: fewest rows a view may have (at least 3).
         depth: levels a side that a row keeps.
         row_interval_ms: events within the same interval of this length form one row.
@@ -348,21 +374,21 @@ def build_tape(
     Raises:
         ConfigError: an option is outside its range.
         NoViewsError: no market has enough rows.
+        DataError: a session holds events that cannot be right.
     """
-    options = (options or TapeOptions()).changed(
-        min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
-    )
-    shortest, interval_ms = options.min_episode_length, options.row_interval_ms
+    check_tape_options(min_episode_length, depth, row_interval_ms)
     if not sessions:
         raise NoViewsError("no sessions given; load at least one")
+    for session in sessions:
+        gate.check_session(session)
     say_if_compiling("apply_events", "the replay")
     if market_filter is not None:
         keep = market_filter
         sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]
     payout = decide_payout(sessions, fee_schedule)
-    jobs = _plan(sessions, interval_ms, fee_schedule)
+    jobs = _plan(sessions, row_interval_ms, fee_schedule)
     deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
-    out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)
+    out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, depth)
     n_rows = n_flow = done = 0
     total = sum(j.stop - j.start for j in jobs)
     views: list[MarketSessionView] = []
@@ -375,7 +401,7 @@ def build_tape(
         replay = make_market_replay(
             job.market,
             payout=payout,
-            row_interval_ms=interval_ms,
+            row_interval_ms=row_interval_ms,
             first_book_ms=job.session.first_book_ms,
             taker_multiplier=job.terms.taker_multiplier,
             history_rows=job.most_rows,
@@ -385,25 +411,25 @@ def build_tape(
         kernel.close_row(replay, rows, True)
         made = int(replay.state[kernel.ROWS])
         after_close = int(replay.counts[kernel.AFTER_CLOSE])
-        if made >= shortest:
+        if made >= min_episode_length:
             views.append(_make_view(job, payout, n_rows, made, after_close))
             out.flow_end[n_rows : n_rows + made] += n_flow
             out.tops[n_rows : n_rows + made, layout.T_FLOW : layout.T_FLOW_END + 1] += n_flow
             n_rows += made
             n_flow += int(replay.state[kernel.FLOWS])
         else:
-            reason = _skip_reason(made, after_close, shortest, job)
+            reason = _skip_reason(made, after_close, min_episode_length, job)
             skipped.append(SkippedView(job.session.session_id, job.market.ticker, made, reason))
         done += job.stop - job.start
         if progress is not None:
             progress(done, total)
     if not views:
-        raise NoViewsError(_no_views_message(sessions, skipped, shortest))
+        raise NoViewsError(_no_views_message(sessions, skipped, min_episode_length))
     return Tape(
         payout=payout,
-        depth=options.depth,
-        row_interval_ms=interval_ms,
-        min_episode_length=shortest,
+        depth=depth,
+        row_interval_ms=row_interval_ms,
+        min_episode_length=min_episode_length,
         ts_ms=out.ts_ms[:n_rows],
         px=out.px[:n_rows],
         qty=out.qty[:n_rows],

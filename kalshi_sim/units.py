@@ -7,6 +7,8 @@ winning contract pays, 100 (cents) or 10 000 (1/100 cents). Floats never hold mo
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Final
 
 CENTS_PER_DOLLAR: Final = 100
@@ -23,6 +25,10 @@ MULTIPLIER_SCALE: Final = 10_000
 """Fee multipliers are exact decimals stored in 1/10 000."""
 MS_PER_SECOND: Final = 1_000
 MS_PER_DAY: Final = 86_400_000
+
+
+_EXPONENT: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]{1,2}")
+"""A decimal number with an exponent, as "1e-2"; beyond two digits it is no price or size."""
 
 
 def mirror(price: int, payout: int) -> int:
@@ -51,6 +57,8 @@ def parse_decimal(text: str | int | float, scale: int) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         return text * scale
     raw = str(text).strip()
+    if _EXPONENT.fullmatch(raw):
+        raw = format(Decimal(raw), "f")
     sign = -1 if raw.startswith("-") else 1
     body = raw[1:] if raw[:1] in "+-" else raw
     whole, _, fraction = body.partition(".")

@@ -5,7 +5,6 @@ Names are imported when first used, so that `import kalshi_train` and `--help` a
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,16 +22,13 @@ if TYPE_CHECKING:
     )
     from kalshi_train.evaluation import Evaluation, evaluate
     from kalshi_train.learner.algorithms import FastA2C, FastPPO
-    from kalshi_train.learner.config import LearnerConfig
-    from kalshi_train.training.result import TrainResult
-    from kalshi_train.training.run import train
+    from kalshi_train.training.run import TrainResult, train
 
 _HOME = {
     "CurriculumEnvironmentFactory": "kalshi_train.environments.sessions",
     "Evaluation": "kalshi_train.evaluation",
     "FastA2C": "kalshi_train.learner.algorithms",
     "FastPPO": "kalshi_train.learner.algorithms",
-    "LearnerConfig": "kalshi_train.learner.config",
     "MarketAgnosticKalshiEnv": "kalshi_sim.gym_env",
     "MarketSessionView": "kalshi_sim.tape",
     "SB3TrainingConfig": "kalshi_train.environments.sessions",
@@ -40,7 +36,7 @@ _HOME = {
     "SessionDataLoader": "kalshi_train.data.loader",
     "SimpleSessionCurriculum": "kalshi_train.environments.curriculum",
     "TrainConfig": "kalshi_train.config",
-    "TrainResult": "kalshi_train.training.result",
+    "TrainResult": "kalshi_train.training.run",
     "create_env_config": "kalshi_train.environments.sessions",
     "create_training_config": "kalshi_train.environments.sessions",
     "evaluate": "kalshi_train.evaluation",
@@ -52,7 +48,6 @@ __all__ = [
     "Evaluation",
     "FastA2C",
     "FastPPO",
-    "LearnerConfig",
     "MarketAgnosticKalshiEnv",
     "MarketSessionView",
     "SB3TrainingConfig",
@@ -71,7 +66,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    from kalshi_sim.extras import import_module
+
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -15,13 +15,19 @@ from kalshi_sim import units
         ("-0.0001", -1),
         ("+.5", 5000),
         ("0.500000", 5000),
+        ("1e-2", 100),
+        ("-4.2E-1", -4200),
+        (1e-4, 1),
+        (".5e0", 5000),
     ],
 )
 def test_parse_dollars_reads_decimal_text_exactly(text: str | float, expected: int) -> None:
     assert units.parse_dollars(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "abc", "0.42001", "1e-2", "nan", "0.4.2", "--1", "٣", True])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "0.42001", "1e-5", "1e", "e2", "1e100", "nan", "0.4.2", "--1", "٣", True]
+)
 def test_parse_dollars_refuses_what_is_not_exact(text: str) -> None:
     with pytest.raises(ValueError, match=r"decimal number|finer"):
         units.parse_dollars(text)

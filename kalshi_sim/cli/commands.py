@@ -31,7 +31,8 @@ _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export
   kalshi-sim list
   kalshi-sim analyze 18
 
-A store is a folder or a postgresql:// URL: --store, else DATABASE_URL, else the folder sessions."""
+A store is a folder or a postgresql:// URL: --store, else DATABASE_URL, else the folder sessions.
+`kalshi-sim --version` prints the version."""
 
 StoreOption = Annotated[
     str | None,
@@ -108,7 +109,7 @@ def import_sessions(
 
 def _check_free(target: SessionStore, number: int, store: str | None, *, overwrite: bool) -> None:
     """Refuse a number that is taken before the work, not after it."""
-    if not overwrite and target.exists(number):
+    if not overwrite and any(info.session_id == number for info in target.list_sessions()):
         raise ConfigError(
             f"{_shown(store)} already has session {number}; "
             "choose another --session, or --overwrite"
@@ -298,6 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(
         "kalshi-sim",
         lambda: _dispatch(arguments),
+        arguments=arguments,
         mistakes=(SessionNotFoundError,),
         interrupted="interrupted; nothing was stored",
     )

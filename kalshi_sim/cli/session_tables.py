@@ -94,6 +94,7 @@ def _quality_rows(session: Session) -> list[tuple[str, str]]:
         ("crossed_ms", "milliseconds crossed or locked"),
         ("empty_ms", "milliseconds with an empty book"),
         ("untrusted_levels", "levels of unknown size"),
+        ("rebuilt_books", "books without a first snapshot, rebuilt"),
         ("bad_rows", "rows skipped as bad"),
     )
     rows = [(label, count(getattr(total, name))) for name, label in labels if getattr(total, name)]

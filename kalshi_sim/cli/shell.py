@@ -33,6 +33,7 @@ def run_command(
     program: str,
     work: Callable[[], int],
     *,
+    arguments: Sequence[str] = (),
     mistakes: tuple[type[BaseException], ...] = (),
     interrupted: str = "interrupted",
 ) -> int:
@@ -43,9 +44,15 @@ def run_command(
     Args:
         program: named in messages.
         work: returns an exit code.
+        arguments: of the command; `--version` in their place is answered here.
         mistakes: errors, besides `ConfigError`, that a command's user has made.
         interrupted: said upon Ctrl-C where the work itself says nothing.
     """
+    if list(arguments) == ["--version"]:
+        from kalshi_sim import __version__
+
+        print(f"{program} {__version__}")
+        return 0
     with watched(program):
         try:
             code = _run(program, work, mistakes)
@@ -71,6 +78,14 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
     except KalshiSimError as error:
         _say(program, str(error))
         return USER_MISTAKE if isinstance(error, (ConfigError, *mistakes)) else FAILED
+    except ModuleNotFoundError as error:
+        from kalshi_sim.extras import missing_extra
+
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        _say(program, str(missing))
+        return FAILED
     except MemoryError:
         _say(program, "not enough memory; take fewer markets or sessions at once")
         return FAILED

@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.ingest.matching import match_trades as match_trades_to_removals
+from kalshi_sim.ingest.missing_snapshot import MissingSnapshot, with_smallest_books
 from kalshi_sim.kernels.recorded import resolve_times
 from kalshi_sim.quality import audit_events
 from kalshi_sim.session import (
     NO_TIME,
+    EventFlag,
     EventKind,
     Events,
     Int64Array,
@@ -46,14 +48,17 @@ def assemble_session(
     other_frames: Mapping[str, int] = _NOTHING,
     bad_lines: int = 0,
     match_trades: bool = True,
+    missing_snapshot: MissingSnapshot = "drop",
 ) -> Session:
     """A session from events in stream order.
 
     `events` are in merged stream order, event i of market `markets[market_of[i]]`; a record
     without a time has `ts_ms` NO_TIME. Events are grouped by market, missing times are resolved,
     trades are matched to removals (unless `match_trades` is False: `traded` then stays as it
-    is), `sub_penny` is decided and the replay's counts are taken. `counts` are what the reader
-    of the recording counted itself, by ticker; they are added to those found here.
+    is), `sub_penny` is decided and the replay's counts are taken. With `missing_snapshot`
+    "smallest" a market whose deltas begin without a snapshot begins with the smallest book.
+    `counts` are what the reader of the recording counted itself, by ticker; they are added to
+    those found here.
 
     Raises:
         DataError: an event has a value that cannot be right.
@@ -63,6 +68,9 @@ def assemble_session(
     sizes = np.bincount(np.asarray(market_of, dtype=np.int64), minlength=len(markets))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     _validate(session_id, markets, grouped, offsets)
+    rebuilt = np.empty(0, dtype=np.int64)
+    if missing_snapshot == "smallest":
+        grouped, offsets, rebuilt = with_smallest_books(grouped, offsets)
     # Trades are matched on times as recorded, so before any is inferred.
     matched = match_trades_to_removals(grouped, offsets) if match_trades else grouped
     ts_ms, flags = matched.ts_ms.copy(), matched.flags.copy()
@@ -92,6 +100,8 @@ def assemble_session(
     )
     quality = _quality(session, inferred, counts or {})
     said = (*notes, *_complaints(quality, timeless))
+    if len(rebuilt):
+        said = (*said, _rebuilt_note([markets[i].ticker for i in rebuilt.tolist()]))
     report = QualityReport(quality, said, dict(other_frames), bad_lines)
     return replace(session, quality=report)
 
@@ -114,10 +124,9 @@ def _validate(
 
 
 def _with_grid(market: MarketInfo, events: Events, first: int, stop: int) -> MarketInfo:
-    """`market` with `sub_penny` decided: from its grid if known, else from its prices."""
-    if market.price_ranges is not None:
-        fine = any(value % STORED_PER_CENT for band in market.price_ranges for value in band)
-    else:
+    """`market` with `sub_penny` decided: from its grids if known, else from its prices."""
+    fine = any(n % STORED_PER_CENT for grid in market.told_ranges for band in grid for n in band)
+    if market.starting_ranges is None and not fine:
         priced = np.isin(
             events.kind[first:stop], (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)
         )
@@ -165,9 +174,17 @@ def _complaints(quality: Mapping[str, MarketQuality], timeless: Sequence[str]) -
         lost = sum(quality[t].dropped_before_snapshot for t in unseen)
         notes.append(
             f"{_names(unseen)}: all {lost} deltas came before the first snapshot and were dropped, "
-            "so no row of a book; add the part of the recording that has the snapshot"
+            "so no row of a book; add the part of the recording that has the snapshot, or begin "
+            "with the smallest book that fits (--missing-snapshot smallest)"
         )
     return notes
+
+
+def _rebuilt_note(tickers: Sequence[str]) -> str:
+    return (
+        f"{_names(tickers)}: no first snapshot; begun with the smallest book that keeps every "
+        "level at zero or more: sizes are understated, and no result on it is evidence"
+    )
 
 
 def _names(tickers: Sequence[str]) -> str:
@@ -189,19 +206,25 @@ def _quality(
         kind, traded = session.events.kind[rows], session.events.traded[rows]
         trades = kind == EventKind.TRADE
         matched = int((trades & (traded > 0)).sum())
-        snapshots = int((kind == EventKind.SNAPSHOT).sum())
+        recorded = session.events.flags[rows] & EventFlag.REBUILT == 0
+        snapshots = int(((kind == EventKind.SNAPSHOT) & recorded).sum())
+        rebuilt = int(((kind == EventKind.SNAPSHOT) & ~recorded).sum())
         deltas = int((kind == EventKind.DELTA).sum())
         found = MarketQuality(
             frames=snapshots + deltas,
             snapshots=snapshots,
-            levels=int((kind == EventKind.LEVEL).sum()),
+            levels=int(((kind == EventKind.LEVEL) & recorded).sum()),
             deltas=deltas,
             trades=int(trades.sum()),
             trades_matched=matched,
             trades_unmatched=int(trades.sum()) - matched,
-            inferred_times=int(inferred[i]),
+            inferred_times=int(inferred[i]) - rebuilt,
             gaps=int((kind == EventKind.GAP).sum()),
             untrusted_levels=int((kind == EventKind.DROP_LEVEL).sum()),
+            rebuilt_books=rebuilt,
+            pauses=len(market.pauses),
+            grid_updates=len(market.grid_updates),
+            fee_updates=len(market.fee_updates),
         )
         out[market.ticker] = _merge(found, audits[i], counts.get(market.ticker))
     return out

@@ -12,9 +12,11 @@ import numpy as np
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.assemble import assemble_session
-from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch, Lifecycle
+from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch
+from kalshi_sim.ingest.lifecycle import fold_lifecycles
 from kalshi_sim.ingest.markets_csv import read_markets_csv
 from kalshi_sim.ingest.merging import Merged, merge_frames
+from kalshi_sim.ingest.missing_snapshot import MissingSnapshot
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
 from kalshi_sim.ingest.sources import Limits
@@ -45,6 +47,8 @@ def import_captures(
     max_bad_lines: int = 0,
     format: str = "auto",  # noqa: A002  # what the command line calls it
     envelope: str | None = None,
+    nearest_tick: bool = False,
+    missing_snapshot: MissingSnapshot = "drop",
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Session:
@@ -60,6 +64,9 @@ def import_captures(
         max_bad_lines: how many malformed lines to skip instead of failing.
         format: a reader's name (`kalshi_sim.ingest.readers`), or auto.
         envelope: FIELD[=recv:FIELD], where envelopes hold the frame and their receive time.
+        nearest_tick: round prices and sizes that miss a tick by a float's noise (1e-9), counted.
+        missing_snapshot: deltas before a market's first snapshot are dropped, or with "smallest"
+            the market begins with the smallest book that keeps every level at zero or more.
         limits: what a line and a file may unpack to.
         progress: called with (bytes read, bytes in all).
 
@@ -73,7 +80,7 @@ def import_captures(
         paths,
         use_yes_price=use_yes_price,
         max_bad_lines=max_bad_lines,
-        options=ReadOptions(format, envelope, limits or Limits()),
+        options=ReadOptions(format, envelope, nearest_tick, limits or Limits()),
         progress=progress,
     )
     frames = recording.frames
@@ -83,17 +90,19 @@ def import_captures(
         raise DataError(
             f"{', '.join(recording.files)}: no order book frame or trade in "
             f"{len(frames)} frames; give recordings of the orderbook_delta channel"
+            + "".join(f". {note}" for note in recording.notes)
         )
     events, market_of = _events(frames, merged, numbers)
-    lifecycles, untimed = _timed_lifecycles(frames)
-    told = [event.known_ms for event in lifecycles if event.known_ms != NO_TIME]
-    times = np.concatenate([frames.ts_ms[frames.ts_ms != NO_TIME], np.array(told, np.int64)])
-    notes = list(recording.notes)
-    if untimed:
-        notes.append(
-            f"{untimed} changes of a market's life had no time: taken as known right after the "
-            "frame before them"
-        )
+    life = fold_lifecycles(
+        [known.get(t, MarketInfo(t)) for t in tickers],
+        numbers,
+        frames.lifecycles,
+        np.flatnonzero(frames.kind == LIFECYCLE),
+        frames.ts_ms,
+        recording.file_of,
+    )
+    times = np.concatenate([frames.ts_ms[frames.ts_ms != NO_TIME], np.array(life.times, np.int64)])
+    notes = [*recording.notes, *life.notes, *_missing_results(life.markets)]
     if merged.duplicates:
         notes.append(f"{merged.duplicates} frames were in the files twice: read once")
     if len(merged.gaps) > _FEW_GAPS and len(merged.gaps) * _HOLES_BY_NATURE > len(frames):
@@ -104,7 +113,7 @@ def import_captures(
         )
     session = assemble_session(
         session_id,
-        _with_lifecycles([known.get(t, MarketInfo(t)) for t in tickers], numbers, lifecycles),
+        life.markets,
         market_of,
         events,
         trades_recorded=_has_trades(frames),
@@ -115,6 +124,7 @@ def import_captures(
         notes=notes,
         other_frames=_other_frames(frames, merged),
         bad_lines=recording.bad_lines,
+        missing_snapshot=missing_snapshot,
     )
     return _with_crossing_note(session, use_yes_price)
 
@@ -197,55 +207,15 @@ def _with_gaps(
     return joined[order], np.concatenate([market_of, markets])[order]
 
 
-def _timed_lifecycles(frames: Batch) -> tuple[list[Lifecycle], int]:
-    """Changes of markets' lives, and how many of them had no time.
-
-    One without a time is known a millisecond after the latest frame before it.
-    """
-    rows = np.flatnonzero(frames.kind == LIFECYCLE)
-    latest = np.maximum.accumulate(frames.ts_ms) if len(rows) else frames.ts_ms
-    out = []
-    untimed = 0
-    for row, event in zip(rows.tolist(), frames.lifecycles, strict=True):
-        if event.known_ms == NO_TIME and latest[row] != NO_TIME:
-            untimed += 1
-            event = replace(event, known_ms=int(latest[row]) + 1)
-        out.append(event)
-    return out, untimed
-
-
-def _with_lifecycles(
-    markets: list[MarketInfo], numbers: Int64Array, lifecycles: Sequence[Lifecycle]
-) -> list[MarketInfo]:
-    """Markets with the close times and results that the recording itself told."""
-    for event in lifecycles:
-        i = int(numbers[event.market])
-        if i >= 0:
-            markets[i] = _with_lifecycle(markets[i], event)
-    return markets
-
-
-def _with_lifecycle(market: MarketInfo, event: Lifecycle) -> MarketInfo:
-    known = None if event.known_ms == NO_TIME else event.known_ms
-    if event.event_type in ("created", "close_date_updated") and event.close_ms is not None:
-        if known is None:  # nothing tells when it was known, so only a first time is of use
-            first = market.close_time_ms is None and event.event_type == "created"
-            return replace(market, close_time_ms=event.close_ms) if first else market
-        updates = dict.fromkeys([*market.close_updates, (known, event.close_ms)])
-        in_time = sorted(updates, key=lambda update: update[0])  # of one time, the later counts
-        return replace(market, close_updates=tuple(in_time))
-    if event.event_type == "determined" and event.value is not None:
-        if market.settlement_value not in (None, event.value):
-            raise DataError(
-                f"{market.ticker}: the recording tells another result than the file of markets; "
-                "correct the result there"
-            )
-        return replace(
-            market,
-            settlement_value=event.value,
-            settlement_known_ms=known if known is not None else market.settlement_known_ms,
-        )
-    return market
+def _missing_results(markets: Sequence[MarketInfo]) -> list[str]:
+    missing = sum(market.settlement_value is None for market in markets)
+    if not missing:
+        return []
+    note = (
+        f"{missing} of {len(markets)} markets have no result, so their positions are marked at the "
+        "end, not settled; give a file of markets with their results (--markets) if it is known"
+    )
+    return [note]
 
 
 def _has_trades(frames: Batch) -> bool:

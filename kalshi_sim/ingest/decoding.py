@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import msgspec
 import numpy as np
 
+from kalshi_sim.ingest.batch import BLOCK_TRADE, CONTROL, LIFECYCLE, OTHER, Batch, Control
 from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_times, unwrap
 from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
+from kalshi_sim.ingest.lifecycle import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
+from kalshi_sim.ingest.unknown import (
+    CONTROL_TYPES,
+    check_levels,
+    in_known_envelopes,
+    known_frame,
+    other_product,
+    records,
+)
+from kalshi_sim.ingest.values import Tickers, Values
 from kalshi_sim.ingest.wire_time import (
     LAST_MS,
+    OPENED_MS,
     WireNumber,
     milliseconds,
+    not_a_time,
     scalar_ms,
     wire_times,
 )
@@ -24,108 +37,29 @@ from kalshi_sim.units import (
     PRICE_SCALE,
     STORED_PER_CENT,
     mirror,
-    parse_contracts,
     parse_decimal,
-    parse_dollars,
 )
 
-OTHER: Final = 100
-"""Kind of a frame that is no event; the event kinds are those of `EventKind`."""
-BLOCK_TRADE: Final = 101
-LIFECYCLE: Final = 102
+MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
+"""What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
 _KINDS: Final = {
     "orderbook_snapshot": int(EventKind.SNAPSHOT),
     "orderbook_delta": int(EventKind.DELTA),
     "trade": int(EventKind.TRADE),
-    "market_lifecycle_v2": LIFECYCLE,
-    "market_lifecycle": LIFECYCLE,
+    **dict.fromkeys(LIFECYCLE_TYPES, LIFECYCLE),
 }
+_KNOWN_TYPES: Final = CONTROL_TYPES | set(_KINDS)
+_SNAPSHOT: Final = int(EventKind.SNAPSHOT)
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
 _SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
 _TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
 """The resting side a taker consumed: who bought YES took NO bids."""
 
+_ENDING_CODES: Final = (10, 25, "10", "25")
+"""Errors that end a subscription: of its channel, and the overflow of its buffer."""
 _TRUE: Final = (True, "true", "True", "1")
 _HEAD = msgspec.json.Decoder(FrameHead)
-
-
-@dataclass(frozen=True)
-class Lifecycle:
-    """A change in a market's life; `known_ms` is NO_TIME if nothing told when."""
-
-    market: int
-    event_type: str
-    known_ms: int
-    close_ms: int | None
-    value: int | None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Decoded frames in file order: arrays [n_frames], then the levels of their snapshots.
-
-    `market` is -1 for frames of no market; side, price, size are 0 where the kind has none, for
-    snapshots a checksum and the number of levels.
-    """
-
-    kind: Int8Array
-    market: Int64Array
-    sid: Int64Array
-    seq: Int64Array
-    ts_ms: Int64Array
-    flags: Int8Array
-    side: Int8Array
-    price: Int64Array
-    size: Int64Array
-    level_side: Int8Array
-    level_price: Int64Array
-    level_size: Int64Array
-    lifecycles: tuple[Lifecycle, ...]
-    other_types: tuple[str, ...]
-    channels: tuple[str, ...]
-    """Channels that `subscribed` frames confirm."""
-
-    def __len__(self) -> int:
-        return len(self.kind)
-
-
-class _Cache(dict[Any, int]):
-    """Values by their wire text: a recording repeats few texts many times."""
-
-    def __init__(self, parse: Callable[[Any], int]) -> None:
-        super().__init__()
-        self._parse = parse
-
-    def __missing__(self, text: Any) -> int:
-        if text is None:
-            raise ValueError("a price or size is missing")
-        value = self[text] = self._parse(text)
-        return value
-
-
-def _in_book(price: int, text: object) -> int:
-    if not 0 < price < PRICE_SCALE:
-        raise ValueError(f"price {text!r} is not between 0 and 1 dollar")
-    return price
-
-
-def _price_from_dollars(text: Any) -> int:
-    return _in_book(parse_dollars(text), text)
-
-
-def _price_from_cents(text: Any) -> int:
-    return _in_book(parse_decimal(text, STORED_PER_CENT), text)
-
-
-class Tickers(dict[str | None, int]):
-    """Market numbers by ticker, in order of appearance."""
-
-    def __missing__(self, ticker: str | None) -> int:
-        if not ticker:
-            raise ValueError("market_ticker is missing")
-        number = self[ticker] = len(self)
-        return number
 
 
 def _bad(why: str) -> NoReturn:
@@ -135,12 +69,15 @@ def _bad(why: str) -> NoReturn:
 class FrameDecoder:
     """Decodes frames of one import; market numbers are shared by all of its files."""
 
-    def __init__(self, *, use_yes_price: bool = False) -> None:
+    def __init__(self, *, use_yes_price: bool = False, nearest_tick: bool = False) -> None:
         self.tickers = Tickers()
         self.use_yes_price = use_yes_price
-        self._dollars = _Cache(_price_from_dollars)
-        self._cents = _Cache(_price_from_cents)
-        self._contracts = _Cache(parse_contracts)
+        self._trade_ids: dict[str | int, int] = {}
+        self.noticed: Counter[str] = Counter()
+        """Sentences on what was left unread, and for how many frames."""
+        self.values = Values(nearest_tick=nearest_tick)
+        self._dollars, self._cents = self.values.dollars, self.values.cents
+        self._contracts = self.values.contracts
 
     def decode(self, lines: bytes) -> Batch:
         """All frames in `lines` (JSON, one a line; blank lines are skipped).
@@ -148,6 +85,15 @@ class FrameDecoder:
         Raises:
             ValueError: any of them is malformed; which one is for the caller to find.
         """
+        noticed, rounded = self.noticed.copy(), self.values.rounded
+        try:
+            return self._decode(lines)
+        except MALFORMED:
+            # What is decoded again is counted then.
+            self.noticed, self.values.rounded = noticed, rounded
+            raise
+
+    def _decode(self, lines: bytes) -> Batch:
         outer = FRAME.decode_lines(lines)
         # Most recordings have neither, and looking at every frame for them is dear.
         recv = receive_times(outer) if b'"rec' in lines else no_times(len(outer))
@@ -159,6 +105,14 @@ class FrameDecoder:
                 _untyped_kind(f, around) if f.type is None else k
                 for f, around, k in zip(frames, outer, kinds, strict=True)
             ]
+        if not _KNOWN_TYPES.issuperset(types):
+            odd = [i for i, k in enumerate(kinds) if k == OTHER and types[i] not in CONTROL_TYPES]
+            known = in_known_envelopes(records(lines, len(types)), odd, self.noticed)
+            if known is not None:
+                return self._decode(known)
+        if _SNAPSHOT in kinds:
+            lacking = [i for i, k in enumerate(kinds) if k == _SNAPSHOT and frames[i].lacks_a_side]
+            check_levels(records(lines, len(types)) if lacking else [], lacking)
         return self._columns(frames, kinds, recv)
 
     def decode_other(self, line: bytes) -> Batch:
@@ -170,10 +124,16 @@ class FrameDecoder:
         outer = head = _HEAD.decode(line)
         if outer.raw is not None:
             head = _HEAD.decode(outer.raw) if isinstance(outer.raw, str) else outer.raw
+        name = head.type
+        in_known_envelopes([line], [0], Counter())  # several frames in one are malformed
         if head.type in _KINDS or head.orderbook is not None or head.orderbook_fp is not None:
-            _bad("malformed")
+            ticker = other_product(known_frame(line))
+            if ticker is None:
+                _bad("malformed")
+            name = f"{head.type} of another product"
+            self.noticed[f"{ticker} is no market of yes and no (bid and ask): left out"] += 1
         frame = Frame(
-            type=head.type,
+            type=name,
             sid=head.sid if isinstance(head.sid, int) else None,
             seq=head.seq if isinstance(head.seq, int) else None,
         )
@@ -189,6 +149,8 @@ class FrameDecoder:
             sid=_numbers(sids, "sid"),
             seq=_numbers(seqs, "seq"),
             ts_ms=no_times(n),
+            recv_ms=recv,
+            trade_id=np.full(n, -1, dtype=np.int64),
             flags=np.zeros(n, dtype=np.int8),
             side=np.zeros(n, dtype=np.int8),
             price=np.zeros(n, dtype=np.int64),
@@ -198,6 +160,7 @@ class FrameDecoder:
             level_size=np.empty(0, dtype=np.int64),
             lifecycles=(),
             channels=(),
+            controls=(),
             other_types=tuple(frames[i].type or _UNTYPED for i in np.flatnonzero(kind >= OTHER)),
         )
         messages = [f.msg for f in frames]
@@ -211,20 +174,36 @@ class FrameDecoder:
         levels = self._snapshots(out, snapshots, frames, recv)
         lifecycles: list[Lifecycle] = []
         channels: list[str] = []
+        controls: list[Control] = []
         for i in np.flatnonzero(kind >= OTHER).tolist():
             message = messages[i]
             out.ts_ms[i] = _other_time(message, int(recv[i]), frames[i].sending_ts_ms)
+            control = self._control(frames[i])
+            if control is not None:
+                controls.append(control)
+                out.kind[i] = CONTROL
+                if out.sid[i] < 0 and isinstance(message, Message):
+                    out.sid[i] = message.sid if isinstance(message.sid, int) else -1
             if not isinstance(message, Message):
                 if kinds[i] == LIFECYCLE:
                     _bad("a change of a market's life without a message")
                 continue
             if kinds[i] == LIFECYCLE:
-                lifecycles.append(self._lifecycle(message, int(out.ts_ms[i])))
+                out.ts_ms[i] = _lifecycle_time(message, int(recv[i]), frames[i].sending_ts_ms)
+                lifecycles.append(
+                    decode_lifecycle(
+                        frames[i].type or "",
+                        message,
+                        int(out.ts_ms[i]),
+                        self.tickers.__getitem__,
+                    )
+                )
             if frames[i].type == "subscribed" and message.channel:
                 channels.append(message.channel)
         told = out.ts_ms != NO_TIME
-        if (told & ((out.ts_ms < 0) | (out.ts_ms >= LAST_MS))).any():
-            _bad("a time before 1970 or after 9999")
+        odd = told & ((out.ts_ms < OPENED_MS) | (out.ts_ms >= LAST_MS))
+        if odd.any():
+            _bad(f"time {not_a_time(int(out.ts_ms[np.argmax(odd)]))}")
         return Batch(
             **{
                 **{name: getattr(out, name) for name in Batch.__dataclass_fields__},
@@ -233,6 +212,7 @@ class FrameDecoder:
                 "level_size": np.array(levels[2], dtype=np.int64),
                 "lifecycles": tuple(lifecycles),
                 "channels": tuple(channels),
+                "controls": tuple(controls),
             }
         )
 
@@ -290,6 +270,10 @@ class FrameDecoder:
         out.size[rows] = size
         block = np.array([m.is_block_trade in _TRUE for m in messages])
         out.kind[rows[block]] = BLOCK_TRADE
+        ids = self._trade_ids
+        out.trade_id[rows] = [
+            -1 if m.trade_id is None else ids.setdefault(m.trade_id, len(ids)) for m in messages
+        ]
         _set_times(out, rows, messages, recv, frames)
 
     def _trade_price(self, m: Message, side: int) -> int:
@@ -314,7 +298,7 @@ class FrameDecoder:
         sizes: list[int] = []
         for i in rows.tolist():
             frame = frames[i]
-            message = frame.msg if frame.type else frame.orderbook_fp or frame.orderbook
+            message = frame.book
             if not isinstance(message, Message):
                 _bad("a snapshot without a message")
             ticker = message.market_ticker or frame.market_ticker or frame.ticker
@@ -363,16 +347,19 @@ class FrameDecoder:
         """Prices of the NO side, which a `use_yes_price` subscription tells in YES terms."""
         return np.where(side == 1, PRICE_SCALE - price, price) if self.use_yes_price else price
 
-    def _lifecycle(self, m: Message, known_ms: int) -> Lifecycle:
-        close = None if m.close_ts is None else scalar_ms(m.close_ts)[0]
-        value = None if m.settlement_value in (None, "") else parse_dollars(m.settlement_value)
-        if value is None and m.result in _SIDES:
-            value = PRICE_SCALE if _SIDES[m.result] == 0 else 0
-        if value is not None and not 0 <= value <= PRICE_SCALE:
-            _bad(f"settlement value {m.settlement_value!r} is not between 0 and 1 dollar")
-        if known_ms == NO_TIME and m.determination_ts is not None:
-            known_ms = scalar_ms(m.determination_ts)[0]
-        return Lifecycle(self.tickers[m.market_ticker], m.event_type or "", known_ms, close, value)
+    def _control(self, frame: Frame) -> Control | None:
+        """What the frame says of a subscription; None if it says nothing of one."""
+        message = frame.msg
+        if frame.type == "unsubscribed":
+            return Control(None)
+        if not isinstance(message, Message):
+            return None
+        if frame.type == "error" and message.code in _ENDING_CODES:
+            return Control(None)
+        listed = message.market_tickers
+        if frame.type == "ok" and isinstance(listed, list):
+            return Control(frozenset(name for name in listed if isinstance(name, str)))
+        return None
 
 
 def _untyped_kind(frame: Frame, envelope: Frame) -> int:
@@ -436,3 +423,14 @@ def _other_time(message: object, recv: int, sent: WireNumber) -> int:
     if sent is not None:
         return milliseconds(sent)
     return recv
+
+
+def _lifecycle_time(message: Message, recv: int, sent: WireNumber) -> int:
+    """A change's own time, else when it was received, else when it was sent."""
+    told = _other_time(message, NO_TIME, None)
+    if told != NO_TIME or recv != NO_TIME or sent is None:
+        return recv if told == NO_TIME else told
+    return milliseconds(sent)
+
+
+__all__ = ["BLOCK_TRADE", "CONTROL", "LIFECYCLE", "MALFORMED", "OTHER", "Batch", "FrameDecoder"]

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.ingest.frames import Frame, FrameHead
-from kalshi_sim.ingest.wire_time import wire_times
+from kalshi_sim.ingest.wire_time import LAST_MS, OPENED_MS, not_a_time, wire_times
 from kalshi_sim.session import NO_TIME, Int64Array
 
 FRAME: Final = msgspec.json.Decoder(Frame)
@@ -47,15 +47,20 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
         ValueError: one is not a time.
     """
     out = no_times(len(frames))
-    for name, per_ms in (
-        ("recv_ts_ns", _NS_PER_MS),
-        ("recv_ts_us", _US_PER_MS),
-        ("recv_ts_ms", 1),
+    for name, per_ms, unit in (
+        ("recv_ts_ns", _NS_PER_MS, "nanoseconds"),
+        ("recv_ts_us", _US_PER_MS, "microseconds"),
+        ("recv_ts_ms", 1, "milliseconds"),
     ):
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):
             told = [i for i, v in enumerate(values) if v is not None]
-            out[told] = [int(values[i]) // per_ms for i in told]
+            ms = np.array([int(values[i]) // per_ms for i in told], dtype=np.int64)
+            odd = (ms < OPENED_MS) | (ms >= LAST_MS)
+            if odd.any():
+                value = values[told[int(np.argmax(odd))]]
+                raise ValueError(f"{name}: {not_a_time(value, unit)}")
+            out[told] = ms
     for name in ("recv_ts", "received_at"):
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):

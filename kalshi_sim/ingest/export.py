@@ -88,7 +88,10 @@ def export_captures(
         raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
     captures = shlex.quote(str(target)) if len(parts) == 1 else f"{shlex.quote(str(target))}/*.gz"
     whole = " --whole-subscription" if (session.events.kind == EventKind.GAP).any() else ""
-    command = f"kalshi-sim import {captures} --markets {shlex.quote(str(markets_csv))}{whole}"
+    rebuilt = (session.events.flags & EventFlag.REBUILT != 0).any()
+    smallest = " --missing-snapshot smallest" if rebuilt else ""
+    markets = shlex.quote(str(markets_csv))
+    command = f"kalshi-sim import {captures} --markets {markets}{whole}{smallest}"
     return Exported((*parts, markets_csv), command)
 
 
@@ -154,7 +157,10 @@ def _frames(session: Session) -> Iterator[bytes]:
     events, offsets = session.events, session.market_offsets
     market = np.repeat(np.arange(len(session.markets)), np.diff(offsets))
     tickers = [m.ticker for m in session.markets]
-    heads = np.flatnonzero(events.kind != EventKind.LEVEL)
+    # What was never recorded is not written: the import rebuilds it.
+    heads = np.flatnonzero(
+        (events.kind != EventKind.LEVEL) & (events.flags & EventFlag.REBUILT == 0)
+    )
     heads = heads[np.argsort(events.frame[heads], kind="stable")]
     next_head = _ends_of_levels(events)
     prices = {p: format_decimal(p, PRICE_SCALE) for p in np.unique(events.price).tolist()}

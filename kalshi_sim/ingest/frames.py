@@ -11,6 +11,14 @@ from kalshi_sim.ingest.wire_time import WireNumber
 Levels = list[tuple[str | int | float, str | int | float]]
 
 
+class PriceRange(msgspec.Struct, gc=False):
+    """One band of a market's grid, in dollars."""
+
+    start: WireNumber
+    end: WireNumber
+    step: WireNumber
+
+
 class Message(msgspec.Struct, gc=False):
     """The `msg` of every frame that is read, all three generations of keys together."""
 
@@ -43,7 +51,16 @@ class Message(msgspec.Struct, gc=False):
     result: str | None = None
     settlement_value: WireNumber = None
     determination_ts: WireNumber = None
+    price_ranges: list[PriceRange] | None = None
+    price_level_structure: str | None = None
+    event_ticker: str | None = None
+    fee_type_override: str | None = None
+    fee_multiplier_override: WireNumber = None
     channel: str | None = None
+    trade_id: str | int | None = None
+    sid: Any = None
+    code: Any = None
+    market_tickers: Any = None
 
 
 class Frame(msgspec.Struct, gc=False):
@@ -64,6 +81,23 @@ class Frame(msgspec.Struct, gc=False):
     ticker: str | None = None
     orderbook_fp: Message | None = None
     orderbook: Message | None = None
+
+    @property
+    def book(self) -> Message | list[Any] | str | None:
+        """The message of a snapshot, or a REST order book."""
+        return self.msg if self.type else self.orderbook_fp or self.orderbook
+
+    @property
+    def lacks_a_side(self) -> bool:
+        """Whether a snapshot has no levels under the known keys of one side, or of both."""
+        m = self.book
+        if not isinstance(m, Message):
+            return False
+        yes, no = (
+            m.yes_dollars_fp or m.yes_dollars or m.yes,
+            m.no_dollars_fp or m.no_dollars or m.no,
+        )
+        return not yes or not no
 
 
 class FrameHead(msgspec.Struct, gc=False):

@@ -1,4 +1,4 @@
-"""Which recorded trade caused which recorded removal (`simulation.md` section 2)."""
+"""Which recorded trade caused which recorded removal (docs/contract.md#2-book-and-events)."""
 
 from __future__ import annotations
 

@@ -7,21 +7,19 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from kalshi_sim.errors import DataError
-from kalshi_sim.ingest.decoding import OTHER, Batch, FrameDecoder, Lifecycle
-from kalshi_sim.ingest.readers import Block, ReadOptions, find_reader
+from kalshi_sim.ingest.decoding import MALFORMED, OTHER, Batch, FrameDecoder
+from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
 from kalshi_sim.ingest.readers.protocol import CAPTURE
 from kalshi_sim.ingest.sources import Source
+from kalshi_sim.ingest.unknown import unread_in_first
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) of the files as they lie on disk."""
 
 _SHOWN: Final = 5
-MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
-"""What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
 
 
 @dataclass
@@ -71,7 +69,7 @@ def read_captures(
         DataError: a file cannot be read, or more than `max_bad_lines` lines are malformed.
     """
     options = options or ReadOptions()
-    decoder = FrameDecoder(use_yes_price=use_yes_price)
+    decoder = FrameDecoder(use_yes_price=use_yes_price, nearest_tick=options.nearest_tick)
     errors = _Errors(max_bad_lines)
     batches: list[Batch] = []
     lengths: list[int] = []
@@ -89,6 +87,8 @@ def read_captures(
             before = len(batches)
             reader = find_reader(source, options)
             made_of.add(reader.source)
+            unread = unread_in_first(Head(source.path, source.head()).first)
+            notes += [f"{source.name}: {unread}"] if unread else []
             for block in reader.blocks(source, options):
                 batches += _decode(decoder, block, reader.record, str(source.path), errors)
                 if progress is not None:
@@ -96,7 +96,10 @@ def read_captures(
             read.append(source)
             lengths.append(sum(len(b) for b in batches[before:]))
         done += source.size
-    notes += [f"skipped malformed {text}" for text in errors.first]
+    notes += [f"skipped malformed line: {text}" for text in errors.first]
+    notes += [f"{said} ({n} frames)" for said, n in sorted(decoder.noticed.items())]
+    if decoder.values.rounded:
+        notes.append(f"{decoder.values.rounded} prices and sizes were rounded to the nearest tick")
     return Recording(
         tickers=[str(t) for t in decoder.tickers],
         frames=_concatenate(batches),
@@ -155,12 +158,13 @@ def _concatenate(batches: list[Batch]) -> Batch:
         "lifecycles": _flat([b.lifecycles for b in batches]),
         "other_types": _flat([b.other_types for b in batches]),
         "channels": _flat([b.channels for b in batches]),
+        "controls": _flat([b.controls for b in batches]),
     }
     names = [f.name for f in fields(Batch) if f.name not in joined]
     return Batch(**{name: column(name) for name in names}, **joined)  # type: ignore[arg-type]  # by name
 
 
-def _flat(parts: Sequence[tuple[Lifecycle, ...] | tuple[str, ...]]) -> tuple[object, ...]:
+def _flat(parts: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
     return tuple(item for part in parts for item in part)
 
 

@@ -21,10 +21,58 @@ _FIRST_MS: Final = 10**11
 """A number of at least this is milliseconds (1973 in ms, the year 5138 in seconds)."""
 LAST_MS: Final = 253_402_300_800_000
 """The end of the year 9999: no recording's time reaches it."""
+OPENED_MS: Final = 1_625_011_200_000
+"""2021-06-30, when the exchange opened: no recording's time is earlier."""
+_LATEST_MS: Final = 4_102_444_800_000
+"""The year 2100, by which the unit of a number is known."""
+_UNITS: Final = (
+    ("seconds", 1, MS_PER_SECOND),
+    ("milliseconds", 1, 1),
+    ("microseconds", 1_000, 1),
+    ("nanoseconds", 1_000_000, 1),
+)
+"""Name, and by what a number of it is divided and multiplied to give milliseconds."""
 _PUNCTUATION: Final = ((4, b"-"), (7, b"-"), (10, b"T"), (13, b":"), (16, b":"))
 _FIELDS: Final = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
 _WIDTH: Final = 36
 _ZERO: Final = ord("0")
+
+
+def time_of_any_unit(value: str | int | float) -> tuple[int, str]:
+    """The millisecond and the unit of a number whose unit only its size tells, or RFC 3339.
+
+    Raises:
+        ValueError: not a time since the exchange opened.
+    """
+    text = str(value)
+    if isinstance(value, bool):
+        raise ValueError(f"not a time: {text}")
+    if isinstance(value, str) and not text.replace(".", "", 1).isdecimal():
+        return rfc3339_ms(text), "RFC 3339"
+    number = Decimal(text)
+    for name, divisor, factor in _UNITS:
+        if number.is_finite() and OPENED_MS <= number * factor / divisor < _LATEST_MS:
+            return int(number * factor // divisor), name
+    raise ValueError(f"not a time since the exchange opened: {text}")
+
+
+def is_time(value: object) -> bool:
+    """Whether `value` looks like a time since the exchange opened, in whatever unit."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    try:
+        return OPENED_MS <= time_of_any_unit(value)[0] < _LATEST_MS
+    except (ValueError, ArithmeticError):
+        return False
+
+
+def not_a_time(value: str | int | float, meant: str = "milliseconds") -> str:
+    """Why `value`, in the unit `meant`, cannot be when something was recorded."""
+    try:
+        _, unit = time_of_any_unit(value)
+    except (ValueError, ArithmeticError):
+        return f"{value} is no time since 2021-06-30, when the exchange opened"
+    return f"{value} looks like {unit}, where {meant} are meant"
 
 
 def rfc3339_ms(text: str) -> int:

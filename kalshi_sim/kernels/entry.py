@@ -1,7 +1,7 @@
 """From an action to an order in the book: price, validity, size, taking, resting.
 
-`simulation.md` section 5. Everything is written for "my side s, price x": a bid on side s;
-selling YES is a bid on NO that only closes.
+The rules are docs/contract.md#5-actions-and-order-entry. Everything is written for "my side s,
+price x": a bid on side s; selling YES is a bid on NO that only closes.
 """
 
 from __future__ import annotations

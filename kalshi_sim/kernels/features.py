@@ -1,6 +1,6 @@
 """The 40 features that no agent can change (0-34 and 47-51), computed once per row.
 
-`FEATURES` in `kalshi_sim.features` defines them; `simulation.md` section 9 is their source.
+`FEATURES` in `kalshi_sim.features` defines them, from docs/contract.md#9-the-52-features.
 Sums over windows are differences of integer running sums, so they are exact and do not depend
 on where a replay began to add.
 """

@@ -1,4 +1,6 @@
-"""What an agent has taken from the recorded book stays taken (`simulation.md` section 7).
+"""What an agent has taken from the recorded book stays taken.
+
+The rules are docs/contract.md#7-the-agents-own-footprint.
 
 `taken` is one environment's [2, MAX_TAKEN, 2] of (price, contracts); the number of levels
 remembered a side stands in the agent's row at A_TAKEN.

@@ -1,4 +1,4 @@
-"""Money: fees, fills, reserves and equity, in exact integers (`simulation.md` section 8).
+"""Money: fees, fills, reserves and equity, in exact integers (docs/contract.md#8-money).
 
 `agent` is one environment's row of `Agents.core` everywhere.
 """

@@ -1,4 +1,7 @@
-"""Resting orders: what a row's flow and book fill of them (`simulation.md` section 6)."""
+"""Resting orders: what a row's flow and book fill of them.
+
+The rules are docs/contract.md#6-resting-orders-fill-models.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step of many environments (`simulation.md` section 4), their observations and restarts.
+"""One step of many environments (docs/contract.md#4-one-step), their observations and restarts.
 
 Every environment is stepped on its own, so the result of one does not depend on the others, on
 their number, or on how they are shared among threads.

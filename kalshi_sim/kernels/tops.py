@@ -80,6 +80,35 @@ def write_tops(
         )
 
 
+@hot_jit
+def tops_fit(
+    tops: Int64Array,
+    ts_ms: Int64Array,
+    mark2: Int64Array,
+    flow_offsets: Int64Array,
+    px: Int64Array,
+    qty: Int64Array,
+) -> bool:
+    """Whether `tops` are what `write_tops` would write for these arrays."""
+    if len(tops) != len(ts_ms):
+        return False
+    for row in range(len(tops)):
+        top = tops[row]
+        if top[T_TS] != ts_ms[row] or top[T_MARK2] != mark2[row]:
+            return False
+        if top[T_FLOW] != flow_offsets[row] or top[T_FLOW_END] != flow_offsets[row + 1]:
+            return False
+        for side in range(2):
+            for i in range(TOP_LEVELS):
+                at = T_LEVELS + 2 * (side * TOP_LEVELS + i)
+                shown = i < px.shape[2]
+                if top[at] != (px[row, side, i] if shown else 0):
+                    return False
+                if top[at + 1] != (qty[row, side, i] if shown else 0):
+                    return False
+    return True
+
+
 @inlined_jit
 def best_bid(tape: TapeArrays, row: int, side: int) -> int:
     """The best bid of a side, 0 if it is empty."""

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.config import SimConfig, TapeOptions
+from kalshi_sim import gate
+from kalshi_sim.config import MAX_CONTRACTS, SimConfig
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
-from kalshi_sim.ingest.decoding import Batch, FrameDecoder
-from kalshi_sim.ingest.reading import MALFORMED
+from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
@@ -29,12 +29,13 @@ from kalshi_sim.simulator import settings_of
 from kalshi_sim.tape import (
     MarketSessionView,
     Tape,
+    check_tape_options,
     make_market_replay,
     market_payout,
     price_grid,
     utc_offset_ms,
 )
-from kalshi_sim.units import money_per_cent, stored_per_money
+from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, money_per_cent, stored_per_money
 
 Float32Array = npt.NDArray[np.float32]
 Cents = int | Decimal
@@ -104,7 +105,11 @@ class LiveMarket:
         Raises:
             ConfigError: an option is outside its range.
         """
-        TapeOptions(depth=depth, row_interval_ms=row_interval_ms)  # checks them
+        check_tape_options(3, depth, row_interval_ms)
+        if payout is not None and payout not in (PAYOUT_CENT, PAYOUT_FINE):
+            raise ConfigError(f"payout={payout!r}: must be {PAYOUT_CENT} or {PAYOUT_FINE}")
+        if first_book_ms is not None:
+            first_book_ms = gate.check_int("first_book_ms", first_book_ms, 0, gate.MAX_TIME_MS)
         self.market = market
         self.depth = depth
         self.row_interval_ms = row_interval_ms
@@ -185,6 +190,7 @@ class LiveMarket:
         Raises:
             DataError: a price does not fit the money unit, or a snapshot has no time.
         """
+        gate.check_events(events, self.market.ticker)
         if self._replay is None:
             # The session begins with the first snapshot; what comes before it only tells time.
             self._early.append(events)
@@ -271,7 +277,13 @@ class LiveMarket:
             raise
 
     def update_close(self, known_ms: int, close_ms: int) -> None:
-        """The market's close time was changed: from `known_ms` on it is `close_ms`."""
+        """The market's close time was changed: from `known_ms` on it is `close_ms`.
+
+        Raises:
+            ConfigError: a time is no whole number of milliseconds.
+        """
+        known_ms = gate.check_int("known_ms", known_ms, 0, gate.MAX_TIME_MS)
+        close_ms = gate.check_int("close_ms", close_ms, 0, gate.MAX_TIME_MS)
         updates = (*self.market.close_updates, (known_ms, close_ms))
         self.market = replace(self.market, close_updates=updates)
         if self._replay is not None:
@@ -286,7 +298,12 @@ class LiveMarket:
             )
 
     def advance(self, now_ms: int) -> int:
-        """Close the open row if `now_ms` lies in a later interval; returns rows closed (0, 1)."""
+        """Close the open row if `now_ms` lies in a later interval; returns rows closed (0, 1).
+
+        Raises:
+            ConfigError: the time is no whole number of milliseconds.
+        """
+        now_ms = gate.check_int("now_ms", now_ms, 0, gate.MAX_TIME_MS)
         if self._replay is None:
             return 0
         state = self._replay.state
@@ -373,7 +390,12 @@ class LiveMarket:
         )
 
     def _money(self, cents: Cents) -> int:
-        money = Decimal(cents) * money_per_cent(self.payout)
+        if isinstance(cents, bool) or not isinstance(cents, (int, np.integer, Decimal)):
+            raise ConfigError(f"{cents!r} cents: must be exact, an int or a Decimal")
+        exact = cents if isinstance(cents, Decimal) else Decimal(int(cents))
+        if not exact.is_finite() or abs(exact) > gate.MAX_CENTS:
+            raise ConfigError(f"{cents} cents: no number, or more than {gate.MAX_CENTS}")
+        money = exact * money_per_cent(self.payout)
         if money != int(money):
             raise ConfigError(f"{cents} cents are finer than the market's money unit")
         return int(money)
@@ -383,15 +405,20 @@ class LiveMarket:
     ) -> npt.NDArray[np.int64]:
         agent = np.zeros(layout.N_CORE, np.int64)
         agent[layout.A_CASH] = self._money(portfolio.cash)
-        agent[layout.A_POSITION] = portfolio.position
+        position = gate.check_int("position", portfolio.position, -MAX_CONTRACTS, MAX_CONTRACTS)
+        agent[layout.A_POSITION] = position
         agent[layout.A_COST] = self._money(portfolio.cost)
         agent[layout.A_REALIZED] = self._money(portfolio.realized)
         agent[layout.A_FEES] = self._money(portfolio.fees_paid)
         for side, order in enumerate((portfolio.yes_order, portfolio.no_order)):
             if order is not None:
-                agent[layout.A_PRICE + side] = self._money(order[0])
-                agent[layout.A_SIZE + side] = order[1]
-                agent[layout.A_AHEAD + side] = order[2]
+                price = gate.check_int("order price", self._money(order[0]), 0, self.payout)
+                agent[layout.A_PRICE + side] = price
+                agent[layout.A_SIZE + side] = gate.check_int(
+                    "order size", order[1], 0, MAX_CONTRACTS
+                )
+                ahead = gate.check_int("contracts ahead", order[2], 0, layout.BEYOND_DEPTH)
+                agent[layout.A_AHEAD + side] = ahead
         agent[layout.A_EQUITY2] = 2 * int(settings.ints[layout.C_CASH_START])
         agent[layout.A_PEAK2] = agent[layout.A_EQUITY2]
         if portfolio.peak_equity is not None:

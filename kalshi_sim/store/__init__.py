@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from kalshi_sim.extras import import_module
 from kalshi_sim.session import Session, SessionInfo
 from kalshi_sim.store.urls import parse_address
 
@@ -18,14 +19,6 @@ class SessionStore(Protocol):
 
     def list_sessions(self) -> list[SessionInfo]:
         """All sessions, by id."""
-        ...
-
-    def exists(self, session_id: int) -> bool:
-        """Whether the store holds the session; nothing of it is read.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
         ...
 
     def load(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
@@ -70,13 +63,14 @@ def open_store(
 
     Raises:
         ConfigError: `url` is an address of another kind.
+        MissingExtraError: it is a database, and the extra `postgres` is not installed.
         StoreError: there is nothing that can be opened at `url`.
     """
     address = parse_address(os.fspath(url) if url is not None else default_address())
     if address.kind == "postgresql":
-        from kalshi_sim.store.postgres.store import PostgresStore
-
-        return PostgresStore(address.text, skip_bad_rows=skip_bad_rows)
+        postgres = import_module("kalshi_sim.store.postgres.store")  # of the extra `postgres`
+        store: SessionStore = postgres.PostgresStore(address.text, skip_bad_rows=skip_bad_rows)
+        return store
     from kalshi_sim.store.parquet import ParquetStore
 
     return ParquetStore(address.text)

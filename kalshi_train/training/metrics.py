@@ -39,14 +39,12 @@ class PhaseClock:
     collect: float = 0.0
     step: float = 0.0
     learn: float = 0.0
-    evaluate: float = 0.0
-    """Held-out evaluation."""
     other: float = 0.0
-    """Checkpoints and records."""
+    """Evaluations and checkpoints."""
 
     def clear(self) -> None:
         """Begin a new interval."""
-        self.collect = self.step = self.learn = self.evaluate = self.other = 0.0
+        self.collect = self.step = self.learn = self.other = 0.0
 
 
 def timed_steps(env: Any, clock: PhaseClock) -> None:
@@ -136,7 +134,6 @@ class TradingMetrics:
             "time/collect_seconds": clock.collect,
             "time/step_seconds": clock.step,
             "time/learn_seconds": clock.learn,
-            "time/evaluate_seconds": clock.evaluate,
             "time/other_seconds": clock.other,
         }
 

@@ -248,8 +248,10 @@ def test_a_time_is_read_alike_whatever_its_neighbours_are(tmp_path: Path) -> Non
     session = imported(tmp_path, book(), at(2, ts=str(second)), at(3, ts=second), at(4, ts_ms=T0))
     whole = int(EventFlag.WHOLE_SECOND)
     assert session.events.flags[-3:].tolist() == [whole, whole, 0]
-    mixed = imported(tmp_path, book(), at(2, ts_ms=5), at(3, ts_ms="6"), at(4, ts=second))
-    assert mixed.events.ts_ms[-3:].tolist() == [5, 6, T0]
+    mixed = imported(
+        tmp_path, book(), at(2, ts_ms=T0 - 2), at(3, ts_ms=f"{T0 - 1}"), at(4, ts=second)
+    )
+    assert mixed.events.ts_ms[-3:].tolist() == [T0 - 2, T0 - 1, T0]
     assert mixed.events.flags[-3:].tolist() == [0, 0, whole]
 
 
@@ -354,7 +356,7 @@ def test_yes_prices_of_the_no_side_are_mirrored_on_request(tmp_path: Path) -> No
     assert only(session, EventKind.LEVEL) == [(0, 4000, 500), (1, 5500, 600)]
     assert only(session, EventKind.DELTA) == [(1, 5400, 1000)]
     assert only(session, EventKind.TRADE) == [(1, 5500, 1000)]
-    assert session.quality.notes == ()
+    assert not any("crossed" in note for note in session.quality.notes)
 
 
 def test_persistently_crossed_books_suggest_the_option(tmp_path: Path) -> None:
@@ -372,7 +374,8 @@ MALFORMED = {
     "a negative price": delta(2, 0, price="-0.4000"),
     "too fine a price": delta(2, 0, price="0.40001"),
     "a price that is no number": delta(2, 0, price="abc"),
-    "a size that is no number": delta(2, 0, size="1e3"),
+    "a size that is no number": delta(2, 0, size="1e"),
+    "an exponent beyond all sizes": delta(2, 0, size="1e99"),
     "too large a size": delta(2, 0, size="1" * 30),
     "an unknown side": delta(2, 0, side="maybe"),
     "no side": frame("orderbook_delta", 2, market_ticker=MARKET, price=40, delta=1),

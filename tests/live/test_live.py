@@ -114,6 +114,7 @@ def wire(side: str, price: str, change: str, ts: int, ticker: str = "KXHAND-26-A
 
 
 def test_wire_frames_are_read_and_other_markets_ignored() -> None:
+    t0 = 1_773_864_000_000
     market = LiveMarket(MarketInfo("KXHAND-26-A"))
     first = {
         "market_ticker": "KXHAND-26-A",
@@ -121,13 +122,13 @@ def test_wire_frames_are_read_and_other_markets_ignored() -> None:
         "no_dollars_fp": [["0.5500", "20.00"]],
     }
     snapshot_frame = json.dumps({"type": "orderbook_snapshot", "sid": 1, "seq": 1, "msg": first})
-    assert market.feed_frame(wire("yes", "0.41", "7.00", 1_000)) == 0  # before the snapshot
-    assert market.feed_frame(snapshot_frame, recv_ms=1_000) == 0
-    assert market.feed_frame(wire("yes", "0.41", "7.00", 1_005, "KXOTHER-26-B")) == 0
-    assert market.feed_frame(wire("yes", "0.41", "7.00", 1_010).encode()) == 1
+    assert market.feed_frame(wire("yes", "0.41", "7.00", t0)) == 0  # before the snapshot
+    assert market.feed_frame(snapshot_frame, recv_ms=t0) == 0
+    assert market.feed_frame(wire("yes", "0.41", "7.00", t0 + 5, "KXOTHER-26-B")) == 0
+    assert market.feed_frame(wire("yes", "0.41", "7.00", t0 + 10).encode()) == 1
     assert market.feed_frame('{"type": "ok", "id": 1, "sid": 1, "seq": 3}') == 0
     assert market.finish() == 1
-    assert market.ts_ms.tolist() == [1_000, 1_010]
+    assert market.ts_ms.tolist() == [t0, t0 + 10]
     assert market.px[1, 0, :3].tolist() == [41, 40, 0]
 
 

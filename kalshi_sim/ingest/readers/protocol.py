@@ -26,6 +26,8 @@ class ReadOptions:
     """A reader's name, or auto: each file's own reader is found by its beginning."""
     envelope: str | None = None
     """FIELD[=recv:FIELD]: where envelopes hold the frame, and their receive time."""
+    nearest_tick: bool = False
+    """Round prices and sizes that miss a tick by no more than a float's binary noise."""
     limits: Limits = field(default_factory=Limits)
 
 

@@ -1,0 +1,316 @@
+"""The gate between Python and the kernels: compiled code checks no bounds, so all is checked here.
+
+Whatever a caller gives (actions, counts, seeds, views, arrays, saved states) passes one of these
+functions before a kernel sees it; behind them nothing can be read or written out of bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.errors import ConfigError, DataError
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.features import N_TAPE_FEATURES
+from kalshi_sim.session import EventKind, Events, Session
+from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, PRICE_SCALE
+
+if TYPE_CHECKING:
+    from kalshi_sim.simulator import BatchSimulator
+    from kalshi_sim.tape import MarketSessionView, Tape
+
+Int64Array = npt.NDArray[np.int64]
+
+MAX_ENVS: Final = 1 << 22
+MAX_THREADS: Final = 1024
+MAX_SEED: Final = 2**63 - 1
+MAX_MONEY: Final = 2**60
+"""Largest amount of a saved state: twice of it, and differences, stay within int64."""
+MAX_CENTS: Final = 2**53
+"""Largest amount of a portfolio, in cents."""
+MAX_TIME_MS: Final = 253_402_300_799_000
+"""The last second of the year 9999, as far as calendars go."""
+N_FLOW: Final = 5
+_TAPE_ARRAYS: Final = {
+    "ts_ms": (np.int64, "rows"),
+    "mark2": (np.int64, "rows"),
+    "px": (np.int64, "rows, 2, depth"),
+    "qty": (np.int64, "rows, 2, depth"),
+    "features": (np.float32, "rows, 40"),
+    "flow_offsets": (np.int64, "rows + 1"),
+    "flow": (np.int64, "entries, 5"),
+}
+
+
+def check_int(
+    name: str, value: object, low: int, high: int, error: type[Exception] = ConfigError
+) -> int:
+    """`value` as an int, if it is a whole number (no bool) from `low` to `high`.
+
+    Raises:
+        ConfigError: it is not (or `error`).
+    """
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        number = int(value)
+        if low <= number <= high:
+            return number
+    raise error(f"{name}={value!r}: must be a whole number from {low} to {high}")
+
+
+def check_seed(value: object) -> int:
+    """A seed, as an int.
+
+    Raises:
+        ConfigError: it is no whole number from 0 to 2**63 - 1.
+    """
+    return check_int("seed", value, 0, MAX_SEED)
+
+
+def check_actions(actions: npt.ArrayLike, out: Int64Array, n_actions: int) -> None:
+    """Copy `actions` [n_envs] into `out`, if they are whole numbers from 0 to n_actions - 1.
+
+    Raises:
+        ValueError: another shape, another type (bool and text included), a fraction, NaN, or
+            outside the range; `out` is then undefined.
+    """
+    given = np.asarray(actions)
+    if given.shape != out.shape:
+        raise ValueError(f"actions have shape {given.shape}, expected {out.shape}")
+    kind = given.dtype.kind
+    if kind in "iu":
+        np.copyto(out, given, casting="unsafe")
+    elif kind == "f":
+        with np.errstate(invalid="ignore"):
+            np.copyto(out, given, casting="unsafe")
+        if not np.array_equal(out, given):
+            raise ValueError(_wrong_actions(n_actions, "some are not whole"))
+    else:
+        raise ValueError(_wrong_actions(n_actions, f"these are of type {given.dtype}"))
+    if isinstance(actions, (list, tuple)) and any(isinstance(a, (bool, np.bool_)) for a in actions):
+        raise ValueError(_wrong_actions(n_actions, "some are True or False"))
+    if out.view(np.uint64).max() >= n_actions:
+        outside = out[(out < 0) | (out >= n_actions)][0]
+        raise ValueError(_wrong_actions(n_actions, f"there is {outside}"))
+
+
+def _wrong_actions(n_actions: int, what: str) -> str:
+    return f"actions must be whole numbers from 0 to {n_actions - 1}; {what}"
+
+
+def check_indices(what: str, values: npt.ArrayLike, below: int) -> Int64Array:
+    """Indices as int64 [n], a copy, if there is at least one and all lie in [0, below).
+
+    Raises:
+        ConfigError: they are not.
+    """
+    given = np.asarray(values)
+    if given.ndim != 1 or not len(given):
+        raise ConfigError(f"{what} is empty or no list; give indices below {below}")
+    if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= below:
+        raise ConfigError(f"{what} must be whole numbers from 0 to {below - 1}")
+    return np.array(given, np.int64)
+
+
+def check_events(events: Events, where: str) -> None:
+    """Check that the columns of an event table fit each other and hold what kernels index by.
+
+    Raises:
+        DataError: they do not; `where` says of which market.
+    """
+    lengths = {len(getattr(events, name)) for name in Events.__dataclass_fields__}
+    if len(lengths) != 1:
+        raise DataError(f"{where}: the columns of the events have different lengths")
+    kind = events.kind
+    priced = (kind == EventKind.LEVEL) | (kind == EventKind.DELTA) | (kind == EventKind.TRADE)
+    bad = {
+        "kind": (kind < 0) | (kind > max(EventKind)),
+        "side": (events.side < 0) | (events.side > 1),
+        "price": (events.price < 0)
+        | (events.price > PRICE_SCALE)
+        | (priced & ((events.price == 0) | (events.price == PRICE_SCALE))),
+        "ts_ms": events.ts_ms > MAX_TIME_MS,
+    }
+    for column, wrong in bad.items():
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            value = int(getattr(events, column)[at])
+            raise DataError(f"{where}, event {at}: {column} {value} cannot be right")
+
+
+def check_session(session: Session) -> None:
+    """Check that a session's events are what kernels index by, and lie in its markets.
+
+    Raises:
+        DataError: they are not.
+    """
+    where = f"session {session.session_id}"
+    if (np.diff(session.market_offsets) < 0).any():
+        raise DataError(f"{where}: market_offsets must not fall")
+    check_events(session.events, where)
+
+
+def check_tape(tape: Tape) -> None:
+    """Check a tape's arrays, their shapes and types, and that views and flow lie within them.
+
+    Raises:
+        ConfigError: something does not fit; the message names it.
+    """
+    if tape.payout not in (PAYOUT_CENT, PAYOUT_FINE):
+        raise ConfigError(f"tape: payout={tape.payout!r} must be {PAYOUT_CENT} or {PAYOUT_FINE}")
+    check_int("tape: row_interval_ms", tape.row_interval_ms, 1, 2**40)
+    check_int("tape: min_episode_length", tape.min_episode_length, 1, 2**40)
+    rows = len(tape.ts_ms)
+    sizes = {"rows": rows, "rows + 1": rows + 1, "2": 2, "depth": tape.depth}
+    sizes |= {"40": N_TAPE_FEATURES, "5": N_FLOW, "entries": len(tape.flow)}
+    for name, (dtype, text) in _TAPE_ARRAYS.items():
+        array = getattr(tape, name)
+        shape = tuple(sizes[word] for word in text.split(", "))
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+            found = f"{getattr(array, 'dtype', type(array))} {getattr(array, 'shape', '')}"
+            raise ConfigError(f"tape: {name} is {found}, expected {np.dtype(dtype)} {shape}")
+        if not array.flags.c_contiguous:
+            raise ConfigError(f"tape: {name} is not contiguous; give numpy.ascontiguousarray of it")
+    tops = tape.tops
+    if tops.dtype != np.int64 or tops.ndim != 2 or tops.shape[1] != layout.N_TOP:
+        raise ConfigError(f"tape: tops is {tops.dtype} {tops.shape}; leave it out")
+    if not tops.flags.c_contiguous:
+        raise ConfigError("tape: tops is not contiguous; leave it out")
+    offsets = tape.flow_offsets
+    if offsets[0] < 0 or offsets[-1] > len(tape.flow) or (np.diff(offsets) < 0).any():
+        raise ConfigError("tape: flow_offsets must rise from 0 to the number of flow entries")
+    for view in tape.views:
+        check_view(view, rows)
+
+
+def check_view(view: MarketSessionView, rows: int) -> None:
+    """Check one view of a tape of `rows` rows.
+
+    Raises:
+        ConfigError: it does not lie within them, or its fees or grid cannot be.
+    """
+    name = f"view {view.market_ticker!r} of session {view.session_id}"
+    start = check_int(f"{name}: start", view.start, 0, max(0, rows - 1))
+    check_int(f"{name}: stop", view.stop, start + 1, rows)
+    check_int(f"{name}: fee_unit", view.fee_unit, 1, PRICE_SCALE)
+    for field in ("taker_multiplier", "maker_multiplier"):
+        check_int(f"{name}: {field}", getattr(view, field), 0, 2**31)
+    if view.settlement_value is not None:
+        check_int(f"{name}: settlement_value", view.settlement_value, 0, PRICE_SCALE)
+    for band in view.tick_bands:
+        for value in band:
+            check_int(f"{name}: tick_bands", value, 0, PRICE_SCALE)
+        check_int(f"{name}: step of tick_bands", band[2], 1, PRICE_SCALE)
+
+
+def check_playable(tape: Tape) -> None:
+    """Check that an environment can step on every view of a tape.
+
+    Raises:
+        ConfigError: there is no view, or one has a single row.
+    """
+    if not tape.views:
+        raise ConfigError("the tape has no views; select at least one")
+    for view in tape.views:
+        if len(view) < 2:
+            raise ConfigError(f"view {view.market_ticker!r} has {len(view)} row; a step needs two")
+
+
+_RANGES: Final = {
+    layout.A_CASH: (0, MAX_MONEY),
+    layout.A_COST: (0, MAX_MONEY),
+    layout.A_FEES: (0, MAX_MONEY),
+    layout.A_STEPS: (0, 2**62),
+    layout.A_INVALID: (0, 2**62),
+    layout.A_FILLS: (0, 2**62),
+    layout.A_CONTRACTS: (0, 2**62),
+    layout.A_AHEAD: (0, layout.BEYOND_DEPTH),
+    layout.A_AHEAD_NO: (0, layout.BEYOND_DEPTH),
+    layout.A_TAKEN: (0, layout.MAX_TAKEN),
+    layout.A_TAKEN_NO: (0, layout.MAX_TAKEN),
+}
+"""Ranges of columns of `Agents.core` that depend on nothing else; others: within MAX_MONEY."""
+
+
+def check_agents(
+    simulator: BatchSimulator, state: Mapping[str, Any]
+) -> tuple[Int64Array, Int64Array, npt.NDArray[np.float32]]:
+    """core, taken and observations of a saved state, if this batch can go on from them.
+
+    Raises:
+        ConfigError: one is missing, has another shape or type, or holds what cannot be.
+    """
+    agents, tape = simulator.agents, simulator.tape
+    core = _state_array(state, "core", agents.core)
+    taken = _state_array(state, "taken", agents.taken)
+    observations = _state_array(state, "observations", simulator.observations)
+    views = core[:, layout.A_VIEW]
+    if views.min() < 0 or views.max() >= len(tape.views):
+        raise _foreign(f"it plays a view that this tape of {len(tape.views)} views lacks")
+    table = tape.arrays.views[views]
+    rows = core[:, layout.A_ROW]
+    inside = (rows >= table[:, layout.V_START]) & (rows < table[:, layout.V_STOP])
+    if not inside.all() or (core[:, layout.A_START] != table[:, layout.V_START]).any():
+        raise _foreign("it stands on rows outside its views")
+    config, payout = simulator.config, tape.payout
+    limits = dict(_RANGES)
+    most = 2 * config.max_position
+    limits |= dict.fromkeys((layout.A_SIZE, layout.A_SIZE_NO), (0, most))
+    limits[layout.A_POSITION] = (-most, most)
+    prices = (layout.A_PRICE, layout.A_PRICE_NO, layout.A_FLIGHT_PRICE)
+    limits |= dict.fromkeys(prices, (0, payout))
+    limits[layout.A_FLIGHT] = (0, layout.N_ACTIONS - 1)
+    limits[layout.A_N_RECORDS] = (0, agents.records.shape[1])
+    free = {layout.A_VIEW, layout.A_ROW, layout.A_START}
+    for column in range(layout.N_CORE):
+        if column in free:
+            continue
+        low, high = limits.get(column, (-MAX_MONEY, MAX_MONEY))
+        values = core[:, column]
+        if values.min() < low or values.max() > high:
+            raise _foreign(f"column {column} of its agents is outside {low} to {high}")
+    known = np.arange(layout.MAX_TAKEN) < core[:, (layout.A_TAKEN, layout.A_TAKEN_NO), None]
+    levels = taken[known]
+    if len(levels) and (levels.min() < 0 or levels[:, 0].max() > payout):
+        raise _foreign("it has taken contracts at prices that cannot be")
+    if not np.isfinite(observations).all():
+        raise _foreign("its observations are not finite")
+    return core, taken, observations
+
+
+def _state_array(state: Mapping[str, Any], name: str, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array = state.get(name)
+    if not isinstance(array, np.ndarray) or array.dtype != like.dtype or array.ndim != like.ndim:
+        raise _foreign(f"{name} is missing or of another type")
+    if len(array) != len(like):
+        raise ConfigError(
+            f"the saved state has {len(array)} environments, this batch {len(like)}; "
+            "resume with the same n_envs"
+        )
+    if array.shape != like.shape:
+        raise _foreign(f"{name} has shape {array.shape}, expected {like.shape}")
+    return array
+
+
+def _foreign(what: str) -> ConfigError:
+    return ConfigError(
+        f"the saved state cannot be of this tape and these settings: {what}; "
+        "restore it on the tape it was saved from"
+    )
+
+
+def check_mapping(state: object, keys: Sequence[str]) -> Mapping[str, Any]:
+    """A saved state that has all of `keys`.
+
+    Raises:
+        ConfigError: it is no mapping, or lacks one.
+    """
+    if not isinstance(state, Mapping):
+        raise _foreign(f"it is a {type(state).__name__}")
+    missing = [key for key in keys if key not in state]
+    if missing:
+        raise _foreign(f"{', '.join(missing)} is missing")
+    return state

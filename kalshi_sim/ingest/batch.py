@@ -1,0 +1,59 @@
+"""Decoded frames as columns: what every kind of frame says, before frames are merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kalshi_sim.ingest.lifecycle import Lifecycle
+from kalshi_sim.session import Int8Array, Int64Array
+
+OTHER: Final = 100
+"""Kind of a frame that is no event; the event kinds are those of `EventKind`."""
+BLOCK_TRADE: Final = 101
+LIFECYCLE: Final = 102
+CONTROL: Final = 103
+"""A frame that may end the subscription of a market: `Control` says of which."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control frame says of a subscription: it ended, or these are all of its markets."""
+
+    markets: frozenset[str] | None
+    """The tickers that remain; None: the subscription ended for all markets."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Decoded frames in file order: arrays [n_frames], then the levels of their snapshots.
+
+    `market` is -1 for frames of no market; side, price, size are 0 where the kind has none, for
+    snapshots a checksum and the number of levels.
+    """
+
+    kind: Int8Array
+    market: Int64Array
+    sid: Int64Array
+    seq: Int64Array
+    ts_ms: Int64Array
+    recv_ms: Int64Array
+    """When the frame was received, NO_TIME where its envelope does not say."""
+    trade_id: Int64Array
+    """A number for each `trade_id` of an import, -1 for frames without one."""
+    flags: Int8Array
+    side: Int8Array
+    price: Int64Array
+    size: Int64Array
+    level_side: Int8Array
+    level_price: Int64Array
+    level_size: Int64Array
+    lifecycles: tuple[Lifecycle, ...]
+    other_types: tuple[str, ...]
+    channels: tuple[str, ...]
+    """Channels that `subscribed` frames confirm."""
+    controls: tuple[Control, ...]
+    """Of the frames of kind CONTROL, in their order."""
+
+    def __len__(self) -> int:
+        return len(self.kind)

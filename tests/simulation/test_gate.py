@@ -1,0 +1,454 @@
+"""Nothing a caller does lets a kernel read or write out of bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from kalshi_sim import BatchSimulator, KalshiVecEnv, LiveMarket, SimConfig, Tape, build_tape
+from kalshi_sim.errors import ConfigError, DataError, KalshiSimError
+from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
+from kalshi_sim.kernels import layout
+from kalshi_sim.live.market import Portfolio
+from kalshi_sim.session import EventKind, Events
+from tests.support.modes import examples
+from tests.support.streams import quiet, session_of, snapshot
+
+pytestmark = pytest.mark.kernel
+
+MARKET = session_of(snapshot(0, {40: 100, 39: 50}, {55: 100}), *(quiet(1 + i) for i in range(12)))
+TAPE = build_tape([MARKET], min_episode_length=3, depth=3)
+MANY = dataclasses.replace(TAPE, views=(TAPE.views[0], dataclasses.replace(TAPE.views[0], start=4)))
+
+ODD_INTS = [-1, 10**8, 2**63, 2**70, -(2**63), 1.5, float("nan"), "0", True, None, [0], np.bool_(1)]
+BAD_ACTIONS: list[Any] = [
+    [1.9, 0.0],
+    [True, False],
+    np.array([True, False]),
+    ["1", "0"],
+    [float("nan"), 0.0],
+    [float("inf"), 0.0],
+    [5, 0],
+    [-1, 0],
+    [2**63, 0],
+    [2**70, 0],
+    [0],
+    [0, 0, 0],
+    [[0, 0]],
+    0,
+    None,
+    [None, 0],
+    [1 + 2j, 0],
+    np.array([0, 1], "M8[s]"),
+    [1, True],
+]
+
+
+def simulator(tape: Tape = MANY, n_envs: int = 2, **settings_: Any) -> BatchSimulator:
+    """A batch that was reset."""
+    made = BatchSimulator(tape, n_envs, SimConfig(**settings_))
+    made.reset()
+    return made
+
+
+@pytest.mark.parametrize("actions", BAD_ACTIONS, ids=repr)
+def test_actions_that_are_none(actions: Any) -> None:
+    sim = simulator()
+    before = sim.get_simulation_state()
+    with pytest.raises((ValueError, TypeError, OverflowError), match=r"actions|int|NoneType|arg"):
+        sim.step(actions)
+    np.testing.assert_array_equal(sim.get_simulation_state()["core"], before["core"])
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        [1, 2],
+        (1, 2),
+        np.array([1.0, 2.0]),
+        np.array([1, 2], np.uint8),
+        np.array([1, 2], np.float32),
+    ],
+)
+def test_actions_of_any_whole_type_are_the_same(actions: Any) -> None:
+    sim, other = simulator(), simulator()
+    sim.step(actions)
+    other.step(np.array([1, 2]))
+    np.testing.assert_array_equal(sim.agents.core, other.agents.core)
+
+
+@pytest.mark.parametrize("value", ODD_INTS, ids=repr)
+def test_numbers_that_are_none(value: Any) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: simulator().reset_one(value),
+        lambda: simulator().seed(value),
+        lambda: BatchSimulator(TAPE, value),
+        lambda: BatchSimulator(TAPE, 1, seed=value),
+        lambda: TAPE.select([value]),
+        lambda: simulator().schedule.set_order([value]),
+    ]
+    if value is not None:
+        calls += [
+            lambda: simulator().reset_one(0, value),
+            lambda: BatchSimulator(TAPE, 1, n_threads=value),
+            lambda: MarketAgnosticKalshiEnv(TAPE).reset(options={"view": value}),
+        ]
+    for number, call in enumerate(calls):
+        if number in (1, 3) and value == 10**8:
+            continue  # a seed as good as any
+        with pytest.raises((ConfigError, ValueError)):
+            call()
+
+
+def test_a_finished_environment_does_not_step() -> None:
+    sim = simulator(n_envs=2)
+    for _ in range(len(MANY.views[1]) - 1):
+        *_, finished = sim.step([1, 1], restart=False)
+    assert finished is not None
+    assert finished.envs.tolist() == [1]
+    with pytest.raises(RuntimeError, match="environment 1 is over"):
+        sim.step([0, 0])
+    saved = sim.get_simulation_state()
+    sim.reset_one(1)
+    sim.step([0, 0])
+    sim.set_simulation_state(saved)
+    with pytest.raises(RuntimeError, match="is over"):
+        sim.step([0, 0])
+    sim.reset()
+    sim.step([0, 0])
+
+
+def test_nothing_steps_before_it_was_started() -> None:
+    sim = BatchSimulator(MANY, 3)
+    with pytest.raises(RuntimeError, match="before reset"):
+        sim.step([0, 0, 0])
+    sim.reset_one(0)
+    with pytest.raises(RuntimeError, match="environment 1, 2"):
+        sim.step([0, 0, 0])
+
+
+def test_choosing_a_view_passes_over_none() -> None:
+    sim = simulator(n_envs=1)
+    sim.reset_one(0, view=0)
+    sim.reset_one(0)
+    assert sim.state()["view"][0] == 1
+
+
+@pytest.mark.parametrize("column", range(layout.N_CORE))
+@pytest.mark.parametrize("value", [2**62, -(2**62), 10**12])
+def test_a_state_with_an_absurd_number_is_refused_or_harmless(column: int, value: int) -> None:
+    sim = simulator(record_fills=True)
+    state = sim.get_simulation_state()
+    state["core"][:, column] = value
+    before = sim.get_simulation_state()
+    harmless = column in (layout.A_FLIGHT_ARRIVAL, layout.A_ENTERED, layout.A_ENTERED_NO)
+    counters = (layout.A_STEPS, layout.A_INVALID, layout.A_FILLS, layout.A_CONTRACTS)
+    if value == 10**12 and (harmless or column in (*counters, *_MONEY)):
+        sim.set_simulation_state(state)
+        sim.step([1, 3])
+        return
+    if column in counters and value == 2**62:
+        return
+    with pytest.raises(ConfigError, match="saved state"):
+        sim.set_simulation_state(state)
+    np.testing.assert_array_equal(sim.get_simulation_state()["core"], before["core"])
+
+
+_MONEY = (
+    layout.A_CASH,
+    layout.A_COST,
+    layout.A_REALIZED,
+    layout.A_FEES,
+    layout.A_FREE,
+    layout.A_EQUITY2,
+    layout.A_PEAK2,
+    layout.A_DRAWDOWN2,
+    layout.A_RETURN2,
+    layout.A_AHEAD,
+    layout.A_AHEAD_NO,
+)
+
+
+def test_a_state_of_another_tape_or_batch_is_refused() -> None:
+    state = simulator().get_simulation_state()
+    with pytest.raises(ConfigError, match="2 environments, this batch 3"):
+        simulator(n_envs=3).set_simulation_state(state)
+    with pytest.raises(ConfigError, match="view that this tape of 1 views lacks"):
+        simulator(TAPE).set_simulation_state(state)
+    for name in list(state):
+        if name != "waiting":
+            with pytest.raises(ConfigError, match=f"{name} is missing"):
+                simulator().set_simulation_state({k: v for k, v in state.items() if k != name})
+    for name, wrong in {
+        "core": state["core"].astype(np.float64),
+        "taken": state["taken"][:, :, :3],
+        "observations": np.full_like(state["observations"], np.nan),
+        "cursor": 99,
+        "order": np.array([7]),
+        "round": np.array([]),
+        "weights": np.array([0.0, 0.0]),
+        "rng": {"bit_generator": "MT19937"},
+    }.items():
+        with pytest.raises(ConfigError):
+            simulator().set_simulation_state(state | {name: wrong})
+    with pytest.raises(ConfigError):
+        simulator().set_simulation_state(None)  # type: ignore[arg-type]  # what the test is about
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"start": -1},
+        {"stop": 10**6},
+        {"start": 5, "stop": 5},
+        {"stop": 1.5},
+        {"fee_unit": 0},
+        {"taker_multiplier": -1},
+        {"settlement_value": 10**9},
+        {"tick_bands": ((0, 100, 0),)},
+        {"tick_bands": ((0, 2**62, 1),)},
+    ],
+    ids=str,
+)
+def test_a_view_that_cannot_be_is_no_tape(changes: dict[str, Any]) -> None:
+    view = dataclasses.replace(TAPE.views[0], **changes)
+    with pytest.raises(ConfigError, match="view"):
+        dataclasses.replace(TAPE, views=(view,))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ts_ms", lambda a: a[:-1]),
+        ("px", lambda a: a[:, :, :2]),
+        ("px", lambda a: a.astype(np.int32)),
+        ("qty", lambda a: a[::-1]),
+        ("mark2", lambda a: a.astype(np.float64)),
+        ("features", lambda a: a[:, :39]),
+        ("features", np.asfortranarray),
+        ("flow_offsets", lambda a: a + 10**9),
+        ("flow_offsets", lambda a: a[::-1].copy()),
+        ("flow", lambda a: a[:, :4]),
+        ("tops", lambda a: a[:, :5]),
+        ("payout", lambda a: 0),
+        ("depth", lambda a: 9),
+        ("row_interval_ms", lambda a: 0),
+        ("min_episode_length", lambda a: -5),
+    ],
+)
+def test_arrays_that_do_not_fit_are_no_tape(name: str, change: Callable[[Any], Any]) -> None:
+    with pytest.raises(ConfigError, match="tape"):
+        dataclasses.replace(TAPE, **{name: change(getattr(TAPE, name))})
+
+
+def test_replacing_an_array_renews_the_tops() -> None:
+    marked = dataclasses.replace(TAPE, mark2=np.full_like(TAPE.mark2, 2))
+    assert (marked.tops[:, layout.T_MARK2] == 2).all()
+    assert (TAPE.tops[:, layout.T_MARK2] != 2).any()
+    assert TAPE.select([0]).tops is TAPE.tops
+
+
+def test_a_view_of_one_row_or_none_at_all_cannot_be_played() -> None:
+    short = dataclasses.replace(TAPE.views[0], stop=TAPE.views[0].start + 1)
+    with pytest.raises(ConfigError, match="a step needs two"):
+        BatchSimulator(dataclasses.replace(TAPE, views=(short,)), 1)
+    with pytest.raises(ConfigError, match="no views"):
+        BatchSimulator(dataclasses.replace(TAPE, views=()), 1)
+
+
+def test_a_long_shortest_episode_leaves_random_starts_inside() -> None:
+    odd = dataclasses.replace(TAPE, min_episode_length=10**6)
+    sim = simulator(odd, n_envs=32, random_start=True)
+    for _ in range(30):
+        sim.step(np.zeros(32, int))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("kind", 99), ("kind", -1), ("side", 2), ("side", -1), ("price", 10**9), ("price", -5)],
+)
+def test_events_that_cannot_be_reach_no_kernel(column: str, value: int) -> None:
+    columns = {n: getattr(MARKET.events, n).copy() for n in Events.__dataclass_fields__}
+    columns[column][3] = value
+    events = Events(**columns)
+    with pytest.raises(DataError, match=column):
+        build_tape([dataclasses.replace(MARKET, events=events)], min_episode_length=3)
+    with pytest.raises(DataError, match=column):
+        LiveMarket(MARKET.markets[0]).feed(events)
+    del columns["flags"]
+    with pytest.raises(DataError, match="different lengths"):
+        build_tape([dataclasses.replace(MARKET, events=Events(**columns, flags=np.zeros(1)))])  # type: ignore[arg-type]  # what the test is about
+
+
+def live() -> LiveMarket:
+    """A market of a few rows."""
+    market = LiveMarket(MARKET.markets[0], depth=3)
+    market.feed(MARKET.events)
+    market.finish()
+    return market
+
+
+@pytest.mark.parametrize(
+    "portfolio",
+    [
+        {"position": 2**62},
+        {"position": 1.5},
+        {"cash": 1.5},
+        {"cash": 2**62},
+        {"cash": Decimal("NaN")},
+        {"cash": Decimal("0.001")},
+        {"yes_order": (10**6, 1, 0)},
+        {"yes_order": (-1, 1, 0)},
+        {"no_order": (50, -1, 0)},
+        {"no_order": (50, 2**50, 0)},
+        {"no_order": (50, 1, -1)},
+        {"peak_equity": "1"},
+    ],
+    ids=str,
+)
+def test_a_portfolio_that_cannot_be(portfolio: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        live().observation(Portfolio(**{"cash": 10_000, **portfolio}))
+
+
+@pytest.mark.parametrize("time", [-1, 2**62, 1.5, None])
+def test_times_of_a_live_market_that_cannot_be(time: Any) -> None:
+    for call in (lambda: live().advance(time), lambda: live().update_close(time, 1)):
+        with pytest.raises(ConfigError):
+            call()
+    if time is not None:
+        with pytest.raises(ConfigError):
+            LiveMarket(MARKET.markets[0], first_book_ms=time)
+    with pytest.raises(ConfigError):
+        LiveMarket(MARKET.markets[0], payout=7)
+
+
+NUMBERS = st.one_of(
+    st.integers(-3, 6), st.integers(), st.floats(), st.none(), st.booleans(), st.text(max_size=2)
+)
+EXPECTED = (KalshiSimError, ValueError, TypeError, RuntimeError, OverflowError, LookupError)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Public methods in any order with any arguments: an error or a result, never a crash."""
+
+    @initialize(
+        n_envs=st.integers(1, 4),
+        model=st.sampled_from(("through", "queue", "prob", "touch")),
+        order=st.sampled_from(("sequential", "shuffle", "weighted")),
+        latency=st.sampled_from((0, 1, 5000)),
+        start=st.booleans(),
+    )
+    def make(self, n_envs: int, model: Any, order: Any, latency: int, start: bool) -> None:
+        config = SimConfig(
+            fill_model=model,
+            market_order=order,
+            latency_ms=latency,
+            random_start=start,
+            record_fills=True,
+        )
+        self.sim = BatchSimulator(MANY, n_envs, config)
+        self.vec = KalshiVecEnv(MANY, n_envs, config)
+        self.vector = KalshiVectorEnv(MANY, n_envs, config)
+        self.single = MarketAgnosticKalshiEnv(MANY, config)
+        self.live = LiveMarket(MARKET.markets[0], depth=3)
+        self.saved = self.sim.get_simulation_state()
+
+    @rule(actions=st.lists(NUMBERS, max_size=5), restart=st.booleans())
+    def step_anyhow(self, actions: list[Any], restart: bool) -> None:
+        with contextlib.suppress(*EXPECTED):
+            self.sim.step(actions, restart)
+        with contextlib.suppress(*EXPECTED):
+            self.vec.step(np.array(actions))
+
+    @rule(action=st.integers(0, 4), restart=st.booleans(), times=st.integers(1, 20))
+    def step(self, action: int, restart: bool, times: int) -> None:
+        for _ in range(times):
+            with contextlib.suppress(RuntimeError):
+                self.sim.step(np.full(self.sim.n_envs, action), restart)
+            with contextlib.suppress(RuntimeError):
+                self.vec.step(np.full(self.sim.n_envs, action))
+            with contextlib.suppress(RuntimeError):
+                self.vector.step(np.full(self.sim.n_envs, action))
+            with contextlib.suppress(RuntimeError):
+                self.single.step(action)
+
+    @rule()
+    def reset(self) -> None:
+        for env in (self.sim, self.vec, self.vector, self.single):
+            env.reset()
+
+    @rule(env=NUMBERS, view=NUMBERS, restart=st.booleans())
+    def reset_one(self, env: Any, view: Any, restart: bool) -> None:
+        with contextlib.suppress(*EXPECTED):
+            self.sim.reset_one(env, view, restart)
+        with contextlib.suppress(*EXPECTED):
+            self.single.reset(seed=env, options={"view": view})
+
+    @rule()
+    def look(self) -> None:
+        for env in (self.sim, self.vec, self.vector, self.single):
+            env.state()
+            env.action_masks()
+            env.fills()
+
+    @rule(order=st.lists(NUMBERS, max_size=4), weights=st.lists(NUMBERS, max_size=3))
+    def arrange(self, order: list[Any], weights: list[Any]) -> None:
+        with contextlib.suppress(*EXPECTED):
+            self.vec.set_view_order(order)
+        with contextlib.suppress(*EXPECTED):
+            self.sim.schedule.set_weights(weights)
+        with contextlib.suppress(*EXPECTED):
+            self.sim.seed(order[0] if order else None)  # type: ignore[arg-type]  # any argument
+
+    @rule()
+    def save(self) -> None:
+        self.saved = self.sim.get_simulation_state()
+
+    @rule(
+        column=st.integers(0, layout.N_CORE - 1),
+        value=st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 20),
+        damage=st.booleans(),
+    )
+    def restore(self, column: int, value: int, damage: bool) -> None:
+        state = {k: v.copy() if hasattr(v, "copy") else v for k, v in self.saved.items()}
+        if damage:
+            state["core"][:, column] = value
+        with contextlib.suppress(ConfigError):
+            self.sim.set_simulation_state(state)
+
+    @rule(
+        kind=st.sampled_from([*EventKind, 77]),
+        side=st.integers(-1, 2),
+        price=st.integers(-10, 10_100),
+        size=st.integers(-(2**40), 2**40),
+        ts_ms=st.integers(-(2**40), 2**62) | st.integers(1_700_000_000_000, 1_700_000_100_000),
+    )
+    def feed(self, kind: int, side: int, price: int, size: int, ts_ms: int) -> None:
+        event = {"kind": [kind], "side": [side], "price": [price], "size": [size], "ts_ms": [ts_ms]}
+        with contextlib.suppress(*EXPECTED):
+            self.live.feed(Events.from_columns(**event))
+        with contextlib.suppress(*EXPECTED):
+            self.live.advance(ts_ms)
+        with contextlib.suppress(*EXPECTED):
+            self.live.observation(Portfolio(cash=size, position=price, yes_order=(price, size, 0)))
+
+    @rule()
+    def follow(self) -> None:
+        with contextlib.suppress(*EXPECTED):
+            self.live.feed(MARKET.events)
+            self.live.gap()
+            self.live.finish()
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
