@@ -17,7 +17,7 @@ ROOMS = (
     "units errors extras text files interrupts config features",
     "session",
     "kernels",
-    "fees quality",
+    "fees quality gate",
     "ingest",
     "synthetic",
     "store",
