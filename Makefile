@@ -121,7 +121,7 @@ $(DOCS): $(DEV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	@touch $@
 
-# The figures of README.md and docs/performance.md: measure them on a quiet machine.
+# The figures of docs/performance.md: measure them on a quiet machine.
 # BENCH_ARGS=--full adds the scaling tables.
 bench: $(DEV)
 	@mkdir -p .benchmarks; rm -f .benchmarks/pytest.json

@@ -27,7 +27,7 @@ class Figure:
     at_most: float | None = None
     """Target, if the figure should be small."""
     headline: bool = False
-    """Whether it stands in the README, not only in docs/performance.md."""
+    """Whether it stands in the first table of docs/performance.md, too."""
 
     @property
     def reached(self) -> bool | None:

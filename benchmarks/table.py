@@ -2,8 +2,8 @@
 
     python -m benchmarks.table [--full] [--only NAME] [--pytest-json FILE] [--no-write]
 
-Each benchmark runs in a process of its own. The figures go to benchmarks/results.json, the most
-telling of them between the marks in README.md, and all between those in docs/performance.md.
+Each benchmark runs in a process of its own. The figures go to benchmarks/results.json and, between
+the marks there, to docs/performance.md: the headlines at its start, all of them at its end.
 `make bench` is this, after the pytest-benchmark suites whose JSON it reads.
 """
 
@@ -27,8 +27,11 @@ from benchmarks.figures import Figure, figure
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
 MODULES: Final = ("step", "training", "baselines", "startup", "memory")
-START: Final = "<!-- benchmarks:start -->"
-END: Final = "<!-- benchmarks:end -->"
+DOCUMENT: Final = ROOT / "docs" / "performance.md"
+MARKS: Final = {
+    "headlines": ("<!-- headlines:start -->", "<!-- headlines:end -->"),
+    "all": ("<!-- benchmarks:start -->", "<!-- benchmarks:end -->"),
+}
 VERSIONS: Final = ("numpy", "numba", "torch", "stable-baselines3")
 LOADING: Final = {
     "test_fetch_records": "1 000 000 rows fetched from PostgreSQL as Records",
@@ -184,17 +187,17 @@ def render(results: dict[str, Any], headline: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def between_marks(document: str, text: str) -> str:
+def between_marks(document: str, text: str, marks: tuple[str, str]) -> str:
     """The document with `text` between its marks.
 
     Raises:
         ValueError: it has no marks.
     """
-    before, start, rest = document.partition(START)
-    _, end, after = rest.partition(END)
+    before, start, rest = document.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not start or not end:
-        raise ValueError(f"the document has no lines {START} and {END} to write between")
-    return f"{before}{START}\n{text}{END}{after}"
+        raise ValueError(f"the document has no lines {' and '.join(marks)} to write between")
+    return f"{before}{start}\n{text}{end}{after}"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -205,12 +208,12 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write(results: dict[str, Any]) -> None:
-    """results.json, and the tables of README.md and docs/performance.md."""
+    """results.json, and both tables of docs/performance.md."""
     write_whole(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    for name, headline in (("README.md", True), ("docs/performance.md", False)):
-        path = ROOT / name
-        text = between_marks(path.read_text(encoding="utf-8"), render(results, headline))
-        write_whole(path, text)
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, marks in MARKS.items():
+        text = between_marks(text, render(results, headline=name == "headlines"), marks)
+    write_whole(DOCUMENT, text)
 
 
 def collect(modules: Sequence[str], full: bool, pytest_json: Path | None) -> dict[str, Any]:

@@ -23,8 +23,11 @@ LIMITS = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
 BIAS = LIMITS.partition("## What each option does to the bias")[2]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(SimConfig)])
@@ -60,20 +63,27 @@ def test_the_bold_defaults_of_the_limits_page_are_the_defaults() -> None:
     assert {"fill_model", "pricing", "latency_ms", "valuation", "random_start"} <= seen
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("text", "session"), [(README, 18), (PYTHON, 9)], ids=["README", "python"])
+def test_the_python_of_the_documents_runs(
+    text: str, session: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    open_store("sessions").save(generate_session(9, markets=8, minutes=10))
-    code = "\n".join(blocks("python"))
+    open_store("sessions").save(generate_session(session, markets=8, minutes=10))
+    code = "\n".join(blocks(text, "python"))
     long, short = ".learn(1_000_000)", ".learn(1)"
     assert long in code
     names: dict[str, Any] = {}
-    exec(compile(code.replace(long, short), "README.md", "exec"), names)
+    exec(compile(code.replace(long, short), "document", "exec"), names)
     assert names["model"].num_timesteps == 32 * 1024
     assert (tmp_path / "mine.zip").is_file()
 
 
-def test_the_fee_rules_of_the_readme_load(tmp_path: Path) -> None:
-    (text,) = blocks("json")
+def test_the_readme_fits_a_stranger() -> None:
+    assert len(README.splitlines()) < 120
+
+
+def test_the_fee_rules_of_the_documents_load(tmp_path: Path) -> None:
+    (text,) = blocks(PYTHON, "json")
     path = tmp_path / "fees.json"
     path.write_text(text)
     extra = FeeSchedule.from_file(path).rules[len(DEFAULT_SCHEDULE.rules) :]

@@ -80,12 +80,12 @@ def results(*figures: Figure) -> dict[str, Any]:
     }
 
 
-def test_the_readme_has_the_headlines_and_the_other_page_all() -> None:
+def test_one_table_has_the_headlines_and_the_other_all() -> None:
     shown = figure("g", "shown", "steps/s", [8e6, 9e6, 9.5e6], at_least=8e6, headline=True)
     other = figure("g", "other", "s", [0.25], at_most=0.1)
-    readme = table.render(results(shown, other), headline=True)
-    assert "| shown | 9 000 000 steps/s | 8 000 000 to 9 500 000 | ≥ 8 000 000 ✓ |" in readme
-    assert "other" not in readme
+    headlines = table.render(results(shown, other), headline=True)
+    assert "| shown | 9 000 000 steps/s | 8 000 000 to 9 500 000 | ≥ 8 000 000 ✓ |" in headlines
+    assert "other" not in headlines
     everything = table.render(results(shown, other), headline=False)
     assert "| other | 0.25 s |  | ≤ 0.1 ✗ |" in everything
 
@@ -98,15 +98,16 @@ def test_the_table_tells_machine_versions_and_command() -> None:
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
-    document = f"before\n{table.START}\nold\n{table.END}\nafter\n"
-    replaced = table.between_marks(document, "new\n")
-    assert replaced == f"before\n{table.START}\nnew\n{table.END}\nafter\n"
-    assert table.between_marks(replaced, "new\n") == replaced
+    marks = table.MARKS["all"]
+    document = f"before\n{marks[0]}\nold\n{marks[1]}\nafter\n"
+    replaced = table.between_marks(document, "new\n", marks)
+    assert replaced == f"before\n{marks[0]}\nnew\n{marks[1]}\nafter\n"
+    assert table.between_marks(replaced, "new\n", marks) == replaced
 
 
 def test_a_document_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="no lines"):
-        table.between_marks("nothing here", "new\n")
+        table.between_marks("nothing here", "new\n", table.MARKS["all"])
 
 
 def test_figures_come_from_a_pytest_benchmark_run(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_figures_come_from_a_pytest_benchmark_run(tmp_path: Path) -> None:
     assert loading.at_least == 5
 
 
-def test_the_marks_stand_in_both_documents() -> None:
-    for name in ("README.md", "docs/performance.md"):
-        text = (table.ROOT / name).read_text(encoding="utf-8")
-        assert text.count(table.START) == text.count(table.END) == 1
+def test_the_page_has_both_pairs_of_marks() -> None:
+    text = table.DOCUMENT.read_text(encoding="utf-8")
+    for mark in (mark for marks in table.MARKS.values() for mark in marks):
+        assert text.count(mark) == 1
