@@ -27,7 +27,8 @@ from kalshi_sim.synthetic.edge import best_edge_policy
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.config import TrainConfig
 from kalshi_train.data.prepare import prepare
-from kalshi_train.training.heldout import HeldoutEvaluator, HeldoutResult
+from kalshi_train.evaluation.heldout import HeldoutResult, play_heldout
+from kalshi_train.evaluation.policies import policy_from_function
 from kalshi_train.training.run import train
 
 NEEDED = 0.7
@@ -65,7 +66,7 @@ def run_one(arguments: Arguments, case: dict[str, Any], folder: Path) -> dict[st
         settings["total_timesteps"] = arguments.total_timesteps
     if "n_envs" in case:
         settings["n_envs"] = case["n_envs"]
-    config = TrainConfig(
+    config = TrainConfig().changed(
         algorithm=case["algorithm"],
         seed=seed,
         model_save_path=folder / "trained_model.zip",
@@ -76,9 +77,9 @@ def run_one(arguments: Arguments, case: dict[str, Any], folder: Path) -> dict[st
     assert heldout is not None
 
     def act(observations: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        return best_edge_policy(observations, edge, order_size=config.order_size)
+        return best_edge_policy(observations, edge, order_size=config.sim.order_size)
 
-    best = HeldoutEvaluator(heldout, config.sim).run(act)
+    best = play_heldout(heldout, config.simulation, policy_from_function("best", act))
     begin = time.perf_counter()
     result = train(config, sessions=[session])
     assert result.heldout is not None

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kalshi_sim.config import SimConfig
+    from kalshi_sim.config import SimConfig, TapeOptions
     from kalshi_sim.features import FEATURES
     from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
     from kalshi_sim.live.market import LiveMarket
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "SimConfig": "config",
+    "TapeOptions": "config",
     "FEATURES": "features",
     "KalshiVectorEnv": "gym_env",
     "MarketAgnosticKalshiEnv": "gym_env",
@@ -58,6 +59,7 @@ __all__ = [
     "SessionStore",
     "SimConfig",
     "Tape",
+    "TapeOptions",
     "build_tape",
     "load_tape",
     "open_store",

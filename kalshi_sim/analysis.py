@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.config import MIN_VIEW_ROWS
 from kalshi_sim.errors import NoViewsError
 from kalshi_sim.session import EventKind, MarketInfo, MarketQuality, QualityReport, Session
-from kalshi_sim.tape import MIN_VIEW_ROWS, Tape, build_tape
+from kalshi_sim.tape import Tape, build_tape
 from kalshi_sim.units import MS_PER_SECOND, SIZE_SCALE, STORED_PER_CENT, money_per_cent
 
 _MS_PER_MINUTE = 60 * MS_PER_SECOND

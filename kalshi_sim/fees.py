@@ -35,6 +35,7 @@ from kalshi_sim.units import (
     format_decimal,
     parse_decimal,
 )
+from kalshi_sim.validated import Within, check_value
 
 __all__ = [
     "DEFAULT_SCHEDULE",
@@ -191,11 +192,11 @@ def _stated(source: FeeRule | MarketInfo) -> dict[str, int]:
 
 def _check(name: str, value: object, where: str) -> None:
     low, high, scale = _LIMITS[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(
-            f"{where}: {name}={value!r} must be a whole number from {low} to {high} "
-            f"(in 1/{scale}: {format_decimal(low, scale)} to {format_decimal(high, scale)})"
-        )
+    try:
+        check_value(name, value, int, Within(low, high))
+    except ConfigError as error:
+        shown = f"{format_decimal(low, scale)} to {format_decimal(high, scale)}"
+        raise ConfigError(f"{where}: {error} (in 1/{scale}: {shown})") from None
 
 
 def _finer_than_a_cent(market: MarketInfo) -> bool:

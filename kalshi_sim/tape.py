@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
-from kalshi_sim.errors import ConfigError, NoViewsError
+from kalshi_sim.config import TapeOptions
+from kalshi_sim.errors import NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
@@ -32,8 +33,6 @@ from kalshi_sim.units import (
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
-MIN_VIEW_ROWS: Final = 3
-MAX_DEPTH: Final = 64
 _EASTERN: Final = ZoneInfo("America/New_York")
 _CENT_GRID: Final = ((0, PRICE_SCALE, STORED_PER_CENT),)
 _TENTH: Final = PRICE_SCALE // 10
@@ -334,28 +333,13 @@ def _make_view(
     )
 
 
-def check_tape_options(min_episode_length: int, depth: int, row_interval_ms: int) -> None:
-    """Check the options of `build_tape`.
-
-    Raises:
-        ConfigError: one is outside its range.
-    """
-    limits = (
-        ("min_episode_length", min_episode_length, MIN_VIEW_ROWS, 2**40),
-        ("depth", depth, 1, MAX_DEPTH),
-        ("row_interval_ms", row_interval_ms, 1, 3_600_000),
-    )
-    for name, value, low, high in limits:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ConfigError(f"{name}={value!r}: must be a whole number from {low} to {high}")
-
-
 def build_tape(
     sessions: Sequence[Session],
+    options: TapeOptions | None = None,
     *,
-    min_episode_length: int = 10,
-    depth: int = 10,
-    row_interval_ms: int = 1,
+    min_episode_length: int | None = None,
+    depth: int | None = None,
+    row_interval_ms: int | None = None,
     fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
     market_filter: Callable[[MarketInfo], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -364,6 +348,8 @@ def build_tape(
 
     Args:
         sessions: what to replay; their markets become views in this order.
+        options: how; by default `TapeOptions()`. The three arguments after it change one option
+            each.
         min_episode_length: fewest rows a view may have (at least 3).
         depth: levels a side that a row keeps.
         row_interval_ms: events within the same interval of this length form one row.
@@ -376,7 +362,10 @@ def build_tape(
         NoViewsError: no market has enough rows.
         DataError: a session holds events that cannot be right.
     """
-    check_tape_options(min_episode_length, depth, row_interval_ms)
+    options = (options or TapeOptions()).changed(
+        min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
+    )
+    shortest, interval_ms = options.min_episode_length, options.row_interval_ms
     if not sessions:
         raise NoViewsError("no sessions given; load at least one")
     for session in sessions:
@@ -386,9 +375,9 @@ def build_tape(
         keep = market_filter
         sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]
     payout = decide_payout(sessions, fee_schedule)
-    jobs = _plan(sessions, row_interval_ms, fee_schedule)
+    jobs = _plan(sessions, interval_ms, fee_schedule)
     deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
-    out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, depth)
+    out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)
     n_rows = n_flow = done = 0
     total = sum(j.stop - j.start for j in jobs)
     views: list[MarketSessionView] = []
@@ -401,7 +390,7 @@ def build_tape(
         replay = make_market_replay(
             job.market,
             payout=payout,
-            row_interval_ms=row_interval_ms,
+            row_interval_ms=interval_ms,
             first_book_ms=job.session.first_book_ms,
             taker_multiplier=job.terms.taker_multiplier,
             history_rows=job.most_rows,
@@ -411,25 +400,25 @@ def build_tape(
         kernel.close_row(replay, rows, True)
         made = int(replay.state[kernel.ROWS])
         after_close = int(replay.counts[kernel.AFTER_CLOSE])
-        if made >= min_episode_length:
+        if made >= shortest:
             views.append(_make_view(job, payout, n_rows, made, after_close))
             out.flow_end[n_rows : n_rows + made] += n_flow
             out.tops[n_rows : n_rows + made, layout.T_FLOW : layout.T_FLOW_END + 1] += n_flow
             n_rows += made
             n_flow += int(replay.state[kernel.FLOWS])
         else:
-            reason = _skip_reason(made, after_close, min_episode_length, job)
+            reason = _skip_reason(made, after_close, shortest, job)
             skipped.append(SkippedView(job.session.session_id, job.market.ticker, made, reason))
         done += job.stop - job.start
         if progress is not None:
             progress(done, total)
     if not views:
-        raise NoViewsError(_no_views_message(sessions, skipped, min_episode_length))
+        raise NoViewsError(_no_views_message(sessions, skipped, shortest))
     return Tape(
         payout=payout,
-        depth=depth,
-        row_interval_ms=row_interval_ms,
-        min_episode_length=min_episode_length,
+        depth=options.depth,
+        row_interval_ms=interval_ms,
+        min_episode_length=shortest,
         ts_ms=out.ts_ms[:n_rows],
         px=out.px[:n_rows],
         qty=out.qty[:n_rows],

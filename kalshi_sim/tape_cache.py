@@ -22,12 +22,13 @@ import numpy as np
 import pyarrow as pa
 
 from kalshi_sim import __version__
+from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
-from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape, check_tape_options
+from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape
 
 DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
 _ARRAYS: Final = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
@@ -103,31 +104,24 @@ def open_tape(folder: Path) -> Tape:
     return Tape(**parts)
 
 
-def tape_key(
-    fingerprints: Sequence[str],
-    *,
-    min_episode_length: int,
-    depth: int,
-    row_interval_ms: int,
-    fee_schedule: FeeSchedule,
-) -> str:
+def tape_key(fingerprints: Sequence[str], options: TapeOptions, fee_schedule: FeeSchedule) -> str:
     """The name of a tape in the cache: equal names mean equal bytes."""
     digest = hashlib.sha256(source_digest().encode())
     package = Path(__file__).parent
     for name in _BUILDERS:
         digest.update((package / name).read_bytes())
-    options = (min_episode_length, depth, row_interval_ms, fee_schedule)
-    digest.update(repr((__version__, list(fingerprints), options)).encode())
+    digest.update(repr((__version__, list(fingerprints), options, fee_schedule)).encode())
     return digest.hexdigest()[:32]
 
 
 def load_tape(
     store: SessionStore,
     session_ids: Sequence[int],
+    options: TapeOptions | None = None,
     *,
-    min_episode_length: int = 10,
-    depth: int = 10,
-    row_interval_ms: int = 1,
+    min_episode_length: int | None = None,
+    depth: int | None = None,
+    row_interval_ms: int | None = None,
     fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
     use_cache: bool = True,
     load: Callable[[SessionStore, Sequence[int]], Sequence[Session]] | None = None,
@@ -138,12 +132,14 @@ def load_tape(
     Args:
         store: where the sessions are.
         session_ids: which, in this order.
-        min_episode_length: as in `build_tape`, like the options after it.
+        options: how sessions become a tape; by default `TapeOptions()`. The three arguments
+            after it change one option each.
+        min_episode_length: fewest rows a view may have.
         depth: levels a side.
         row_interval_ms: length of a row's interval.
         fee_schedule: dated fees.
         use_cache: False neither reads nor writes the cache.
-        load: loads sessions where the tape must be built; `store.load` of each without.
+        load: loads the sessions where the tape must be built; by default `store.load` of each.
         progress: as in `build_tape`.
 
     Raises:
@@ -152,30 +148,19 @@ def load_tape(
         NoViewsError: no market has enough rows.
         ConfigError: an option is outside its range.
     """
-    check_tape_options(min_episode_length, depth, row_interval_ms)
+    options = (options or TapeOptions()).changed(
+        min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
+    )
     folder = None
     if use_cache:
-        key = tape_key(
-            [store.fingerprint(session_id) for session_id in session_ids],
-            min_episode_length=min_episode_length,
-            depth=depth,
-            row_interval_ms=row_interval_ms,
-            fee_schedule=fee_schedule,
-        )
-        folder = cache_folder() / key
+        fingerprints = [store.fingerprint(session_id) for session_id in session_ids]
+        folder = cache_folder() / tape_key(fingerprints, options, fee_schedule)
         cached = _open_cached(folder)
         if cached is not None:
             return cached
     sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
     pa.default_memory_pool().release_unused()  # what reading left behind; the tape needs the room
-    tape = build_tape(
-        sessions,
-        min_episode_length=min_episode_length,
-        depth=depth,
-        row_interval_ms=row_interval_ms,
-        fee_schedule=fee_schedule,
-        progress=progress,
-    )
+    tape = build_tape(sessions, options, fee_schedule=fee_schedule, progress=progress)
     if folder is None:
         return tape
     try:

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     )
     from kalshi_train.evaluation import Evaluation, evaluate
     from kalshi_train.learner.algorithms import FastA2C, FastPPO
-    from kalshi_train.training.run import TrainResult, train
+    from kalshi_train.learner.config import LearnerConfig
+    from kalshi_train.training.result import TrainResult
+    from kalshi_train.training.run import train
 
 _HOME = {
     "CurriculumEnvironmentFactory": "kalshi_train.environments.sessions",
     "Evaluation": "kalshi_train.evaluation",
     "FastA2C": "kalshi_train.learner.algorithms",
     "FastPPO": "kalshi_train.learner.algorithms",
+    "LearnerConfig": "kalshi_train.learner.config",
     "MarketAgnosticKalshiEnv": "kalshi_sim.gym_env",
     "MarketSessionView": "kalshi_sim.tape",
     "SB3TrainingConfig": "kalshi_train.environments.sessions",
@@ -36,7 +39,7 @@ _HOME = {
     "SessionDataLoader": "kalshi_train.data.loader",
     "SimpleSessionCurriculum": "kalshi_train.environments.curriculum",
     "TrainConfig": "kalshi_train.config",
-    "TrainResult": "kalshi_train.training.run",
+    "TrainResult": "kalshi_train.training.result",
     "create_env_config": "kalshi_train.environments.sessions",
     "create_training_config": "kalshi_train.environments.sessions",
     "evaluate": "kalshi_train.evaluation",
@@ -48,6 +51,7 @@ __all__ = [
     "Evaluation",
     "FastA2C",
     "FastPPO",
+    "LearnerConfig",
     "MarketAgnosticKalshiEnv",
     "MarketSessionView",
     "SB3TrainingConfig",

@@ -115,7 +115,7 @@ def test_a_schedule_that_states_too_little_says_so() -> None:
 
 
 def test_a_markets_own_value_out_of_range_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"market X-1: taker_multiplier=-1 .*0\.0000 to 5\.0000"):
+    with pytest.raises(ConfigError, match=r"market X-1: taker_multiplier=-1: .*0\.0000 to 5\.0000"):
         DEFAULT_SCHEDULE.terms(MarketInfo("X-1", taker_multiplier=-1), AFTER)
 
 

@@ -33,6 +33,7 @@ def parse_command(
                 description=description,
                 args=list(arguments),
                 default=default,
+                config=(tyro.conf.OmitArgPrefixes,),  # settings of a part are flags like all others
             )
     except SystemExit as stop:
         if stop.code in (0, None):

@@ -109,7 +109,7 @@ def import_sessions(
 
 def _check_free(target: SessionStore, number: int, store: str | None, *, overwrite: bool) -> None:
     """Refuse a number that is taken before the work, not after it."""
-    if not overwrite and any(info.session_id == number for info in target.list_sessions()):
+    if not overwrite and target.exists(number):
         raise ConfigError(
             f"{_shown(store)} already has session {number}; "
             "choose another --session, or --overwrite"

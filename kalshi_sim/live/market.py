@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
-from kalshi_sim.config import MAX_CONTRACTS, SimConfig
+from kalshi_sim.config import MAX_CONTRACTS, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
@@ -29,7 +29,6 @@ from kalshi_sim.simulator import settings_of
 from kalshi_sim.tape import (
     MarketSessionView,
     Tape,
-    check_tape_options,
     make_market_replay,
     market_payout,
     price_grid,
@@ -105,7 +104,7 @@ class LiveMarket:
         Raises:
             ConfigError: an option is outside its range.
         """
-        check_tape_options(3, depth, row_interval_ms)
+        TapeOptions(depth=depth, row_interval_ms=row_interval_ms)  # checks them
         if payout is not None and payout not in (PAYOUT_CENT, PAYOUT_FINE):
             raise ConfigError(f"payout={payout!r}: must be {PAYOUT_CENT} or {PAYOUT_FINE}")
         if first_book_ms is not None:

@@ -21,6 +21,14 @@ class SessionStore(Protocol):
         """All sessions, by id."""
         ...
 
+    def exists(self, session_id: int) -> bool:
+        """Whether the store holds the session; nothing of it is read.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
     def load(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
         """One session, with all of its markets or only those named.
 

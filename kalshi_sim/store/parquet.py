@@ -65,6 +65,10 @@ class ParquetStore:
         """
         return [_read_info(path) for _, path in sorted(self._files().items())]
 
+    def exists(self, session_id: int) -> bool:
+        """Whether there is a file of this session; it is not opened."""
+        return session_id in self._files()
+
     def load(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
         """One session, with all of its markets or only those named.
 

@@ -7,7 +7,6 @@ docs/generator.md tells how they are made and how close they come to recordings.
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Final
 
@@ -43,6 +42,7 @@ from kalshi_sim.synthetic.queue_book import (
 )
 from kalshi_sim.synthetic.truth import MarketLog, TrueQueue
 from kalshi_sim.units import MS_PER_DAY, PRICE_SCALE
+from kalshi_sim.validated import Within, check_value
 
 EPOCH_MS: Final = int(datetime(2026, 4, 1, 16, tzinfo=UTC).timestamp()) * 1000
 """Session 0 starts here; session n a day later for each of n modulo 28."""
@@ -105,12 +105,12 @@ def generate_with_truth(
     Raises:
         ConfigError: an argument is outside its range.
     """
-    _check("session_id", session_id, 0, 2**31)
-    _check("markets", markets, 1, 100_000)
-    _check("minutes", minutes, 0.1, 7 * 24 * 60)
-    _check("seed", seed, 0, 2**63 - 1)
-    _check("edge", edge, 0, 1)
-    _check("sub_penny_share", sub_penny_share, 0, 1)
+    check_value("session_id", session_id, int, Within(0, 2**31))
+    check_value("markets", markets, int, Within(1, 100_000))
+    check_value("minutes", minutes, float, Within(0.1, 7 * 24 * 60))
+    check_value("seed", seed, int, Within(0, 2**63 - 1))
+    check_value("edge", edge, float, Within(0, 1))
+    check_value("sub_penny_share", sub_penny_share, float, Within(0, 1))
     start_ms = EPOCH_MS + session_id % 28 * MS_PER_DAY
     stop_ms = start_ms + int(minutes * MS_PER_MINUTE)
     updates = _updates(markets, minutes, seed, edge, deltas)
@@ -151,11 +151,6 @@ def _stream(seed: int, session_id: int, market: int, use: int) -> np.random.Gene
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
-        raise ConfigError(f"{name}={value!r}: must be a number from {low} to {high}")
-
-
 def _updates(
     markets: int, minutes: float, seed: int, edge: float, deltas: int | None
 ) -> Int64Array:
@@ -166,7 +161,7 @@ def _updates(
         usual = least + (most - least) * (usual % 1.0)
     scale = minutes / USUAL_MINUTES
     if deltas is not None:
-        _check("deltas", deltas, 1, 2**31)
+        check_value("deltas", deltas, int, Within(1, 2**31))
         # An instant has at least one delta, on average some more.
         scale = deltas / usual.sum()
     updates = np.ceil(usual * scale).astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,9 +13,11 @@ import tyro
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
-from kalshi_sim.config import SimConfig
+from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError, NoViewsError
-from kalshi_train.config import SessionIds, TrainConfig, with_changes
+from kalshi_train.config import TrainConfig
+from kalshi_train.evaluation.options import EvaluationOptions
+from kalshi_train.flag_types import SessionIds
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -37,12 +39,24 @@ _WHOLE_EPISODES: Final = ("random_start", "market_order", "record_fills", "max_e
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Command(SimConfig):
+class _Rules(SimConfig):
+    """Settings of the simulation; those that make no difference to whole episodes are fixed."""
+
     random_start: tyro.conf.Suppress[bool] = False
-    market_order: tyro.conf.Suppress[str] = "sequential"  # type: ignore[assignment]  # fixed
+    market_order: tyro.conf.Suppress[MarketOrder] = "sequential"
     record_fills: tyro.conf.Suppress[bool] = False
     max_episode_steps: tyro.conf.Suppress[int | None] = None
     reward_scale: tyro.conf.Suppress[float] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    rules: _Rules = field(default_factory=_Rules)
+    """Settings of the simulation (default: as trained)."""
+    tape: TapeOptions = field(default_factory=TapeOptions)
+    """How sessions become markets to play (default: as trained)."""
+    options: EvaluationOptions = field(default_factory=EvaluationOptions)
+    """How the figures are made."""
 
     models: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Saved models (Stable-Baselines3 zip); none evaluates the baselines alone."""
@@ -59,8 +73,6 @@ class _Command(SimConfig):
     baselines: str = "all"
     """Built-in policies, separated by commas: hold, random, always-buy, join-both-sides,
     momentum, imbalance; all; none."""
-    stress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also evaluate under latency of 0 to 500 ms, without fees, and with larger orders."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the figures as JSON instead of tables."""
     parquet: Path | None = None
@@ -69,23 +81,11 @@ class _Command(SimConfig):
     """The page to look at, one file that opens offline; None writes none."""
     replay_rows: int | None = None
     """Rows of episodes that the page can replay (default: as many as keep it below 40 MB)."""
-    min_episode_length: int | None = None
-    """Markets with fewer rows are left out (default: as trained, else 10)."""
-    depth: int | None = None
-    """Price levels a side that the simulation sees (default: as trained, else 10)."""
-    row_interval_ms: int | None = None
-    """Length of a row in milliseconds (default: as trained, else 1)."""
-    seed: int = 0
-    """Of the random baseline and the bootstrap."""
-    confidence: float = 0.95
-    """Of the intervals."""
-    resamples: int = 10_000
-    """Of the bootstrap over events."""
 
     @property
     def sim(self) -> SimConfig:
-        """The settings of the simulation alone."""
-        return SimConfig(**{name: getattr(self, name) for name in _SIM_FIELDS})
+        """The settings of the simulation."""
+        return SimConfig(**{name: getattr(self.rules, name) for name in _SIM_FIELDS})
 
     @property
     def session_ids(self) -> tuple[int, ...]:
@@ -108,10 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     # Once to learn which models are meant, once more upon their settings.
-    command = _parse(arguments, SimConfig())
+    command = _parse(arguments, TrainConfig(sim=SimConfig()))
     trained = [trained_with(path) for path in command.models]
     if trained and trained[0] is not None:
-        command = _parse(arguments, trained[0].sim)
+        command = _parse(arguments, trained[0])
     return _evaluate(command, trained)
 
 
@@ -155,10 +155,10 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
             tape,
             config,
             baselines=names,
-            stress=command.stress,
-            seed=command.seed,
-            confidence=command.confidence,
-            resamples=command.resamples,
+            stress=command.options.stress,
+            seed=command.options.seed,
+            confidence=command.options.confidence,
+            resamples=command.options.resamples,
             progress=progress,
         )
     if command.json:
@@ -183,7 +183,8 @@ def _tell(command: _Command, text: str) -> None:
 
 
 def _policies(paths: Sequence[Path], baseline_names: Sequence[str]) -> list[Policy]:
-    from kalshi_train.evaluation.policies import baselines, load_model, policy_from_model
+    from kalshi_train.evaluation.policies import baselines, policy_from_model
+    from kalshi_train.models import load_model
 
     baselines(baseline_names)  # a wrong name is told before anything is loaded
     named = dict(zip(_short_names(paths), paths, strict=True))
@@ -210,17 +211,11 @@ def load_tape(command: _Command, trained: TrainConfig | None) -> tuple[Tape, lis
         NoViewsError: no market is left.
         StoreError: the store cannot be read.
     """
-    from kalshi_train.data.prepare import load_sessions, prepare
+    from kalshi_train.data.prepare import all_markets, prepare
 
-    base = trained or TrainConfig()
-    chosen = {
-        name: getattr(command, name)
-        for name in ("min_episode_length", "depth", "row_interval_ms")
-        if getattr(command, name) is not None
-    }
+    config = trained or TrainConfig()
     ids = command.session_ids
-    if command.store is not None:
-        chosen["store"] = command.store
+    config = config.changed(tape=command.tape, store=command.store or config.store)
     if command.heldout:
         if trained is None:
             raise ConfigError(
@@ -228,27 +223,13 @@ def load_tape(command: _Command, trained: TrainConfig | None) -> tuple[Tape, lis
                 "kalshi-train, with its config.json beside it"
             )
         if ids:
-            chosen |= {"session": None, "sessions": ids}
-        data = prepare(with_changes(base, **chosen))
+            config = config.changed(session=None, sessions=ids)
+        data = prepare(config)
         if data.heldout is None:
             raise ConfigError("--heldout: the training run held out nothing")
         tape, notes = data.heldout, [f"held out: {data.split.rule}"]
     else:
-        if not ids:
-            raise ConfigError(
-                "no session named; give --session ID or --sessions ID,ID,... "
-                "(`kalshi-sim list` shows what the store holds)"
-            )
-        from kalshi_sim.tape import build_tape
-
-        chosen |= {"session": None, "sessions": ids, "eval_sessions": ()}
-        config = with_changes(base, **chosen)
-        tape = build_tape(
-            load_sessions(config),
-            min_episode_length=config.min_episode_length,
-            depth=config.depth,
-            row_interval_ms=config.row_interval_ms,
-        )
+        tape = all_markets(config.changed(session=None, sessions=ids, eval_sessions=()))
         notes = [f"left out: {s.market_ticker}, {s.reason}" for s in tape.skipped[:5]]
         if len(tape.skipped) > 5:
             notes.append(f"left out: {len(tape.skipped) - 5} more markets")
@@ -283,21 +264,22 @@ def _differences(command: _Command, trained: Sequence[TrainConfig | None]) -> li
         if theirs is None:
             continue
         other = [
-            f"{name}={getattr(theirs, name)}"
+            f"{name}={getattr(theirs.sim, name)}"
             for name in _SIM_FIELDS
-            if name not in skipped and getattr(theirs, name) != getattr(config, name)
+            if name not in skipped and getattr(theirs.sim, name) != getattr(config, name)
         ]
         if other:
             notes.append(f"{path.stem} was trained with {', '.join(other)}")
     return notes
 
 
-def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:
+def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     """What stands on the command line, on top of the settings of `base`.
 
     Raises:
         ConfigError: one line that says what is wrong.
     """
     kept = [n for n in _SIM_FIELDS if n not in (*_WHOLE_EPISODES, "reward_scale")]
-    default: dict[str, Any] = {name: getattr(base, name) for name in kept}
-    return parse_command(_Command, "kalshi-evaluate", _DESCRIPTION, arguments, _Command(**default))
+    rules: dict[str, Any] = {name: getattr(base.sim, name) for name in kept}
+    default = _Command(rules=_Rules(**rules), tape=base.tape)
+    return parse_command(_Command, "kalshi-evaluate", _DESCRIPTION, arguments, default)

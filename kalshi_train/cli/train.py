@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import tyro
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import KalshiSimError
-from kalshi_train.config import TrainConfig, with_changes
+from kalshi_train.config import TrainConfig
 from kalshi_train.defaults import only_of
 
 _DESCRIPTION = """Train an agent on recorded Kalshi order books.
@@ -28,18 +28,15 @@ With --resume-from, settings that are not given are those of the checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Command(TrainConfig):
+class _Command:
+    run: TrainConfig = field(default_factory=TrainConfig)
+    """Settings of the run."""
     config: Path | None = None
     """A config.json whose settings take the place of the defaults."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Tell what would be trained, on what and with which settings, and stop."""
+    """Show what would be trained, on what and with which settings, and stop."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the results as JSON."""
-
-    @property
-    def train_config(self) -> TrainConfig:
-        """The settings of the run alone."""
-        return TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
@@ -63,12 +60,13 @@ def evaluate_main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(command: _Command) -> int:
-    from kalshi_train.training.progress import setup_logging, show_result
+    from kalshi_train.training.logs import setup_logging
 
-    config = command.train_config
-    setup_logging(config)
+    config = command.run
+    setup_logging(config.log_level, config.log_file)
     if command.dry_run:
         return _dry_run(config, as_json=command.json)
+    from kalshi_train.training.progress import show_result
     from kalshi_train.training.run import train
 
     result = train(config)
@@ -80,9 +78,8 @@ def _train(command: _Command) -> int:
 
 
 def _dry_run(config: TrainConfig, *, as_json: bool) -> int:
-    from kalshi_train.training.run import check_resume, plan
+    from kalshi_train.training.run import plan
 
-    check_resume(config)
     planned = plan(config)
     if as_json:
         print(json.dumps(planned, allow_nan=False))
@@ -136,10 +133,10 @@ def _base_config(arguments: Sequence[str]) -> TrainConfig:
     changes: dict[str, Any] = {}
     if _value_of(arguments, "--session", "--sessions") is not None:
         changes |= {"session": None, "sessions": ()}
-    if _value_of(arguments, "--algorithm") not in (None, config.algorithm):
-        # So that the mistake is told as what it is, not as a clash of settings.
-        changes |= dict.fromkeys(only_of(config.algorithm))
-    return with_changes(config, **changes)
+    if _value_of(arguments, "--algorithm") not in (None, config.learner.algorithm):
+        # So that the message names the algorithm, not a clash of settings.
+        changes |= dict.fromkeys(only_of(config.learner.algorithm))
+    return config.changed(**changes)
 
 
 def _value_of(arguments: Sequence[str], *flags: str) -> str | None:
@@ -157,5 +154,4 @@ def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     Raises:
         ConfigError: one line that says what is wrong.
     """
-    default = _Command(**{f.name: getattr(base, f.name) for f in fields(base)})
-    return parse_command(_Command, "kalshi-train", _DESCRIPTION, arguments, default)
+    return parse_command(_Command, "kalshi-train", _DESCRIPTION, arguments, _Command(run=base))

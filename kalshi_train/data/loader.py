@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
@@ -11,14 +12,20 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from kalshi_sim.errors import ConfigError
+from kalshi_sim.config import TapeOptions
+from kalshi_sim.errors import DataError, SessionNotFoundError
 from kalshi_sim.store import SessionStore, open_store
+from kalshi_sim.tape_cache import load_tape
+from kalshi_sim.validated import Within, check_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from kalshi_sim.session import Session, SessionInfo
+    from kalshi_sim.tape import Tape
+
+logger = logging.getLogger(__name__)
 
 OnLoaded = Callable[[int, int, int], None]
 """Called with (sessions loaded, sessions asked for, id of the one just loaded)."""
@@ -47,8 +54,7 @@ class SessionDataLoader:
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
     ) -> None:
-        if concurrency < 1:
-            raise ConfigError(f"concurrency={concurrency}: must be a whole number from 1")
+        check_value("concurrency", concurrency, int, Within(1))
         if store is None or isinstance(store, (str, os.PathLike)):
             store = open_store(store)
         self.store: SessionStore = store
@@ -107,6 +113,64 @@ class SessionDataLoader:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
         return [loaded[session_id] for session_id in session_ids]
+
+
+def load_what_can_be_read(
+    store: SessionStore, session_ids: Sequence[int], options: TapeOptions
+) -> Tape:
+    """`load_tape` of the sessions that the store has and that are not damaged.
+
+    Each session that is left out is logged as a warning.
+
+    Raises:
+        SessionNotFoundError, DataError: none of the sessions can be read.
+        StoreError: the store cannot be read.
+        NoViewsError: no market has enough rows.
+    """
+    failed: Exception | None = None
+    loaded: dict[int, Session] = {}
+    left = list(session_ids)
+
+    def leave_out(session_id: int, error: Exception) -> None:
+        nonlocal failed
+        failed = error
+        left.remove(session_id)
+        logger.warning("left out: %s", error)
+
+    def load(store: SessionStore, ids: Sequence[int]) -> list[Session]:
+        for session_id in ids:
+            if session_id not in loaded:
+                try:
+                    loaded[session_id] = store.load(session_id)
+                except DataError as error:
+                    raise _DamagedError(session_id, error) from error
+        return [loaded[session_id] for session_id in ids]
+
+    for session_id in dict.fromkeys(session_ids):
+        if not store.exists(session_id):
+            leave_out(session_id, _missing(session_id))
+    while left:
+        try:
+            return load_tape(store, left, options, load=load)
+        except _DamagedError as damaged:
+            leave_out(damaged.session_id, damaged.error)
+    assert failed is not None
+    raise failed
+
+
+def _missing(session_id: int) -> SessionNotFoundError:
+    return SessionNotFoundError(
+        f"the store has no session {session_id}; `kalshi-sim list` shows what it holds"
+    )
+
+
+class _DamagedError(Exception):
+    """A session that cannot be read, on its way to who can leave it out."""
+
+    def __init__(self, session_id: int, error: DataError) -> None:
+        super().__init__(str(error))
+        self.session_id = session_id
+        self.error = error
 
 
 @contextmanager

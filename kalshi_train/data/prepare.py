@@ -35,6 +35,11 @@ class TrainingData:
     skipped: tuple[str, ...]
     """Markets left out, each with the reason."""
 
+    @property
+    def longest_heldout(self) -> int:
+        """Rows of the longest held-out market, 0 if nothing is held out."""
+        return max((len(v) for v in self.heldout.views), default=0) if self.heldout else 0
+
     def describe(self) -> dict[str, Any]:
         """Counts and names, as JSON has them."""
         return {
@@ -70,37 +75,19 @@ def named_sessions(config: TrainConfig) -> tuple[int, ...]:
     return config.session_ids
 
 
-def load_sessions(config: TrainConfig) -> list[Session]:
-    """The sessions a configuration names.
+def all_markets(config: TrainConfig, sessions: Sequence[Session] | None = None) -> Tape:
+    """The tape of all sessions a configuration names, of `sessions` if they are given.
 
     Raises:
-        ConfigError: it names none.
+        ConfigError: no session is named.
         SessionNotFoundError: the store lacks one.
         StoreError: the store cannot be read.
+        NoViewsError: no market has enough rows.
     """
-    wanted = named_sessions(config)
-    store = open_store(config.store)
-    return [store.load(session_id) for session_id in wanted]
-
-
-def _tape(config: TrainConfig, sessions: Sequence[Session] | None) -> Tape:
-    """All views of the sessions: of those given, else from the cache or the store."""
     if sessions is not None:
-        return build_tape(
-            sessions,
-            min_episode_length=config.min_episode_length,
-            depth=config.depth,
-            row_interval_ms=config.row_interval_ms,
-        )
+        return build_tape(sessions, config.tape)
     wanted = named_sessions(config)
-    return load_tape(
-        open_store(config.store),
-        wanted,
-        min_episode_length=config.min_episode_length,
-        depth=config.depth,
-        row_interval_ms=config.row_interval_ms,
-        use_cache=config.cache,
-    )
+    return load_tape(open_store(config.store), wanted, config.tape, use_cache=config.cache)
 
 
 def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> TrainingData:
@@ -110,7 +97,7 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
         NoViewsError: no market is left to train on; the message says why they were left out.
         ConfigError: the sessions or the held-out part cannot be what the configuration says.
     """
-    tape = _tape(config, sessions)
+    tape = all_markets(config, sessions)
     skipped = [f"{s.market_ticker} (session {s.session_id}): {s.reason}" for s in tape.skipped]
     keep = np.arange(len(tape.views))
     if config.max_spread is not None:

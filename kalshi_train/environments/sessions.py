@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,28 +18,32 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from kalshi_sim.config import SimConfig
-from kalshi_sim.errors import ConfigError, DataError, NoViewsError, SessionNotFoundError
+from kalshi_sim.config import MIN_VIEW_ROWS, SimConfig, TapeOptions
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.gate import MAX_ENVS
 from kalshi_sim.spaces import action_space, observation_space
-from kalshi_sim.tape import MarketSessionView, build_tape
+from kalshi_sim.tape import MarketSessionView
+from kalshi_sim.tape_cache import load_tape
+from kalshi_sim.validated import Validated, Within, check_value
 from kalshi_sim.vec_env import KalshiVecEnv
-from kalshi_train.data.loader import SessionDataLoader
-
-if TYPE_CHECKING:
-    from kalshi_sim.session import Session
+from kalshi_train.data.loader import SessionDataLoader, load_what_can_be_read
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SB3TrainingConfig:
-    """What a `SessionBasedEnvironment` needs to know besides the sessions."""
+class SB3TrainingConfig(Validated):
+    """What a `SessionBasedEnvironment` needs to know besides the sessions.
+
+    Raises:
+        ConfigError: a field is outside its range.
+    """
 
     env_config: SimConfig = field(default_factory=SimConfig)
     """The settings of the simulation."""
-    min_episode_length: int = 10
+    min_episode_length: Annotated[int, Within(MIN_VIEW_ROWS, 10**9)] = 10
     """Markets with fewer rows are left out."""
-    max_episode_steps: int | None = None
+    max_episode_steps: Annotated[int | None, Within(1, 2**62)] = None
     """Truncate an episode after so many steps; None: the markets decide."""
     skip_failed_markets: bool = True
     """Leave out sessions that cannot be read, with a warning, instead of stopping."""
@@ -110,8 +115,7 @@ class SessionBasedEnvironment(VecEnv):
         self.session_ids = [session_ids] if isinstance(session_ids, int) else list(session_ids)
         if not self.session_ids:
             raise ConfigError("session_ids is empty; name at least one session")
-        if n_envs < 1:
-            raise ConfigError(f"n_envs={n_envs}: must be a whole number from 1")
+        check_value("n_envs", n_envs, int, Within(1, MAX_ENVS))
         self.config = config or SB3TrainingConfig()
         self._url = database_url
         self._seed = seed
@@ -128,25 +132,10 @@ class SessionBasedEnvironment(VecEnv):
                 `skip_failed_markets`).
             NoViewsError: no market has enough rows.
         """
-        loader = SessionDataLoader(self._url)
-        sessions: list[Session] = []
-        failed: Exception | None = None
-        for session_id in self.session_ids:
-            try:
-                sessions.append(await loader.load_session(session_id))
-            except (SessionNotFoundError, DataError) as error:
-                if not self.config.skip_failed_markets:
-                    raise
-                failed = error
-                logger.warning("left out: %s", error)
-        if failed is not None and not sessions:
-            raise failed
-        tape = build_tape(sessions, min_episode_length=self.config.min_episode_length)
-        if not tape.views:
-            raise NoViewsError(
-                f"no market of the sessions {self.session_ids} has "
-                f"{self.config.min_episode_length} rows"
-            )
+        options = TapeOptions(min_episode_length=self.config.min_episode_length)
+        store = SessionDataLoader(self._url).store
+        load = load_what_can_be_read if self.config.skip_failed_markets else load_tape
+        tape = await asyncio.to_thread(load, store, self.session_ids, options)
         self._env = KalshiVecEnv(
             tape, n_envs=self.num_envs, config=self.config.sim, seed=self._seed
         )

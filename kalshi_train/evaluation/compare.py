@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kalshi_train.evaluation.measure import Episode, events, profits
-from kalshi_train.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, mean_interval
+from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
+from kalshi_train.evaluation.statistics import Interval, mean_interval
 
 
 @dataclass(frozen=True)

@@ -53,14 +53,14 @@ class Played:
     """[R, 52], or [0, 52] without `detail`."""
 
 
-def evaluation_config(config: SimConfig) -> SimConfig:
-    """`config` for whole episodes from the first row, with fills recorded."""
+def evaluation_config(config: SimConfig, *, record_fills: bool = True) -> SimConfig:
+    """`config` for whole episodes from the first row."""
     return replace(
         config,
         random_start=False,
         max_episode_steps=None,
         market_order="sequential",
-        record_fills=True,
+        record_fills=record_fills,
     )
 
 
@@ -73,20 +73,36 @@ def play_all(
     seed: int = 0,
     views: list[int] | None = None,
     detail: bool = False,
+    record_fills: bool = True,
+    n_threads: int | None = None,
 ) -> list[T]:
-    """Play the views of a tape (all, or `views` by index), each once, and hand each to `use`.
+    """Play the views of a tape, each once, from its first row, and hand each episode to `use`.
 
-    `use` is called as soon as an episode is over, possibly in another thread, so that not all
-    have to be held at once; its results come back in the order of the views.
+    Args:
+        tape: the markets.
+        config: settings of the simulation; those of the policy go before them.
+        policy: what chooses the actions.
+        use: called as soon as an episode is over, possibly in another thread, so that not all
+            have to be held at once.
+        seed: of the random baseline.
+        views: indices of the views to play; by default all.
+        detail: also keep orders, cash and observations at each row.
+        record_fills: keep the fills; without them `Played.fills` is empty.
+        n_threads: episodes of a compiled policy played at the same time; by default as many as
+            there are cores. The results do not depend on it.
+
+    Returns:
+        What `use` returned, in the order of the views.
 
     Raises:
-        ConfigError: a function gave actions that are none.
+        ConfigError: a function returned something that is not an action for each observation.
     """
     chosen = list(range(len(tape.views))) if views is None else views
-    rules = evaluation_config(policy.config(config))
+    rules = evaluation_config(policy.config(config), record_fills=record_fills)
     if policy.act is not None:
         return list(_play_in_lockstep(tape, rules, policy, use, chosen, detail))
-    return _play_compiled(tape, rules, policy, use, chosen, seed, detail)
+    threads = min(len(chosen), n_threads or os.cpu_count() or 1)
+    return _play_compiled(tape, rules, policy, use, chosen, seed, detail, threads)
 
 
 def _play_compiled(
@@ -97,6 +113,7 @@ def _play_compiled(
     views: list[int],
     seed: int,
     detail: bool,
+    threads: int,
 ) -> list[T]:
     simulator = BatchSimulator(tape, len(views), config, n_threads=1)
     buffers = _make_buffers(len(views))
@@ -113,7 +130,7 @@ def _play_compiled(
 
     def run(env: int) -> T:
         view = tape.views[views[env]]
-        track = make_track(len(view), FILL_ROOM, detail)
+        track = make_track(len(view), FILL_ROOM if config.record_fills else 0, detail)
         decider = policy.decider(view, seed)
         parts, done = [], 0
         while done == 0:
@@ -133,7 +150,7 @@ def _play_compiled(
 
     # Long views first: the threads then end together.
     order = sorted(range(len(views)), key=lambda i: (-len(tape.views[views[i]]), i))
-    with ThreadPoolExecutor(max_workers=min(len(views), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         results = dict(zip(order, pool.map(run, order), strict=True))
     return [results[i] for i in range(len(views))]
 

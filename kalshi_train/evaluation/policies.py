@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -141,12 +140,25 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
     kind = type(model).__name__
     network = _compiled_network(model)
     if network is None:
-        from kalshi_train.training.heldout import deterministic
-
         return Policy(name, f"{kind}, most probable action", act=deterministic(model), model=model)
     shape, weights = network
     text = f"{kind}, most probable action"
     return Policy(name, text, shape=shape, weights=weights, model=model)
+
+
+def deterministic(model: BaseAlgorithm) -> Act:
+    """The model's most probable actions, without touching any random state."""
+    import torch
+
+    policy = model.policy
+
+    def act(obs: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        with torch.no_grad():
+            actions = policy._predict(torch.as_tensor(obs, device=model.device), deterministic=True)
+        return actions.cpu().numpy()
+
+    policy.set_training_mode(False)
+    return act
 
 
 def _compiled_network(
@@ -179,27 +191,3 @@ def _compiled_network(
     relu = int(policy.activation_fn is torch.nn.ReLU)
     shape = np.array([kernels.NETWORK, len(layers), relu, *widths], np.int64)
     return shape, np.concatenate(parts).astype(np.float32)
-
-
-def load_model(path: Path) -> BaseAlgorithm:
-    """A model saved by Stable-Baselines3 or `kalshi-train`.
-
-    Raises:
-        ConfigError: there is no such file, it is damaged, or it is no PPO, A2C or DQN model.
-    """
-    from stable_baselines3 import A2C, DQN, PPO
-
-    from kalshi_train.training.checkpoints import algorithm_of, model_data, read_checkpoint
-
-    if not path.exists() and path.with_suffix(".zip").exists():
-        path = path.with_suffix(".zip")
-    read_checkpoint(path)
-    data = model_data(path)
-    kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
-    kind = kinds.get(algorithm_of(data), DQN if "exploration_rate" in data else None)
-    if kind is None:
-        raise ConfigError(f"{path}: a model of {algorithm_of(data)}; PPO, A2C and DQN can be read")
-    try:
-        return kind.load(path, device="cpu")
-    except Exception as error:  # a pickle of another version can raise anything
-        raise ConfigError(f"{path} cannot be read as a model: {error}") from error

@@ -15,16 +15,16 @@ from kalshi_sim.tape import Tape
 from kalshi_train.evaluation.compare import Comparison, compare
 from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.measure import Episode, measure, summarise
+from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES, EvaluationOptions
 from kalshi_train.evaluation.policies import (
     BASELINES,
     Policy,
     baselines,
-    load_model,
     policy_from_function,
     policy_from_model,
 )
-from kalshi_train.evaluation.statistics import CONFIDENCE, RESAMPLES
 from kalshi_train.evaluation.stress import StressResult, conditions
+from kalshi_train.models import load_model
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -168,7 +168,9 @@ def evaluate(
         ConfigError: a model does not fit, a setting is wrong, or there is nothing to evaluate.
     """
     config = config or SimConfig()
-    _check(confidence, resamples, seed)
+    options = EvaluationOptions(
+        stress=stress, seed=seed, confidence=confidence, resamples=resamples
+    )
     policies = _policies(model)
     models = tuple(p.name for p in policies if p is not BASELINES.get(p.name))
     policies += [p for p in _baselines(baselines) if p.name not in {q.name for q in policies}]
@@ -176,7 +178,7 @@ def evaluate(
         raise ConfigError("nothing to evaluate; name a model or baselines")
     settings: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
     tested = [p for p in policies if p.name in models] or policies
-    worlds = list(conditions(config)) if stress else []
+    worlds = list(conditions(config)) if options.stress else []
     fill_models = fill_models_of(config)
     # The table's first row is the evaluation itself.
     total = len(fill_models) * (len(policies) + len(tested) * max(0, len(worlds) - 1))
@@ -270,15 +272,6 @@ def _comparisons(
 
 def _baselines(names: Sequence[str]) -> list[Policy]:
     return baselines([names] if isinstance(names, str) else names)
-
-
-def _check(confidence: float, resamples: int, seed: int) -> None:
-    if not 0.5 <= confidence < 1:
-        raise ConfigError(f"confidence={confidence!r}: must be at least 0.5 and below 1")
-    if not 100 <= resamples <= 10_000_000:
-        raise ConfigError(f"resamples={resamples!r}: must be from 100 to 10000000")
-    if not 0 <= seed < 2**63:
-        raise ConfigError(f"seed={seed!r}: must be from 0 to {2**63 - 1}")
 
 
 def _policies(model: Any) -> list[Policy]:

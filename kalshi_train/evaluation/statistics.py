@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
+
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
-
-RESAMPLES: Final = 10_000
-CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True)

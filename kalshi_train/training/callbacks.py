@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from kalshi_sim.files import whole_file
+from kalshi_train.evaluation.heldout import HeldoutResult, play_heldout
+from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.training import checkpoints
-from kalshi_train.training.heldout import HeldoutEvaluator, HeldoutResult, deterministic
 from kalshi_train.training.metrics import MIN_STEPS_PER_RECORD, TradingMetrics
 from kalshi_train.training.randomness import random_state
+from kalshi_train.training.state import RunState
 
 if TYPE_CHECKING:
+    from kalshi_sim.tape import Tape
     from kalshi_sim.vec_env import KalshiVecEnv
     from kalshi_train.config import TrainConfig
     from kalshi_train.environments.curriculum import SimpleSessionCurriculum
@@ -35,25 +38,16 @@ EVALUATIONS: Final = Path("eval_logs") / "evaluations.npz"
 BEST_MODEL: Final = Path("best_model") / "best_model.zip"
 
 
-@dataclass
-class Progress:
-    """What a run has to remember across a resume, apart from arrays of the batch."""
+class Display(Protocol):
+    """Where a run shows what it does."""
 
-    run_started_ns: int
-    saved_at: int = 0
-    """Steps at the last checkpoint."""
-    evaluated_at: int = 0
-    """Steps at the last held-out evaluation."""
-    best_profit: float | None = None
-    """Mean held-out profit of a market of the best model, in cents."""
-    best_at: int = 0
-    """Steps at which the best model was found."""
-    episodes: int = 0
-    eval_steps: list[int] = field(default_factory=list)
-    eval_profits: list[list[float]] = field(default_factory=list)
-    """Per evaluation the profit of every held-out view, in cents."""
-    eval_rewards: list[list[float]] = field(default_factory=list)
-    eval_lengths: list[list[int]] = field(default_factory=list)
+    def record(self, steps: int, values: Mapping[str, Any]) -> None:
+        """Show the figures of a record, by name, after `steps` steps."""
+        ...
+
+    def evaluating(self, markets: int) -> AbstractContextManager[None]:
+        """Say that so many held-out markets are played, while the block runs."""
+        ...
 
 
 class TrainingCallback(BaseCallback):
@@ -65,24 +59,34 @@ class TrainingCallback(BaseCallback):
         env: KalshiVecEnv,
         curriculum: SimpleSessionCurriculum,
         metrics: TradingMetrics,
-        progress: Progress,
-        evaluator: HeldoutEvaluator | None,
-        on_record: Callable[[int, dict[str, Any]], None],
+        state: RunState,
+        heldout: Tape | None,
+        display: Display,
         data_digest: str,
     ):
-        """`config` is a resolved one; `on_record` gets the steps and the figures to show.
+        """Set up for one call of `learn`.
 
-        `data_digest` tells which views the environments play.
+        Args:
+            config: the settings of the run, resolved.
+            env: the environments that are trained on.
+            curriculum: order and results of the markets.
+            metrics: collects what is recorded.
+            state: what the run remembers across a resume.
+            heldout: the markets to evaluate on; None: there is no evaluation.
+            display: shows records and evaluations.
+            data_digest: names the views that the environments play.
         """
         super().__init__()
         self.config = config
         self.curriculum = curriculum
         self.metrics = metrics
-        self.progress = progress
+        self.state = state
         self.last_heldout: HeldoutResult | None = None
+        self.evaluation_seconds = 0.0
+        """Time that held-out evaluation took in this call."""
         self._env = env
-        self._evaluator = evaluator
-        self._on_record = on_record
+        self._heldout = heldout
+        self._display = display
         self._data_digest = data_digest
         self._rollouts = 0
         self._recorded_at = 0
@@ -109,7 +113,7 @@ class TrainingCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         self.metrics.clock.collect += time.perf_counter() - self._mark
         self.metrics.rollout(self._env.state(), self.locals["rollout_buffer"].actions)
-        self.progress.episodes = self.metrics.episodes
+        self.state.episodes = self.metrics.episodes
         self._rollouts += 1
         self._learning = True
         self._mark = time.perf_counter()
@@ -121,8 +125,10 @@ class TrainingCallback(BaseCallback):
         now = time.perf_counter()
         if self._learning:
             self.metrics.clock.learn += now - self._mark
+        evaluated = self.metrics.clock.evaluate
         self.boundary(last=last)
-        self.metrics.clock.other += time.perf_counter() - now
+        evaluated -= self.metrics.clock.evaluate
+        self.metrics.clock.other += time.perf_counter() - now + evaluated
         enough = self.num_timesteps - self._recorded_at >= MIN_STEPS_PER_RECORD
         due = enough and self._rollouts >= (self.config.log_interval or 1)
         if self._rollouts and (last or due):
@@ -132,21 +138,21 @@ class TrainingCallback(BaseCallback):
 
     def _set_entropy(self) -> None:
         """By the steps alone, so that it does not matter in how many goes they are made."""
-        half_life, start = self.config.ent_half_life, self.config.ent_coef
+        half_life, start = self.config.learner.ent_half_life, self.config.learner.ent_coef
         if half_life and start is not None:
             assert isinstance(self.model, OnPolicyAlgorithm)
             self.model.ent_coef = start * 0.5 ** (self.num_timesteps / half_life)
 
     def boundary(self, *, last: bool) -> None:
         """Evaluate and save where it is due; at the end of a run both are."""
-        steps, config, progress = self.num_timesteps, self.config, self.progress
+        steps, config, state = self.num_timesteps, self.config, self.state
         self.curriculum.update(self._env)
-        eval_due = last or _passed(progress.evaluated_at, steps, config.eval_freq)
-        if self._evaluator is not None and steps > 0 and eval_due:
-            self._evaluate(self._evaluator)
-        save_due = last or _passed(progress.saved_at, steps, config.save_freq)
+        eval_due = last or _passed(state.evaluated_at, steps, config.eval_freq)
+        if self._heldout is not None and steps > 0 and eval_due:
+            self._evaluate(self._heldout)
+        save_due = last or _passed(state.saved_at, steps, config.save_freq)
         if steps > 0 and save_due:
-            progress.saved_at = steps
+            state.saved_at = steps
             self.save(checkpoints.checkpoint_path(config.run_folder, steps))
 
     def save(self, path: Path) -> None:
@@ -159,42 +165,50 @@ class TrainingCallback(BaseCallback):
         for key, value in values.items():
             self.logger.record(key, value)
         shown = values | {k: v for k, v in self.logger.name_to_value.items() if k not in values}
-        self._on_record(self.num_timesteps, shown)
+        self._display.record(self.num_timesteps, shown)
         self.logger.dump(step=self.num_timesteps)
         self._recorded_at = self.num_timesteps
         self._rollouts = 0
 
-    def _evaluate(self, evaluator: HeldoutEvaluator) -> None:
-        steps, progress = self.num_timesteps, self.progress
-        if progress.evaluated_at == steps and self.last_heldout is not None:
+    def _evaluate(self, heldout: Tape) -> None:
+        steps, state = self.num_timesteps, self.state
+        if state.evaluated_at == steps and self.last_heldout is not None:
             return
-        result = evaluator.run(deterministic(self.model))
+        begin = time.perf_counter()
+        with self._display.evaluating(len(heldout.views)):
+            policy = policy_from_model(self.model, self.config.learner.algorithm)
+            result = play_heldout(
+                heldout, self.config.simulation, policy, n_threads=self.config.num_threads
+            )
+        seconds = time.perf_counter() - begin
+        self.evaluation_seconds += seconds
+        self.metrics.clock.evaluate += seconds
         self.last_heldout = result
-        if progress.evaluated_at != steps:
-            progress.evaluated_at = steps
-            progress.eval_steps.append(steps)
-            progress.eval_profits.append(result.profit.tolist())
-            progress.eval_rewards.append(result.rewards.tolist())
-            progress.eval_lengths.append(result.lengths.tolist())
+        if state.evaluated_at != steps:
+            state.evaluated_at = steps
+            state.eval_steps.append(steps)
+            state.eval_profits.append(result.profit.tolist())
+            state.eval_rewards.append(result.rewards.tolist())
+            state.eval_lengths.append(result.lengths.tolist())
         self._write_evaluations(result)
         for key, value in result.summary().items():
             if value is not None:
                 self.logger.record(f"heldout/{key}", value)
-        logger.info("%s steps: %s", f"{steps:,}", result.verdict())
-        if progress.best_profit is None or result.mean_profit > progress.best_profit:
-            progress.best_profit, progress.best_at = result.mean_profit, steps
+        logger.info("%s steps: %s (%.1f s)", f"{steps:,}", result.verdict(), seconds)
+        if state.best_profit is None or result.mean_profit > state.best_profit:
+            state.best_profit, state.best_at = result.mean_profit, steps
             self.save(self.config.run_folder / BEST_MODEL)
 
     def _write_evaluations(self, result: HeldoutResult) -> None:
         """As SB3's EvalCallback writes them: results [n_evaluations, n_views], and more."""
-        progress = self.progress
+        state = self.state
         with whole_file(self.config.run_folder / EVALUATIONS) as path, path.open("wb") as file:
             np.savez_compressed(
                 file,
-                timesteps=np.array(progress.eval_steps, dtype=np.int64),
-                results=np.array(progress.eval_rewards),
-                ep_lengths=np.array(progress.eval_lengths, dtype=np.int64),
-                profit_cents=np.array(progress.eval_profits),
+                timesteps=np.array(state.eval_steps, dtype=np.int64),
+                results=np.array(state.eval_rewards),
+                ep_lengths=np.array(state.eval_lengths, dtype=np.int64),
+                profit_cents=np.array(state.eval_profits),
                 tickers=np.array(result.tickers),
                 events=np.array(result.events),
             )
@@ -203,7 +217,7 @@ class TrainingCallback(BaseCallback):
         model = self.model
         infos = model.ep_info_buffer or ()
         return {
-            "run_started_ns": self.progress.run_started_ns,
+            "run_started_ns": self.state.run_started_ns,
             "num_timesteps": model.num_timesteps,
             "n_updates": model._n_updates,
             "episode_num": model._episode_num,
@@ -211,7 +225,7 @@ class TrainingCallback(BaseCallback):
                 {k: v.item() if hasattr(v, "item") else v for k, v in info.items()}
                 for info in infos
             ],
-            "progress": json.loads(json.dumps(vars(self.progress))),
+            "progress": json.loads(json.dumps(vars(self.state))),
             "data": self._data_digest,
             "config": self.config.to_json(),
         }

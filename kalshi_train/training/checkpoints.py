@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import whole_file
+from kalshi_train.models import algorithm_of, model_data, open_model
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -82,26 +83,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ConfigError: there is no such file, it is damaged, or it is no model.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-            if bad is not None:
-                raise ConfigError(f"{path} is damaged at {bad}; use an earlier checkpoint")
-            names = archive.namelist()
-            if "policy.pth" not in names:
-                raise ConfigError(f"{path} is no model of Stable-Baselines3")
-            if RUN_MEMBER not in names:
-                return Checkpoint(path, {}, {})
-            run = json.loads(archive.read(RUN_MEMBER))
-            with np.load(io.BytesIO(archive.read(STATE_MEMBER)), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            return Checkpoint(path, run, arrays)
-    except OSError as error:
-        raise ConfigError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{path} is no whole checkpoint: {error}") from error
+    with open_model(path) as archive:
+        if RUN_MEMBER not in archive.namelist():
+            return Checkpoint(path, {}, {})
+        run = json.loads(archive.read(RUN_MEMBER))
+        with np.load(io.BytesIO(archive.read(STATE_MEMBER)), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return Checkpoint(path, run, arrays)
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
@@ -157,31 +145,6 @@ def check_model(path: Path, algorithm: str, observation_size: int, actions: int)
     count = getattr(data.get("action_space"), "n", None)
     if count != actions:
         raise ConfigError(f"{path} chooses from {count} actions, the simulator has {actions}")
-
-
-def model_data(path: Path) -> dict[str, Any]:
-    """The attributes of a saved model, by name.
-
-    Raises:
-        ConfigError: they cannot be read.
-    """
-    from stable_baselines3.common.save_util import load_from_zip_file
-
-    try:
-        with path.open("rb") as file:
-            data, _, _ = load_from_zip_file(file, device="cpu")
-    except Exception as error:  # a pickle of another version can raise anything
-        raise ConfigError(f"{path} cannot be read as a model: {error}") from error
-    return data or {}
-
-
-def algorithm_of(data: Mapping[str, Any]) -> str:
-    """The algorithm a saved model belongs to, told by its attributes."""
-    if "clip_range" in data:
-        return "ppo"
-    if "n_steps" in data and "normalize_advantage" in data:
-        return "a2c"
-    return "another algorithm"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Arrays:

@@ -39,12 +39,14 @@ class PhaseClock:
     collect: float = 0.0
     step: float = 0.0
     learn: float = 0.0
+    evaluate: float = 0.0
+    """Held-out evaluation."""
     other: float = 0.0
-    """Evaluations and checkpoints."""
+    """Checkpoints and records."""
 
     def clear(self) -> None:
         """Begin a new interval."""
-        self.collect = self.step = self.learn = self.other = 0.0
+        self.collect = self.step = self.learn = self.evaluate = self.other = 0.0
 
 
 def timed_steps(env: Any, clock: PhaseClock) -> None:
@@ -134,6 +136,7 @@ class TradingMetrics:
             "time/collect_seconds": clock.collect,
             "time/step_seconds": clock.step,
             "time/learn_seconds": clock.learn,
+            "time/evaluate_seconds": clock.evaluate,
             "time/other_seconds": clock.other,
         }
 

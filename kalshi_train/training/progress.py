@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console as RichConsole
 from rich.console import Group
@@ -15,12 +14,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kalshi_sim.errors import ConfigError
-from kalshi_sim.files import make_folder
+from kalshi_train.training.result import TrainResult
 
 if TYPE_CHECKING:
     from kalshi_train.config import TrainConfig
-    from kalshi_train.training.run import TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +48,15 @@ class Console:
         self._total = config.total_timesteps
         self._console = RichConsole(stderr=True)
         self._live = config.progress and self._console.is_terminal
+        self._name = config.learner.algorithm.upper()
         self._bar = Progress(
-            TextColumn(f"{config.algorithm.upper()}"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=self._console,
         )
-        self._task = self._bar.add_task("train", total=self._total)
+        self._task = self._bar.add_task(self._name, total=self._total)
         self._display: Live | None = None
         self._told_at = time.monotonic()
         self._heldout: dict[str, Any] = {}
@@ -89,6 +87,21 @@ class Console:
             figures = " · ".join(f"{label} {text}" for label, text in _figures(shown)[:7])
             logger.info("%s of %s steps · %s", f"{steps:,}", f"{self._total:,}", figures)
 
+    @contextmanager
+    def evaluating(self, markets: int) -> Iterator[None]:
+        """Say that so many held-out markets are played, while the block runs."""
+        self._bar.update(
+            self._task, description=f"{self._name}: evaluating {markets} held-out markets"
+        )
+        if self._display is not None:
+            self._display.refresh()
+        else:
+            logger.info("evaluating on %s held-out markets", markets)
+        try:
+            yield
+        finally:
+            self._bar.update(self._task, description=self._name)
+
 
 def _figures(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, form.format(values[k])) for k, label, form in _SHOWN if k in values]
@@ -107,7 +120,8 @@ def show_result(result: TrainResult) -> None:
     table = Table(title="Training finished", show_header=False)
     rows = [
         ("steps", f"{result.num_timesteps:,}"),
-        ("time", f"{result.seconds:,.1f} s, {result.steps_per_second:,.0f} steps/s"),
+        ("time", f"{result.seconds:,.1f} s, {_share_of(result)} of it held-out evaluation"),
+        ("speed", f"{result.steps_per_second:,.0f} steps/s, evaluation not counted"),
         ("episodes", f"{training['total_episodes']:,}"),
         ("mean reward", f"{training['avg_reward']:+,.2f} (cents times {scale:g})"),
         ("mean profit", f"{training['avg_profit_cents']:+,.1f} cents an episode, after fees"),
@@ -126,39 +140,7 @@ def show_result(result: TrainResult) -> None:
     console.print(result.verdict, soft_wrap=True, highlight=False)
 
 
-class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at that moment: a live display takes its place."""
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, value: TextIO) -> None:
-        pass
-
-
-def setup_logging(config: TrainConfig) -> None:
-    """Send the log to standard error, and to `log_file` if there is one.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    handlers: list[logging.Handler] = [_StandardError()]
-    handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    if config.log_file is not None:
-        make_folder(config.log_file.parent)
-        try:
-            handlers.append(logging.FileHandler(config.log_file, encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write the log file {config.log_file}: {error.strerror}"
-            ) from error
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("kalshi_train", "kalshi_sim"):
-        named = logging.getLogger(name)
-        for old in named.handlers:
-            old.close()
-        named.handlers[:] = handlers
-        named.setLevel(config.log_level)
-        named.propagate = False
+def _share_of(result: TrainResult) -> str:
+    """The share of a run's time that held-out evaluation took."""
+    share = result.evaluation_seconds / result.seconds if result.seconds > 0 else 0.0
+    return f"{share:.1%}"

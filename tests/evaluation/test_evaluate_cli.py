@@ -27,9 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model: PPO) -> Path:
     (place / "run").mkdir()
     model.save(place / "bare.zip")
     model.save(place / "run" / "trained.zip")
-    config = TrainConfig(
-        store=str(place / "sessions"), session=5, order_size=3, pricing="join", eval_fraction=0.4
-    )
+    config = TrainConfig(store=str(place / "sessions"), session=5, eval_fraction=0.4)
+    config = config.changed(order_size=3, pricing="join")
     write_json(place / "run" / "config.json", config.to_json())
     return place
 

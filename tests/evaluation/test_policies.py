@@ -16,8 +16,13 @@ from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
 from kalshi_train.evaluation import BASELINES, evaluate, kernels
 from kalshi_train.evaluation.episodes import Played, play_all
-from kalshi_train.evaluation.policies import Policy, policy_from_function, policy_from_model
-from kalshi_train.training.heldout import HeldoutEvaluator, deterministic
+from kalshi_train.evaluation.heldout import play_heldout
+from kalshi_train.evaluation.policies import (
+    Policy,
+    deterministic,
+    policy_from_function,
+    policy_from_model,
+)
 
 PLACE = {f.name: f.index for f in FEATURES}
 CONFIGS = [
@@ -141,10 +146,35 @@ def test_the_random_baseline_is_uniform_and_belongs_to_the_market(tape: Tape) ->
 
 
 def test_profit_is_what_training_calls_held_out_profit(tape: Tape, model: PPO) -> None:
-    result = HeldoutEvaluator(tape, SimConfig()).run(deterministic(model))
+    result = play_heldout(tape, SimConfig(), policy_from_model(model, "PPO"))
     run = evaluate(model, tape).run("PPO")
     assert [e.figures["profit_cents"] for e in run.episodes] == result.profit.tolist()
     assert [e.figures["fees_cents"] for e in run.episodes] == result.columns["fees_cents"].tolist()
+
+
+def test_held_out_figures_are_those_of_the_environment(tape: Tape, model: PPO) -> None:
+    """Each view played by `KalshiVecEnv` and the network itself ends with the same figures."""
+    config = SimConfig(reward_scale=0.25, order_size=7)
+    env = KalshiVecEnv(tape, n_envs=len(tape.views), config=config)
+    act, obs = deterministic(model), env.reset()
+    ended: dict[int, Any] = {}
+    while len(ended) < len(tape.views):
+        obs, _, dones, infos = env.step(act(np.asarray(obs)))
+        for i in np.flatnonzero(dones):
+            ended.setdefault(infos[i]["market"]["view"], infos[i])
+    expected = [ended[i] for i in range(len(tape.views))]
+    for found in (
+        play_heldout(tape, config, policy_from_model(model, "PPO"), n_threads=1),
+        play_heldout(tape, config, policy_from_function("PPO", act)),
+    ):
+        assert found.rewards.tolist() == [e["episode"]["r"] for e in expected]
+        assert found.lengths.tolist() == [e["episode"]["l"] for e in expected]
+        market = [e["market"] for e in expected]
+        assert (found.profit + 10_000).tolist() == [m["equity_cents"] for m in market]
+        assert found.drawdown.tolist() == [m["max_drawdown_cents"] for m in market]
+        for name, values in found.columns.items():
+            assert values.tolist() == [m[name] for m in market]
+        assert found.columns["fills"].any()
 
 
 def test_more_fills_than_there_is_room_for(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,13 @@ def test_what_comes_back_is_what_went_in(store: ParquetStore) -> None:
     assert info == replace(saved.info, location="session-9.parquet")
 
 
+def test_exists_opens_no_file(store: ParquetStore) -> None:
+    assert not store.exists(9)
+    store.save(session())
+    (store.folder / "session-10.parquet").write_bytes(b"damaged")
+    assert [store.exists(i) for i in (8, 9, 10)] == [False, True, True]
+
+
 def test_columns_have_their_types_and_can_be_written_to(store: ParquetStore) -> None:
     store.save(session())
     loaded, given_events = store.load(9).events, session().events

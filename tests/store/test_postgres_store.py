@@ -48,6 +48,17 @@ def test_round_trip_is_lossless(database: Database) -> None:
     assert store.next_session_id() == 10
 
 
+def test_exists_tells_both_kinds_of_sessions(database: Database) -> None:
+    store = PostgresStore(database.url)
+    assert not store.exists(9)
+    store.save(session(9, (5,)))
+    assert store.exists(9)
+    assert not store.exists(10)
+    create_schema(database.url)
+    recorded = write_session(database.url, random_recording(0, "C"), "C")
+    assert store.exists(recorded)
+
+
 def test_some_markets_in_any_order_and_twice(database: Database) -> None:
     store = PostgresStore(database.url)
     mine = session(9, (5, 0, 7, 11))

@@ -38,6 +38,9 @@ class CountingStore:
             raise SessionNotFoundError(f"no session {session_id}")
         return session(session_id)
 
+    def exists(self, session_id: int) -> bool:
+        return session_id >= 0
+
     def list_sessions(self) -> list[SessionInfo]:
         return []
 

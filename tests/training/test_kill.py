@@ -24,7 +24,7 @@ CONTEXT.set_forkserver_preload([__name__])
 
 
 def config(folder: Path, **settings: Any) -> TrainConfig:
-    return TrainConfig(
+    return TrainConfig().changed(
         algorithm=settings.pop("algorithm"),
         total_timesteps=40_000,
         n_envs=8,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from kalshi_sim.session import Session
 from kalshi_train.cli.train import train_main
 from kalshi_train.config import TrainConfig
 from kalshi_train.data.prepare import prepare
-from kalshi_train.training.heldout import HeldoutEvaluator, deterministic
-from kalshi_train.training.run import TrainResult, train
+from kalshi_train.evaluation.heldout import play_heldout
+from kalshi_train.evaluation.policies import policy_from_model
+from kalshi_train.training.result import TrainResult
+from kalshi_train.training.run import train
 
 
 def config(folder: Path, **settings: Any) -> TrainConfig:
@@ -32,7 +35,7 @@ def config(folder: Path, **settings: Any) -> TrainConfig:
         "tensorboard": False,
         "net_arch": (16, 16),
     }
-    return TrainConfig(**{**base, **settings})
+    return TrainConfig().changed(**{**base, **settings})
 
 
 def weights(model: Any) -> bytes:
@@ -63,7 +66,7 @@ def test_results_lie_where_people_know_them(finished: TrainResult) -> None:
         "eval_logs/evaluations.npz",
         *(f"checkpoints/model_{n}_steps.zip" for n in saved),
     }
-    assert TrainConfig.from_file(folder / "config.json").n_steps == 32
+    assert TrainConfig.from_file(folder / "config.json").learner.n_steps == 32
 
 
 def test_plain_sb3_opens_the_models(finished: TrainResult) -> None:
@@ -80,6 +83,9 @@ def test_results_agree_with_each_other(finished: TrainResult) -> None:
     results = json.loads((folder / "training_results.json").read_text())
     assert results == json.loads(json.dumps(finished.results))
     assert results["total_timesteps"] == finished.num_timesteps == 2560
+    evaluated = results["evaluation_seconds"]
+    assert 0 < evaluated < finished.seconds
+    assert finished.steps_per_second == pytest.approx(2560 / (finished.seconds - evaluated))
     assert sum(m["episodes"] for m in results["markets"]) == finished.episodes
     assert results["data"]["train"]["events"] == 5
     assert results["data"]["heldout"]["events"] == 1
@@ -103,6 +109,7 @@ def test_metrics_are_those_of_the_simulator(finished: TrainResult) -> None:
     assert {f"trading/{name}" for name in wanted} <= set(last)
     assert {"episode/win_rate", "episode/sharpe", "episode/drawdown_cents"} <= set(last)
     assert {"time/collect_seconds", "time/step_seconds", "time/learn_seconds"} <= set(last)
+    assert last["time/evaluate_seconds"] > 0
     assert last["time/step_seconds"] <= last["time/collect_seconds"]
     assert "train/value_loss" in last
     assert "heldout/mean_profit_cents" in last
@@ -114,8 +121,8 @@ def test_heldout_evaluation_repeats(finished: TrainResult, edge_session: Session
     used = TrainConfig.from_json(finished.results["config"], "test")
     heldout = prepare(used, [edge_session]).heldout
     assert heldout is not None
-    evaluator = HeldoutEvaluator(heldout, used.sim)
-    first, again = (evaluator.run(deterministic(finished.model)) for _ in range(2))
+    policy = policy_from_model(finished.model, "PPO")
+    first, again = (play_heldout(heldout, used.simulation, policy) for _ in range(2))
     assert first.summary() == again.summary() == finished.heldout
     assert first.lengths.tolist() == [len(v) - 1 for v in heldout.views]
 
@@ -206,6 +213,9 @@ def test_the_command_trains_and_tells(
     assert train_main(["--session", "9", *words, "--log-file", str(tmp_path / "log")]) == 0
     out, err = capfd.readouterr()
     assert "Training finished" in out
+    assert re.search(r"time .*% of it held-out evaluation", out)
+    assert re.search(r"speed .* steps/s, evaluation not counted", out)
+    assert re.search(r"evaluating on \d+ held-out markets", err)
     assert "held-out profit after fees" in out + err
     assert "Warning" not in err
     assert "held-out" in (tmp_path / "log").read_text()

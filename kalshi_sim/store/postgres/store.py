@@ -96,6 +96,26 @@ class PostgresStore:
         """
         return run(self.async_fingerprint(session_id))
 
+    def exists(self, session_id: int) -> bool:
+        """Whether the recorder's tables or our own hold the session.
+
+        Raises:
+            StoreError: the database cannot be read, or two sessions have this id.
+        """
+        return run(self.async_exists(session_id))
+
+    async def async_exists(self, session_id: int) -> bool:
+        """`exists` as a coroutine."""
+
+        async def body(connection: Any) -> bool:
+            try:
+                await self._is_recorded(connection, session_id)
+            except SessionNotFoundError:
+                return False
+            return True
+
+        return await in_transaction(self._target, body, doing=f"looking for session {session_id}")
+
     async def async_list_sessions(self) -> list[SessionInfo]:
         """`list_sessions` as a coroutine."""
 

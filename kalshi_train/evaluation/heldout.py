@@ -1,0 +1,134 @@
+"""Evaluation on held-out markets while training: every view once, whole, by the model's best guess.
+
+The markets are played by `play_all`, as `kalshi-evaluate` plays them; only the figures are fewer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.kernels import layout
+from kalshi_sim.simulator import settings_of
+from kalshi_sim.tape import Tape
+from kalshi_sim.units import money_per_cent
+from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.policies import Policy
+
+FloatArray = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+_COUNTS: Final = {
+    "fills": layout.A_FILLS,
+    "contracts_traded": layout.A_CONTRACTS,
+    "invalid_actions": layout.A_INVALID,
+    "position": layout.A_POSITION,
+}
+
+
+@dataclass(frozen=True)
+class HeldoutResult:
+    """Results of one evaluation; arrays of shape [n_views], money in cents."""
+
+    tickers: tuple[str, ...]
+    events: tuple[str, ...]
+    profit: FloatArray
+    """Equity at the end minus cash at the start: after fees."""
+    rewards: FloatArray
+    lengths: npt.NDArray[np.int64]
+    drawdown: FloatArray
+    columns: dict[str, FloatArray]
+    """fees_cents, fills, contracts_traded, invalid_actions and position at the end."""
+
+    @property
+    def mean_profit(self) -> float:
+        """Mean profit of a market."""
+        return float(self.profit.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of `mean_profit`, by event: the markets of one event move together."""
+        _, index = np.unique(self.events, return_inverse=True)
+        by_event = np.bincount(index, weights=self.profit)
+        if len(by_event) < 2:
+            return math.nan
+        return float(by_event.std(ddof=1) * math.sqrt(len(by_event)) / len(self.profit))
+
+    @property
+    def standard_errors_above_zero(self) -> float:
+        """`mean_profit` in standard errors; 0 without any trade, nan with a single event."""
+        error = self.standard_error
+        if error == 0:
+            return 0.0 if self.mean_profit == 0 else math.copysign(math.inf, self.mean_profit)
+        return self.mean_profit / error
+
+    def summary(self) -> dict[str, Any]:
+        """The figures as JSON has them (None where there is no number)."""
+        values = {
+            "markets": len(self.tickers),
+            "events": len(set(self.events)),
+            "mean_profit_cents": self.mean_profit,
+            "standard_error_cents": self.standard_error,
+            "standard_errors_above_zero": self.standard_errors_above_zero,
+            "total_profit_cents": float(self.profit.sum()),
+            "win_rate": float((self.profit > 0).mean()),
+            "mean_reward": float(self.rewards.mean()),
+            "mean_drawdown_cents": float(self.drawdown.mean()),
+            "steps": int(self.lengths.sum()),
+        }
+        values |= {f"mean_{k}": float(v.mean()) for k, v in self.columns.items()}
+        return {k: v if math.isfinite(v) else None for k, v in values.items()}
+
+    def verdict(self) -> str:
+        """One plain sentence: is the profit after fees above zero, and how surely."""
+        events = len(set(self.events))
+        start = (
+            f"held-out profit after fees: {self.mean_profit:+.1f} cents a market "
+            f"({len(self.tickers)} markets of {events} events)"
+        )
+        distance = self.standard_errors_above_zero
+        if not math.isfinite(distance):
+            return f"{start}; too few events for a standard error"
+        if not self.columns["fills"].any():
+            return f"{start}: the policy did not trade, 0.0 standard errors from zero, not above it"
+        side = "above" if distance > 0 else "below"
+        sure = "clearly" if abs(distance) >= 3 else "not clearly"
+        few = " (few events: a rough figure)" if events < 10 else ""
+        return f"{start}: {abs(distance):.1f} standard errors {side} zero, {sure} so{few}"
+
+
+def play_heldout(
+    tape: Tape, config: SimConfig, policy: Policy, n_threads: int | None = None
+) -> HeldoutResult:
+    """Play every view of a tape once, from its first row.
+
+    Args:
+        tape: the held-out markets.
+        config: settings of the simulation; episodes are whole whatever it says.
+        policy: what chooses the actions.
+        n_threads: markets played at the same time; by default as many as there are cores. The
+            results do not depend on it.
+    """
+
+    def end_of(played: Played) -> Int64Array:
+        return played.core
+
+    core = np.stack(play_all(tape, config, policy, end_of, n_threads=n_threads, record_fills=False))
+    cent = money_per_cent(tape.payout)
+    reward = float(settings_of(config, tape).floats[layout.F_REWARD])
+    columns = {"fees_cents": core[:, layout.A_FEES] / cent}
+    columns |= {name: core[:, column].astype(np.float64) for name, column in _COUNTS.items()}
+    return HeldoutResult(
+        tickers=tuple(v.market_ticker for v in tape.views),
+        events=tuple(v.event for v in tape.views),
+        profit=core[:, layout.A_EQUITY2] / (2 * cent) - config.cash_start,
+        rewards=core[:, layout.A_RETURN2].astype(np.float64) * reward,
+        lengths=core[:, layout.A_STEPS].copy(),
+        drawdown=core[:, layout.A_DRAWDOWN2] / (2 * cent),
+        columns=columns,
+    )

@@ -1,0 +1,31 @@
+"""`EvaluationOptions`: what an evaluation is asked for besides policies and markets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import tyro
+
+from kalshi_sim.validated import Validated, Within
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(Validated):
+    """How the figures of an evaluation are made.
+
+    Raises:
+        ConfigError: a field is outside its range.
+    """
+
+    stress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also evaluate under latency of 0 to 500 ms, without fees, and with larger orders."""
+    seed: Annotated[int, Within(0, 2**63 - 1)] = 0
+    """Of the random baseline and the bootstrap."""
+    confidence: Annotated[float, Within(0.5, 1, high_excluded=True)] = CONFIDENCE
+    """Of the intervals."""
+    resamples: Annotated[int, Within(100, 10_000_000)] = RESAMPLES
+    """Of the bootstrap over events."""

@@ -1,0 +1,47 @@
+"""Where the log of a run goes: standard error, and a file if one is named."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.files import make_folder
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at that moment: a live display takes its place."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        pass
+
+
+def setup_logging(level: str, log_file: Path | None = None) -> None:
+    """Send the log of both packages to standard error, and to `log_file` if one is named.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    handlers: list[logging.Handler] = [_StandardError()]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if log_file is not None:
+        make_folder(log_file.parent)
+        try:
+            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot write the log file {log_file}: {error.strerror}") from error
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("kalshi_train", "kalshi_sim"):
+        named = logging.getLogger(name)
+        for old in named.handlers:
+            old.close()
+        named.handlers[:] = handlers
+        named.setLevel(level)
+        named.propagate = False

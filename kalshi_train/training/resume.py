@@ -1,0 +1,130 @@
+"""Going on from a checkpoint: what must fit, and what is put back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_train.models import model_data
+from kalshi_train.training import checkpoints
+from kalshi_train.training.model import HYPERPARAMETERS
+from kalshi_train.training.randomness import set_random_state
+from kalshi_train.training.state import RunState
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+    from kalshi_sim.tape import Tape
+    from kalshi_sim.vec_env import KalshiVecEnv
+    from kalshi_train.config import TrainConfig
+    from kalshi_train.environments.curriculum import SimpleSessionCurriculum
+
+logger = logging.getLogger(__name__)
+
+# Changing these on a resume still continues the run, but not bit for bit.
+_PART_OF_EXACT: Final = (
+    "n_envs",
+    "num_threads",
+    "learning_rate",
+    "lr_schedule",
+    "seed",
+    "ent_half_life",
+    "curriculum",
+    "market_order",
+    "device",
+    *HYPERPARAMETERS,
+)
+
+
+def check_resume(config: TrainConfig) -> checkpoints.Checkpoint | None:
+    """The checkpoint a configuration resumes from, None if it resumes from none.
+
+    Raises:
+        ConfigError: there is no undamaged one, or its model cannot go on here.
+    """
+    if config.resume_from is None:
+        return None
+    checkpoint = checkpoints.find_checkpoint(config.resume_from)
+    checkpoints.check_model(checkpoint.path, config.learner.algorithm, len(FEATURES), N_ACTIONS)
+    return checkpoint
+
+
+def restore(
+    checkpoint: checkpoints.Checkpoint,
+    config: TrainConfig,
+    model: OnPolicyAlgorithm,
+    env: KalshiVecEnv,
+    curriculum: SimpleSessionCurriculum,
+) -> RunState | None:
+    """Put model, environments, curriculum and random states back as they were.
+
+    Returns:
+        What the run remembered; None if the checkpoint holds a model alone.
+
+    Raises:
+        ConfigError: the network has other layers.
+    """
+    _restore_weights(checkpoint, config, model)
+    if not checkpoint.exact:
+        data = model_data(checkpoint.path)
+        model.num_timesteps = int(data.get("num_timesteps", 0))
+        model._n_updates = int(data.get("_n_updates", 0))
+        logger.warning(
+            "%s carries no state of a run: the weights go on, the episodes start anew",
+            checkpoint.path,
+        )
+        return None
+    run, arrays = checkpoint.run, checkpoints.unflatten(checkpoint.arrays)
+    model.num_timesteps = run["num_timesteps"]
+    model._n_updates = run["n_updates"]
+    model._episode_num = run["episode_num"]
+    model.ep_info_buffer = deque(run["ep_info_buffer"], maxlen=model._stats_window_size)
+    model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+    _warn_of_changes(run, config)
+    set_random_state(arrays["random"])
+    same_batch = len(arrays["last_episode_starts"]) == config.n_envs
+    if run["data"] == views_digest(env.tape) and same_batch:
+        curriculum.load_state(arrays["curriculum"])
+        curriculum.update(env)
+        env.set_simulation_state(arrays["sim"])
+        model._last_obs = arrays["last_obs"]
+        model._last_episode_starts = arrays["last_episode_starts"]
+    else:
+        logger.warning("other markets or another n_envs: the episodes start anew")
+    logger.info("resumed from %s at %s steps", checkpoint.path, f"{model.num_timesteps:,}")
+    return RunState(**run["progress"])
+
+
+def _restore_weights(
+    checkpoint: checkpoints.Checkpoint, config: TrainConfig, model: OnPolicyAlgorithm
+) -> None:
+    try:
+        with checkpoint.path.open("rb") as file:
+            model.set_parameters(file, device=model.device)  # type: ignore[arg-type]  # a file is fine
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"{checkpoint.path}: its network has other layers than net_arch "
+            f"{','.join(map(str, config.learner.net_arch))}; give its --net-arch"
+        ) from error
+
+
+def _warn_of_changes(run: dict[str, Any], config: TrainConfig) -> None:
+    theirs, mine = run["config"], json.loads(json.dumps(config.to_json()))
+    changed = [k for k in _PART_OF_EXACT if theirs.get(k) != mine[k]]
+    if changed:
+        logger.warning(
+            "not the settings of the checkpoint: %s; the run goes on, not bit for bit",
+            ", ".join(f"{k} {mine[k]} (was {theirs.get(k)})" for k in changed),
+        )
+
+
+def views_digest(tape: Tape) -> str:
+    """A digest of a tape's views, by which a resumed run knows whether they are the same."""
+    text = "\n".join(f"{v.session_id} {v.market_ticker} {len(v)}" for v in tape.views)
+    return hashlib.sha256(text.encode()).hexdigest()
