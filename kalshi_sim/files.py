@@ -1,43 +1,163 @@
-"""Files written whole or not at all."""
+"""The one way files are written: whole, on the disk, under their name, or not at all."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from kalshi_sim.errors import ConfigError
+from kalshi_sim.errors import ConfigError, StoreError
+
+_TEMPORARY: Final = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")
+_LONGEST: Final = 80
+"""Characters of a file's name that its temporary name repeats; file systems allow 255 bytes."""
+_ADVICE: Final = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "free some space and try again",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+}
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well.
+
+    The file is on the disk before it has its name, so that neither a kill nor a power cut leaves
+    half of it. What killed writers left behind is removed first.
+
+    Args:
+        path: the file to write.
+        replace: whether a file of that name is replaced.
 
     Raises:
         ConfigError: the folder cannot be made or written.
+        StoreError: the file cannot be written, as the disk is full.
+        FileExistsError: there is one already, and it is not to be replaced.
     """
     make_folder(path.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
+    remove_leftovers(path.parent)
+    temporary, handle = _create(path)
     try:
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0)
+        if advice is None:
+            raise
+        raise StoreError(f"cannot write {path}: {error.strerror}; {advice}") from error
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` as the file `path`; errors as of `whole_file`."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON with a line feed at its end."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", "utf-8")
+    write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that becomes it when the block ends well.
+
+    If `folder` is there by then, it stays, and the temporary one is dropped.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent)
+    while True:
+        name = f".{folder.name[:_LONGEST]}."
+        temporary = Path(tempfile.mkdtemp(prefix=name, suffix=".tmp", dir=folder.parent))
+        handle = os.open(temporary, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():  # else it was taken for a left-over before it was locked
+            break
+        os.close(handle)
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+        sync_folder(temporary)
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files and folders in `folder` whose writers are gone.
+
+    A writer holds a lock on what it writes; the system lets go of it when the writer dies.
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if _TEMPORARY.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    _remove_if_left(Path(entry.path))
+
+
+def _remove_if_left(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _create(path: Path) -> tuple[Path, int]:
+    """A new temporary file for `path`, and a handle that holds a lock on it."""
+    while True:
+        prefix = f".{path.name[:_LONGEST]}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        temporary = Path(name)
+        if temporary.exists():  # else it was taken for a left-over before it was locked
+            return temporary, handle
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's names on the disk; not every file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def make_folder(folder: Path) -> None:
@@ -57,7 +177,10 @@ def make_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The permissions new files go without; it can only be read by setting it."""
+    """The permissions new files go without; setting it, the other way to read it, is global."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

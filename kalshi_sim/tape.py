@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, SupportsIndex
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -116,6 +116,8 @@ class Tape:
     """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not equal."""
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
+    saved_in: Path | None = field(init=False, default=None, repr=False)
+    """The folder whose files this tape maps, set by `tape_cache.open_tape`."""
 
     def __post_init__(self) -> None:
         gate.check_tape(self)
@@ -176,10 +178,29 @@ class Tape:
             ConfigError: an index is no whole number, or there is no such view.
         """
         chosen = gate.check_indices("the selected views", views, len(self.views))
-        made = copy.copy(self)  # the arrays were checked when this tape was made
-        object.__setattr__(made, "views", tuple(self.views[i] for i in chosen.tolist()))
+        return self._with_views(tuple(self.views[i] for i in chosen.tolist()))
+
+    def _with_views(self, views: tuple[MarketSessionView, ...]) -> Tape:
+        made = object.__new__(Tape)
+        made.__dict__.update(self.__dict__)  # the arrays were checked when this tape was made
+        object.__setattr__(made, "views", views)
         made._set_arrays()
         return made
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """A mapped tape is pickled as where it lies, so that a process gets it at no cost."""
+        if self.saved_in is None:
+            return super().__reduce_ex__(protocol)
+        return _reopen, (self.saved_in, self.views)
+
+
+def _reopen(folder: Path, views: tuple[MarketSessionView, ...]) -> Tape:
+    from kalshi_sim.tape_cache import open_tape
+
+    tape = open_tape(folder)
+    for view in views:
+        gate.check_view(view, len(tape))
+    return tape._with_views(views)
 
 
 def _view_tables(views: Sequence[MarketSessionView]) -> tuple[Int64Array, Int64Array]:

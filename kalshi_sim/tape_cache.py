@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +23,9 @@ import pyarrow as pa
 
 from kalshi_sim import __version__
 from kalshi_sim.config import TapeOptions
-from kalshi_sim.errors import ConfigError
+from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
+from kalshi_sim.files import remove_leftovers, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
@@ -33,6 +34,7 @@ from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape
 DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
 _ARRAYS: Final = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
 _HEADER: Final = "tape.json"
+_BLOCK_BYTES: Final = 2**22
 _BUILDERS: Final = ("tape.py", "quality.py", "session.py", "fees.py")
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class _Header(msgspec.Struct):
     min_episode_length: int
     views: tuple[MarketSessionView, ...]
     skipped: tuple[SkippedView, ...]
+    checksums: dict[str, int]
+    """CRC-32 of each array's file."""
 
 
 def cache_folder() -> Path:
@@ -73,35 +77,50 @@ def save_tape(tape: Tape, folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder) as temporary:
         for name in _ARRAYS:
             np.save(temporary / f"{name}.npy", getattr(tape, name))
-        header = _Header(*(getattr(tape, name) for name in _Header.__struct_fields__))
-        (temporary / _HEADER).write_bytes(msgspec.json.encode(header))
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        sums = {name: _checksum(temporary / f"{name}.npy") for name in _ARRAYS}
+        described = {n: getattr(tape, n) for n in _Header.__struct_fields__ if n != "checksums"}
+        header = msgspec.json.encode(_Header(**described, checksums=sums))
+        digest = hashlib.sha256(header).hexdigest().encode()
+        (temporary / _HEADER).write_bytes(digest + b"\n" + header + b"\n")
 
 
 def open_tape(folder: Path) -> Tape:
     """Map a saved tape into memory, read-only; its pages are shared by all processes.
 
+    Every byte is compared with the checksums that were written with it.
+
     Raises:
         OSError: it is not there or cannot be read.
         ValueError: it is damaged.
     """
-    header = msgspec.json.decode((folder / _HEADER).read_bytes(), type=_Header)
+    digest, _, text = (folder / _HEADER).read_bytes().partition(b"\n")
+    if not text.endswith(b"\n") or hashlib.sha256(text[:-1]).hexdigest().encode() != digest:
+        raise ValueError(f"{_HEADER} is damaged")
+    header = msgspec.json.decode(text, type=_Header)
     parts: dict[str, Any] = {n: getattr(header, n) for n in header.__struct_fields__}
+    checksums = parts.pop("checksums")
     for name in _ARRAYS:  # as plain arrays: numba knows those at once
-        parts[name] = np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
-    return Tape(**parts)
+        path = folder / f"{name}.npy"
+        if not path.exists():
+            raise ValueError(f"{path.name} is missing")
+        if _checksum(path) != checksums.get(name):
+            raise ValueError(f"{path.name} is damaged")
+        parts[name] = np.asarray(np.load(path, mmap_mode="r"))
+    tape = Tape(**parts)
+    object.__setattr__(tape, "saved_in", folder.absolute())
+    return tape
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file: at the speed of memory, and sure to find what disks and cables do."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            value = zlib.crc32(block, value)
+    return value
 
 
 def tape_key(fingerprints: Sequence[str], options: TapeOptions, fee_schedule: FeeSchedule) -> str:
@@ -166,7 +185,7 @@ def load_tape(
     try:
         save_tape(tape, folder)
         prune(folder.parent, limit_bytes(), keep=folder)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         _log.warning("the tape was not cached in %s: %s", folder.parent, error)
         return tape
     return _open_cached(folder) or tape  # the mapped one is shared with other processes
@@ -177,21 +196,29 @@ def _open_cached(folder: Path) -> Tape | None:
         return None
     try:
         tape = open_tape(folder)
-        os.utime(folder)  # pruning goes by last use
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        _log.warning("the cached tape %s cannot be read and is built anew: %s", folder, error)
+    except (ValueError, msgspec.MsgspecError) as error:
+        _log.warning("the cached tape %s is damaged and built anew: %s", folder, error)
         shutil.rmtree(folder, ignore_errors=True)
         return None
+    except OSError as error:  # no fault of the tape: too many open files, another owner
+        _log.warning("the cached tape %s cannot be opened just now: %s", folder, error)
+        return None
+    with suppress(OSError):
+        os.utime(folder)  # pruning goes by last use
     return tape
 
 
 def prune(cache: Path, most_bytes: int, keep: Path | None = None) -> list[Path]:
     """Delete the tapes used longest ago until the rest fits; returns what was deleted.
 
-    Tapes that a process has mapped stay readable to it.
+    What killed builds left behind goes first. Tapes that a process has mapped stay readable to
+    it.
     """
+    remove_leftovers(cache)
     entries = []
     for folder in cache.iterdir():
+        if folder.name.startswith("."):
+            continue  # being written just now
         with suppress(OSError):  # another process may be pruning too
             size = sum(f.stat().st_size for f in folder.iterdir())
             entries.append((folder.stat().st_mtime, size, folder))
@@ -200,9 +227,10 @@ def prune(cache: Path, most_bytes: int, keep: Path | None = None) -> list[Path]:
     for _, size, folder in sorted(entries):
         if total <= most_bytes:
             break
-        if folder == keep or folder.name.startswith("."):
+        if folder == keep:
             continue
         shutil.rmtree(folder, ignore_errors=True)
-        deleted.append(folder)
-        total -= size
+        if not folder.exists():  # else it is another owner's
+            deleted.append(folder)
+            total -= size
     return deleted

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 _SHORTEST_CUT: Final = 16
+_LONGEST_NAME: Final = 120
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that steer a terminal or a reader's eye instead of showing a glyph."""
 
@@ -30,3 +34,30 @@ def printable(text: str, most: int | None = None) -> str:
 def printable_lines(text: str) -> str:
     """Like `printable`, with the line feeds and tabs of a message of our own left in place."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def file_names(tickers: Sequence[str]) -> list[str]:
+    """A name of letters, digits, `.`, `_` and `-` for each ticker, no two alike.
+
+    A ticker of these characters is its own name; another one's ends with a hash of it. Names
+    that differ in case alone count as alike, as some file systems have it.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    plain = {t.casefold() for t in tickers if _plain_name(t) == t}
+    for ticker in tickers:
+        name = _plain_name(ticker)
+        if name != ticker or name.casefold() in taken:
+            digest = hashlib.sha256(ticker.encode("utf-8", "surrogatepass")).hexdigest()
+            name = next(
+                made
+                for length in range(8, len(digest) + 1)
+                if (made := f"{name}-{digest[:length]}").casefold() not in taken | plain
+            )
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _plain_name(ticker: str) -> str:
+    return re.sub(r"^[.-]|[^A-Za-z0-9._-]", "_", ticker)[:_LONGEST_NAME]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import pickle
+import random
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from kalshi_sim import Tape, open_store
+from kalshi_sim import Tape, open_store, tape_cache
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.store import SessionStore
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, prune
+from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, open_tape, prune
 
 pytestmark = pytest.mark.kernel
 
@@ -122,3 +128,59 @@ def test_an_unwritable_cache_is_no_hindrance(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KALSHI_SIM_TAPES", str(tmp_path / "file" / "tapes"))
     assert len(load_tape(store, [1])) > 0
+
+
+def test_any_flipped_byte_is_found_before_it_is_used(store: SessionStore) -> None:
+    rng = random.Random(0)
+    good = load_tape(store, [1], use_cache=False)
+    load_tape(store, [1])
+    (folder,) = cached()
+    files = {f: f.read_bytes() for f in sorted(folder.iterdir())}
+    for file, content in files.items():
+        for at in (0, 1, 7, 64, len(content) - 1, *rng.choices(range(len(content)), k=8)):
+            damaged = bytearray(content)
+            damaged[at] ^= 1 << rng.randrange(8)
+            file.write_bytes(damaged)
+            with pytest.raises((ValueError, msgspec.MsgspecError)):
+                open_tape(folder)
+            file.write_bytes(content)
+    assert_equal(open_tape(folder), good)
+
+
+def test_a_tape_that_cannot_be_opened_just_now_stays(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_tape(store, [1])
+    (folder,) = cached()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (the number of open files)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened, before[1]))
+    try:
+        assert tape_cache._open_cached(folder) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "just now" in caplog.text
+    assert folder.is_dir()
+    monkeypatch.setattr(os, "utime", lambda *_: (_ for _ in ()).throw(PermissionError()))
+    assert tape_cache._open_cached(folder) is not None
+
+
+def test_left_overs_of_killed_builds_are_pruned(store: SessionStore) -> None:
+    load_tape(store, [1])
+    left = cache_folder() / ".0123.abcdefgh.tmp"
+    left.mkdir()
+    (left / "px.npy").write_bytes(bytes(10**6))
+    assert prune(cache_folder(), 10**12) == []
+    assert not left.exists()
+    assert len(cached()) == 1
+
+
+def test_a_mapped_tape_is_pickled_as_where_it_lies(store: SessionStore) -> None:
+    tape = load_tape(store, [1])
+    part = tape.select([2, 0])
+    for made in (tape, part):
+        pickled = pickle.dumps(made)
+        assert len(pickled) < 10_000
+        assert_equal(pickle.loads(pickled), made)
+    changed = dataclasses.replace(tape, mark2=tape.mark2 * 0)
+    assert_equal(pickle.loads(pickle.dumps(changed)), changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kalshi_sim.text import printable, printable_lines
+from kalshi_sim.text import file_names, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,17 @@ def test_long_text_is_cut() -> None:
 
 def test_a_message_keeps_its_lines() -> None:
     assert printable_lines("one\n\ttwo\x1b[2J") == "one\n\ttwo\\x1b[2J"
+
+
+def test_every_ticker_has_a_file_of_its_own() -> None:
+    tickers = ["A/B", "A_B", "a_b", "KXNBA-26.5", "../../pwn", "-rf", "\x1b[2J", "é" * 300, ".x"]
+    names = file_names(tickers)
+    assert len({n.casefold() for n in names}) == len(tickers)
+    assert names[1] == "A_B"
+    assert names[3] == "KXNBA-26.5"
+    for name in names:
+        assert name.isascii()
+        assert not name.startswith((".", "-"))
+        assert not set(name) & set("/\\\x1b *?")
+        assert len(name) < 200
+    assert file_names(["A_B", "A/B"]) == [names[1], names[0]]

@@ -7,7 +7,6 @@ import gzip
 import io
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.errors import ConfigError, StoreError
+from kalshi_sim.files import write_whole
 from kalshi_sim.session import (
     NO_TIME,
     EventFlag,
@@ -27,6 +27,7 @@ from kalshi_sim.session import (
     MarketInfo,
     Session,
 )
+from kalshi_sim.text import file_names
 from kalshi_sim.units import (
     MS_PER_SECOND,
     MULTIPLIER_SCALE,
@@ -73,7 +74,8 @@ def export_captures(
         parts = {target: list(range(len(session.markets)))}
         markets_csv = target.with_name(f"{target.name.partition('.')[0]}-{_MARKETS}")
     else:
-        names = [target / f"{m.ticker.replace('/', '_')}.ndjson.gz" for m in session.markets]
+        stems = file_names([m.ticker for m in session.markets])
+        names = [target / f"{stem}.ndjson.gz" for stem in stems]
         parts = {name: [i] for i, name in enumerate(names)}
         markets_csv = target / _MARKETS
     for path in (*parts, markets_csv):
@@ -108,15 +110,7 @@ def _write(path: Path, data: bytes) -> None:
     """Write whole or not at all."""
     if path.suffix == ".gz":
         data = gzip.compress(data, compresslevel=6, mtime=0)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 def _lines(session: Session, members: Sequence[int]) -> Iterator[bytes]:

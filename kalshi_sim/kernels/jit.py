@@ -22,6 +22,8 @@ import numpy as np
 import platformdirs
 from numba.core import config as numba_config
 
+from kalshi_sim.kernels.compiled_cache import guard
+
 _log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,6 +84,7 @@ def _compile(function: F, **flags: Any) -> F:
     settings.CACHE_DIR = str(folder)
     try:
         compiled = numba.njit(cache=True, **FLAGS, **flags)(function)
+        guard(compiled)
     finally:
         settings.CACHE_DIR = before
     return compiled

@@ -6,9 +6,10 @@ boundaries, so that loading some markets reads little else; all metadata lie in 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -21,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kalshi_sim.errors import DataError, SessionNotFoundError, StoreError
+from kalshi_sim.errors import ConfigError, DataError, SessionNotFoundError, StoreError
+from kalshi_sim.files import whole_file
 from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
 from kalshi_sim.store.metadata import (
     SessionMetadata,
@@ -29,6 +31,7 @@ from kalshi_sim.store.metadata import (
     decode_metadata,
     encode_metadata,
 )
+from kalshi_sim.text import printable
 
 _SMALL: Final = frozenset({"kind", "side", "flags"})
 _SCHEMA: Final = pa.schema(
@@ -37,6 +40,8 @@ _SCHEMA: Final = pa.schema(
 _METADATA_KEY: Final = b"kalshi-sim.session"
 _INFO_KEY: Final = b"kalshi-sim.info"
 _CONTENT_KEY: Final = b"kalshi-sim.content"
+_CHECKS_KEY: Final = b"kalshi-sim.checks"
+_CHECKED_KEYS: Final = (_METADATA_KEY, _INFO_KEY, _CONTENT_KEY)
 _GROUP_ROWS: Final = 65_536
 """A row group is closed at the first market boundary beyond so many rows."""
 _DICTIONARY: Final = ["kind", "side", "price", "size", "traded", "sid", "flags"]
@@ -85,9 +90,17 @@ class ParquetStore:
                     f"{path} holds session {metadata.session_id}; rename it to "
                     f"{self._path(metadata.session_id).name}"
                 )
-            events = _read_events(file, metadata.market_rows(markets))
+            rows = metadata.market_rows(markets)
+            events = _read_events(file, rows)
+            checks = _checks(file)
         session = metadata.session(events, markets)
         validate_events(session)
+        damaged = _damaged_market(checks, metadata, markets, events, rows)
+        if damaged is not None:
+            raise StoreError(
+                f"{path}: the events of market {printable(damaged)} are damaged; restore the file "
+                "from a copy, or import the recording again"
+            )
         return session
 
     def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
@@ -101,25 +114,14 @@ class ParquetStore:
         if path.exists() and not overwrite:
             raise StoreError(f"{taken}; choose another id, or overwrite it")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=self.folder)
-            os.close(handle)
-        except OSError as error:
-            raise StoreError(f"cannot write to {self.folder}: {error.strerror}") from error
-        temporary = Path(name)
-        try:
-            _write(temporary, session)
-            temporary.chmod(0o644)
-            if overwrite:
-                temporary.replace(path)
-            else:
-                os.link(temporary, path)  # unlike replace, fails if somebody else was faster
-        except FileExistsError as error:
+            with whole_file(path, replace=overwrite) as temporary:
+                _write(temporary, session)
+        except FileExistsError as error:  # somebody else was faster
             raise StoreError(f"{taken}; choose another id, or overwrite it") from error
+        except ConfigError as error:
+            raise StoreError(f"cannot write to {self.folder}: {error.__cause__}") from error
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"cannot write {path}: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
         return replace(session.info, location=path.name)
 
     def fingerprint(self, session_id: int) -> str:
@@ -131,10 +133,7 @@ class ParquetStore:
         """
         path = self._existing(session_id)
         with _opened(path) as file:
-            digest = _header(file, path).get(_CONTENT_KEY)
-        if digest is None:
-            raise StoreError(f"{path} says nothing of its content; import the session again")
-        return digest.decode()
+            return _checked_header(file, path)[_CONTENT_KEY].decode()
 
     def next_session_id(self) -> int:
         """A session id that is free: one more than the largest."""
@@ -188,9 +187,66 @@ def _header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
     return header
 
 
+def _checked_header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
+    header = _header(file, path)
+    sums = _checks(file).header
+    if sums != {key.decode(): _digest(header.get(key, b"")) for key in _CHECKED_KEYS}:
+        raise DataError("its description is damaged; import the recording again")
+    return header
+
+
+class _Checks(msgspec.Struct):
+    """Checksums of all that a file says, kept in its footer."""
+
+    header: dict[str, str]
+    """SHA-256 of each part of the description."""
+    markets: list[int]
+    """CRC-32 of each market's events."""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _checks(file: pq.ParquetFile) -> _Checks:
+    found: dict[bytes, bytes] = file.schema_arrow.metadata or {}
+    try:
+        return msgspec.json.decode(found[_CHECKS_KEY], type=_Checks)
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError("its checksums are missing; import the recording again") from error
+
+
+def _checksum(events: Events, first: int, stop: int) -> int:
+    """CRC-32 of rows of an event table."""
+    value = 0
+    for column in fields(Events):
+        rows: np.ndarray = np.ascontiguousarray(getattr(events, column.name)[first:stop])
+        value = zlib.crc32(rows.view(np.uint8).data, value)
+    return value
+
+
+def _damaged_market(
+    checks: _Checks,
+    metadata: SessionMetadata,
+    markets: Sequence[str] | None,
+    events: Events,
+    rows: list[tuple[int, int]],
+) -> str | None:
+    """The first market whose events are not those of its checksum, None if all are."""
+    place = {market.ticker: i for i, market in enumerate(metadata.markets)}
+    wanted = range(len(place)) if markets is None else [place[ticker] for ticker in markets]
+    at = 0
+    for index, (first, last) in zip(wanted, rows, strict=True):
+        stop = at + last - first
+        if index >= len(checks.markets) or _checksum(events, at, stop) != checks.markets[index]:
+            return metadata.markets[index].ticker
+        at = stop
+    return None
+
+
 def _read_info(path: Path) -> SessionInfo:
     with _opened(path) as file:
-        text = _header(file, path)[_INFO_KEY]
+        text = _checked_header(file, path)[_INFO_KEY]
         try:
             return replace(msgspec.json.decode(text, type=SessionInfo), location=path.name)
         except msgspec.MsgspecError as error:
@@ -199,6 +255,7 @@ def _read_info(path: Path) -> SessionInfo:
 
 def _metadata(file: pq.ParquetFile, path: Path) -> SessionMetadata:
     metadata = decode_metadata(_header(file, path)[_METADATA_KEY])
+    _checked_header(file, path)
     if not file.schema_arrow.equals(_SCHEMA, check_metadata=False):
         raise DataError("its columns are not those of a session; import the recording again")
     if file.metadata.num_rows != metadata.market_offsets[-1]:
@@ -250,6 +307,12 @@ def _write(path: Path, session: Session) -> None:
         _INFO_KEY: msgspec.json.encode(session.info),
         _CONTENT_KEY: content_digest(session).encode(),
     }
+    bounds = pairwise(session.market_offsets.tolist())
+    checks = _Checks(
+        header={key.decode(): _digest(header[key]) for key in _CHECKED_KEYS},
+        markets=[_checksum(session.events, first, stop) for first, stop in bounds],
+    )
+    header[_CHECKS_KEY] = msgspec.json.encode(checks)
     schema = _SCHEMA.with_metadata(header)
     table = pa.table(
         [pa.array(getattr(session.events, f.name)) for f in fields(Events)], schema=schema
@@ -268,8 +331,6 @@ def _write(path: Path, session: Session) -> None:
         for first, stop in _row_groups(session.market_offsets):
             writer.write_table(table.slice(first, stop - first), row_group_size=stop - first)
         writer.close()
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _row_groups(offsets: Int64Array) -> Iterator[tuple[int, int]]:

@@ -79,3 +79,38 @@ def test_kernels_work_where_nothing_can_be_cached(tmp_path: Path) -> None:
 def test_a_compilation_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     _jit.say_if_compiling("no_such_kernel", "nothing")
     assert "compiling the kernels of nothing" in caplog.text
+
+
+def test_a_broken_cache_of_compiled_kernels_is_compiled_anew(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np; from kalshi_sim.kernels.tops import tops_fit, empty_tops;"
+        "a = np.zeros(0, np.int64); b = np.zeros((0, 2, 3), np.int64);"
+        "print(tops_fit(empty_tops(0), a, a, a, b, b))"
+    )
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "KALSHI_SIM_CACHE": str(tmp_path), "NUMBA_DISABLE_JIT": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run().stdout == "True\n"
+    (index,) = tmp_path.rglob("*.nbi")
+    (data,) = tmp_path.rglob("*.nbc")
+    assert run().stderr == ""
+    for file, content in (
+        (index, b""),
+        (data, b""),
+        (index, b"nonsense" * 20),
+        (data, data.read_bytes()[:-1]),
+        (data, data.read_bytes().replace(b"tops", b"tOps", 1)),
+        (index, index.read_bytes()[::-1]),
+    ):
+        file.write_bytes(content)
+        again = run()
+        assert again.stdout == "True\n", again.stderr
+        assert "compiled anew" in again.stderr
+        assert run().stderr == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kalshi_sim.errors import DataError, SessionNotFoundError, StoreError
+from kalshi_sim.errors import DataError, KalshiSimError, SessionNotFoundError, StoreError
 from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.session import Events, MarketInfo, MarketQuality, QualityReport, Session
 from kalshi_sim.store import SessionStore, open_store
@@ -346,3 +347,25 @@ def test_an_empty_session_is_kept(store: ParquetStore) -> None:
     store.save(empty)
     assert same(store.load(1), empty)
     assert same(store.load(1, []), empty.select([]))
+
+
+def test_any_flipped_byte_is_found_or_without_effect(store: ParquetStore) -> None:
+    rng = random.Random(0)
+    store.save(session())
+    path = store.folder / "session-9.parquet"
+    content = path.read_bytes()
+    good, listed, name = store.load(9), store.list_sessions(), store.fingerprint(9)
+    found = 0
+    for _ in range(150):
+        damaged = bytearray(content)
+        damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            again = store.load(9)
+            assert again.events.equals(good.events)
+            assert (again.markets, again.quality) == (good.markets, good.quality)
+            assert store.list_sessions() == listed
+            assert store.fingerprint(9) == name
+        except KalshiSimError:
+            found += 1
+    assert found > 75
