@@ -273,7 +273,8 @@ class SessionInfo:
     deltas: int
     trades: int
     source: str
-    """"capture", "synthetic", or "kalshiflow A", "kalshiflow B", "kalshiflow C"."""
+    """"capture", "polls" (books without the changes between them), "synthetic", or "kalshiflow A",
+    "kalshiflow B", "kalshiflow C"."""
     location: str = ""
     """Where in the store it lies (a file, or which tables)."""
 

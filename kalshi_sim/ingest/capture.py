@@ -103,6 +103,11 @@ def import_captures(
     )
     times = np.concatenate([frames.ts_ms[frames.ts_ms != NO_TIME], np.array(life.times, np.int64)])
     notes = [*recording.notes, *life.notes, *_missing_results(life.markets)]
+    if recording.polled:
+        notes.append(
+            "a session of polls: a row is a poll, and what happened between two is not known, so "
+            "there is no flow, and resting orders fill only where a later book crosses them"
+        )
     if merged.duplicates:
         notes.append(f"{merged.duplicates} frames were in the files twice: read once")
     if len(merged.gaps) > _FEW_GAPS and len(merged.gaps) * _HOLES_BY_NATURE > len(frames):
@@ -117,7 +122,7 @@ def import_captures(
         market_of,
         events,
         trades_recorded=_has_trades(frames),
-        source=recording.source,
+        source="polls" if recording.polled else "capture",
         started_ms=int(times.min()) if len(times) else None,
         last_message_ms=int(times.max()) if len(times) else None,
         counts=_block_trades(frames, merged, numbers, tickers),

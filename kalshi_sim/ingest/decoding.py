@@ -75,6 +75,8 @@ class FrameDecoder:
         self._trade_ids: dict[str | int, int] = {}
         self.noticed: Counter[str] = Counter()
         """Sentences on what was left unread, and for how many frames."""
+        self.polled = False
+        """Whether there was a REST order book."""
         self.values = Values(nearest_tick=nearest_tick)
         self._dollars, self._cents = self.values.dollars, self.values.cents
         self._contracts = self.values.contracts
@@ -101,6 +103,7 @@ class FrameDecoder:
         types = [f.type for f in frames]
         kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]  # None: OTHER
         if None in types:
+            self.polled |= any(f.orderbook_fp or f.orderbook for f in frames)
             kinds = [
                 _untyped_kind(f, around) if f.type is None else k
                 for f, around, k in zip(frames, outer, kinds, strict=True)

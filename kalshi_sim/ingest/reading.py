@@ -12,9 +12,9 @@ import numpy as np
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.decoding import MALFORMED, OTHER, Batch, FrameDecoder
 from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
-from kalshi_sim.ingest.readers.protocol import CAPTURE
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.unknown import unread_in_first
+from kalshi_sim.session import EventKind
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) of the files as they lie on disk."""
@@ -31,8 +31,8 @@ class Recording:
     file_of: np.ndarray
     """int64 [n_frames]: which file a frame lies in."""
     files: list[str]
-    source: str = CAPTURE
-    """What `Session.source` calls it: capture, or polls."""
+    polled: bool = False
+    """Its books are polls of the REST order book, without any change between them."""
     bad_lines: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -75,7 +75,6 @@ def read_captures(
     lengths: list[int] = []
     read: list[Source] = []
     notes: list[str] = []
-    made_of: set[str] = set()
     sources = [Source(path, options.limits) for path in paths]
     total = sum(source.size for source in sources)
     done = 0
@@ -86,7 +85,6 @@ def read_captures(
         else:
             before = len(batches)
             reader = find_reader(source, options)
-            made_of.add(reader.source)
             unread = unread_in_first(Head(source.path, source.head()).first)
             notes += [f"{source.name}: {unread}"] if unread else []
             for block in reader.blocks(source, options):
@@ -100,12 +98,13 @@ def read_captures(
     notes += [f"{said} ({n} frames)" for said, n in sorted(decoder.noticed.items())]
     if decoder.values.rounded:
         notes.append(f"{decoder.values.rounded} prices and sizes were rounded to the nearest tick")
+    frames = _concatenate(batches)
     return Recording(
         tickers=[str(t) for t in decoder.tickers],
-        frames=_concatenate(batches),
+        frames=frames,
         file_of=np.repeat(np.arange(len(read)), lengths),
         files=[source.name for source in read],
-        source=made_of.pop() if len(made_of) == 1 else CAPTURE,
+        polled=decoder.polled and not (frames.kind == EventKind.DELTA).any(),
         bad_lines=errors.found,
         notes=notes,
     )

@@ -11,11 +11,28 @@ from __future__ import annotations
 from typing import Final
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.readers.absolute import AbsoluteReader
+from kalshi_sim.ingest.readers.envelope import EnvelopeReader
+from kalshi_sim.ingest.readers.event_log import EventLogReader
+from kalshi_sim.ingest.readers.kalshibook import KalshibookReader
+from kalshi_sim.ingest.readers.polls import PollsReader
 from kalshi_sim.ingest.readers.protocol import Block, Head, Reader, ReadOptions
+from kalshi_sim.ingest.readers.refused import CANDLES, TRADES
+from kalshi_sim.ingest.readers.sqlite import SqliteReader
 from kalshi_sim.ingest.readers.wire import WireReader
 from kalshi_sim.ingest.sources import Source
 
-READERS: Final[tuple[Reader, ...]] = (WireReader(),)
+READERS: Final[tuple[Reader, ...]] = (
+    SqliteReader(),
+    KalshibookReader(),
+    AbsoluteReader(),
+    CANDLES,
+    TRADES,
+    EventLogReader(),
+    PollsReader(),
+    EnvelopeReader(),
+    WireReader(),
+)
 """All readers; with `--format auto` the first that knows a file reads it."""
 
 
@@ -25,9 +42,14 @@ def find_reader(source: Source, options: ReadOptions) -> Reader:
     Raises:
         DataError: there is none, or none of the name that the options give.
     """
-    if options.format != "auto":
+    name = options.format
+    if options.envelope is not None:
+        if name not in ("auto", EnvelopeReader.name):
+            raise DataError(f"--envelope describes lines of another format than --format {name}")
+        name = EnvelopeReader.name
+    if name != "auto":
         for reader in READERS:
-            if reader.name == options.format:
+            if reader.name == name:
                 return reader
         known = ", ".join(["auto", *(r.name for r in READERS)])
         raise DataError(f"--format {options.format}: there is no such format; known are {known}")
@@ -35,7 +57,10 @@ def find_reader(source: Source, options: ReadOptions) -> Reader:
     for reader in READERS:
         if reader.knows(head):
             return reader
-    raise DataError(f"{source.path}: no reader knows this file; see docs/formats.md")
+    raise DataError(
+        f"{source.path}: a table of {', '.join(head.columns)}, which no reader knows; "
+        "docs/formats.md says which columns are known and how to add a reader"
+    )
 
 
 __all__ = ["READERS", "Block", "Head", "ReadOptions", "Reader", "find_reader"]

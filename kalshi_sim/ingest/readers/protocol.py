@@ -11,11 +11,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from kalshi_sim.ingest.sources import Limits, Source
+from kalshi_sim.ingest.unknown import RECEIVE_KEYS
+from kalshi_sim.ingest.wire_time import time_of_any_unit
 
 PARQUET_MAGIC: Final = b"PAR1"
-CAPTURE: Final = "capture"
-POLLS: Final = "polls"
+MARKET_KEYS: Final = ("market_ticker", "ticker", "market", "symbol")
+"""What recorders call a market."""
+TIME_KEYS: Final = (
+    "ts_ms",
+    "ts",
+    "timestamp",
+    "timestamp_ms",
+    "time",
+    "fetched_at",
+    "polled_at",
+    "captured_at",
+    "recorded_at",
+    "created_at",
+)
+"""What recorders call when they received something, besides the keys of known envelopes."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +107,6 @@ class Reader(Protocol):
     """What `--format` calls it."""
     record: str
     """What its records are called in messages: line or row."""
-    source: str
-    """What `Session.source` calls a session of it: capture, or polls (books, no changes)."""
 
     def knows(self, head: Head) -> bool:
         """Whether a file that begins so is of this format."""
@@ -104,6 +119,33 @@ class Reader(Protocol):
             DataError: the file as a whole cannot be read.
         """
         ...
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """The JSON object in `text`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found: object = msgspec.json.decode(text)
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
+    return found
+
+
+def receive_time(record: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the known envelope that say when a record was received; empty if none does.
+
+    Raises:
+        ValueError: its time is none.
+    """
+    known = {key: record[key] for key in RECEIVE_KEYS if record.get(key) is not None}
+    if known:
+        return known
+    for key in TIME_KEYS:
+        if record.get(key) is not None:
+            return {"recv_ts_ms": time_of_any_unit(record[key])[0]}
+    return {}
 
 
 def convert_lines(source: Source, convert: Callable[[bytes], bytes]) -> Iterator[Block]:

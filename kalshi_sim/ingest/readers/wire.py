@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kalshi_sim.ingest.readers.protocol import CAPTURE, Block, Head, ReadOptions
+from kalshi_sim.ingest.readers.protocol import Block, Head, ReadOptions
 from kalshi_sim.ingest.sources import Source
 
 
@@ -13,10 +13,9 @@ class WireReader:
 
     name = "wire"
     record = "line"
-    source = CAPTURE
 
     def knows(self, head: Head) -> bool:
-        """Whatever no other reader knows: the decoder names what it cannot read."""
+        """All text but tables that no other reader knows: the decoder names what it cannot read."""
         return not head.columns
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:

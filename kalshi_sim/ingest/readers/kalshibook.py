@@ -1,0 +1,78 @@
+"""Parquet (or CSV) exports of kalshibook: a file of deltas, a file of snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from kalshi_sim.ingest.readers.protocol import Block, Head, ReadOptions
+from kalshi_sim.ingest.readers.tables import table_rows, told_ms, told_number
+from kalshi_sim.ingest.sources import Source
+
+_DELTAS: Final = ("market_ticker", "ts", "received_at", "price_cents", "delta_amount", "side")
+_SNAPSHOTS: Final = ("market_ticker", "captured_at", "yes_levels", "no_levels")
+
+
+class KalshibookReader:
+    """Deltas are signed changes in cents; a snapshot's levels are JSON text in its row.
+
+    Snapshots do not say on which subscription they came, so that numbers cannot place them among
+    the deltas: times of receipt do, and `sid` and `seq` are left out.
+    """
+
+    name = "kalshibook"
+    record = "row"
+
+    def knows(self, head: Head) -> bool:
+        """By the columns of either file."""
+        columns = set(head.columns)
+        return columns >= {*_DELTAS} - {"received_at"} or columns >= {*_SNAPSHOTS}
+
+    def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
+        """The table's rows as deltas or snapshots."""
+        columns = Head(source.path, source.head()).columns
+        snapshots = "yes_levels" in columns
+        wanted = _SNAPSHOTS if snapshots else tuple(c for c in _DELTAS if c in columns)
+        for first, values in table_rows(source, wanted):
+            out: list[bytes] = []
+            bad: list[tuple[int, str]] = []
+            for i, cells in enumerate(zip(*values, strict=True)):
+                row = dict(zip(wanted, cells, strict=True))
+                try:
+                    out.append(msgspec.json.encode((_snapshot if snapshots else _delta)(row)))
+                except (ValueError, TypeError, ArithmeticError) as error:
+                    out.append(b"")
+                    bad.append((first + i, str(error)))
+            yield Block(first, b"\n".join(out), tuple(bad))
+
+
+def _delta(row: dict[str, Any]) -> dict[str, Any]:
+    message = {
+        "market_ticker": row["market_ticker"],
+        "price": told_number(row["price_cents"]),
+        "delta": told_number(row["delta_amount"]),
+        "side": row["side"],
+        "ts_ms": told_ms(row["ts"]),
+    }
+    received = told_ms(row.get("received_at"))
+    return {"type": "orderbook_delta", "msg": message, "recv_ts_ms": received}
+
+
+def _snapshot(row: dict[str, Any]) -> dict[str, Any]:
+    received = told_ms(row["captured_at"])
+    if received is None:
+        raise ValueError("captured_at is missing")
+    message = {
+        "market_ticker": row["market_ticker"],
+        "yes": _levels(row["yes_levels"]),
+        "no": _levels(row["no_levels"]),
+    }
+    return {"type": "orderbook_snapshot", "msg": message, "recv_ts_ms": received}
+
+
+def _levels(cell: Any) -> Any:
+    """The levels of a cell: JSON text of pairs, or of an object from price to size."""
+    levels = msgspec.json.decode(cell) if isinstance(cell, str | bytes) else cell
+    return list(levels.items()) if isinstance(levels, dict) else levels
