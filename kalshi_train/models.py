@@ -1,17 +1,61 @@
-"""Saved models: zip files as Stable-Baselines3 writes them, read with clear errors."""
+"""Saved models: zip files as Stable-Baselines3 writes them, read without running code of theirs."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.text import printable
+from kalshi_train.safe_pickle import read_attributes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+
+OWN_FOLDER: Final = b"kalshi_train/"
+"""Where in a zip our members lie."""
+_SEAL: Final = b"kalshi-train sha256 "
+_SEAL_BYTES: Final = len(_SEAL) + 2 * hashlib.sha256().digest_size
+_MOST_BYTES: Final = 2**34
+"""Largest model that is unpacked: a zip can claim to hold more than any disk."""
+_NEEDED: Final = ("observation_space", "action_space", "policy_class", "policy_kwargs")
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    ValueError,
+    KeyError,
+    IndexError,
+    EOFError,
+    RuntimeError,
+    OverflowError,
+    RecursionError,
+)
+"""What Python's and NumPy's readers raise for damaged bytes."""
+
+
+def seal(archive: bytes) -> bytes:
+    """A zip without a comment, with a checksum of all its bytes as its comment."""
+    opened = bytearray(archive)
+    opened[-2:] = struct.pack("<H", _SEAL_BYTES)  # the comment's length ends a zip
+    return bytes(opened) + _SEAL + hashlib.sha256(opened).hexdigest().encode()
+
+
+def _is_whole(archive: bytes) -> bool:
+    """Whether a zip's bytes are those that `seal` saw; one of others cannot be told."""
+    comment = archive[-_SEAL_BYTES:]
+    if comment.startswith(_SEAL):
+        sealed = archive[:-_SEAL_BYTES]
+        return hashlib.sha256(sealed).hexdigest().encode() == comment[len(_SEAL) :]
+    return OWN_FOLDER not in archive and b"kalshi-train" not in archive
 
 
 @contextmanager
@@ -24,64 +68,138 @@ def open_model(path: Path) -> Iterator[zipfile.ZipFile]:
         ConfigError: there is no such file, it is damaged, or it is no model.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        content = path.read_bytes()
+        if not _is_whole(content):
+            raise ConfigError(f"{path} is damaged; use an earlier checkpoint")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
+                raise ConfigError(f"{path} would unpack to more than {_MOST_BYTES >> 30} GiB")
             bad = archive.testzip()
             if bad is not None:
-                raise ConfigError(f"{path} is damaged at {bad}; use an earlier checkpoint")
+                raise ConfigError(f"{path} is damaged at {printable(bad)}; use an earlier one")
             if "policy.pth" not in archive.namelist():
                 raise ConfigError(f"{path} is no model of Stable-Baselines3")
             yield archive
     except OSError as error:
         raise ConfigError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+    except _DAMAGE as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{path} is no whole checkpoint: {error}") from error
+        raise ConfigError(f"{path} is no whole checkpoint: {printable(str(error))}") from error
 
 
 def model_data(path: Path) -> dict[str, Any]:
-    """The attributes of a saved model, by name.
+    """The attributes of a saved model, by name, without those that only code could restore.
 
     Raises:
         ConfigError: they cannot be read.
     """
-    from stable_baselines3.common.save_util import load_from_zip_file
+    return _attributes(path)[0]
 
-    try:
-        with path.open("rb") as file:
-            data, _, _ = load_from_zip_file(file, device="cpu")
-    except Exception as error:  # a pickle of another version can raise anything
-        raise ConfigError(f"{path} cannot be read as a model: {error}") from error
-    return data or {}
+
+def _attributes(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    with open_model(path) as archive:
+        return read_attributes(archive.read("data"))
+
+
+def model_weights(path: Path, device: str) -> dict[str, Any]:
+    """The state dicts of a saved model (`policy`, `policy.optimizer`), read as tensors alone.
+
+    Raises:
+        ConfigError: they cannot be read, or hold more than tensors.
+    """
+    import torch
+
+    weights: dict[str, Any] = {}
+    with open_model(path) as archive:
+        for name in archive.namelist():
+            if not name.endswith(".pth") or name in ("pytorch_variables.pth", "tensors.pth"):
+                continue
+            try:
+                data = io.BytesIO(archive.read(name))
+                weights[name.removesuffix(".pth")] = torch.load(
+                    data, map_location=device, weights_only=True
+                )
+            except Exception as error:  # torch raises what its readers raise
+                text = (str(error).splitlines() or [""])[0]
+                raise ConfigError(f"{path}: {name} is no set of tensors: {text}") from error
+    return weights
 
 
 def algorithm_of(data: Mapping[str, Any]) -> str:
     """The algorithm a saved model belongs to, told by its attributes."""
-    if "clip_range" in data:
+    if "clip_range" in data or "clip_range_vf" in data:
         return "ppo"
     if "n_steps" in data and "normalize_advantage" in data:
         return "a2c"
     return "another algorithm"
 
 
-def load_model(path: Path) -> BaseAlgorithm:
+def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
     """A model saved by Stable-Baselines3 or `kalshi-train`.
 
+    Weights are read as tensors and attributes through a list of what they may name: no code of
+    the file is run.
+
+    Args:
+        path: the zip.
+        trust: let Stable-Baselines3 unpickle all of it, which runs whatever code it holds. For
+            policies of your own, from files you made yourself.
+
     Raises:
-        ConfigError: there is no such file, it is damaged, or it is no PPO, A2C or DQN model.
+        ConfigError: there is no such file, it is damaged, it is no PPO, A2C or DQN model, or it
+            needs code that is not trusted.
     """
     from stable_baselines3 import A2C, DQN, PPO
 
     if not path.exists() and path.with_suffix(".zip").exists():
         path = path.with_suffix(".zip")
-    with open_model(path):
-        pass  # it is whole
-    data = model_data(path)
+    data, left_out = _attributes(path)
+    contrib = next((why for why in left_out.values() if why.startswith("sb3_contrib.")), None)
+    if contrib is not None:
+        raise ConfigError(
+            f"{path} is a model of sb3-contrib ({printable(contrib)}), which needs masks or a "
+            "memory that an evaluation does not pass on; PPO, A2C and DQN can be read"
+        )
     kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
-    kind = kinds.get(algorithm_of(data), DQN if "exploration_rate" in data else None)
+    known = {**left_out, **data}
+    kind = kinds.get(algorithm_of(known), DQN if "exploration_rate" in known else None)
     if kind is None:
-        raise ConfigError(f"{path}: a model of {algorithm_of(data)}; PPO, A2C and DQN can be read")
+        raise ConfigError(f"{path}: a model of {algorithm_of(known)}; PPO, A2C and DQN can be read")
+    if trust:
+        try:
+            return kind.load(path, device="cpu")
+        except Exception as error:  # a pickle of another version can raise anything
+            raise ConfigError(f"{path} cannot be read as a model: {error}") from error
+    for name in _NEEDED:
+        if name in left_out:
+            raise ConfigError(
+                f"{path}: its {name} can only be restored by running code of the file "
+                f"({printable(left_out[name], 100)}); if you trust who made it, say so: --trust"
+            )
+    weights = model_weights(path, "cpu")
     try:
-        return kind.load(path, device="cpu")
-    except Exception as error:  # a pickle of another version can raise anything
-        raise ConfigError(f"{path} cannot be read as a model: {error}") from error
+        return _made(kind, data, weights)
+    except Exception as error:  # attributes of another version can be anything
+        raise ConfigError(f"{path} cannot be read as a model: {printable(str(error))}") from error
+
+
+def _made(
+    kind: type[BaseAlgorithm], data: Mapping[str, Any], weights: dict[str, Any]
+) -> BaseAlgorithm:
+    """As `BaseAlgorithm.load` makes it, from attributes and weights that were read safely."""
+    kwargs = dict(data.get("policy_kwargs") or {})
+    kwargs.pop("device", None)
+    model: Any = kind(
+        policy=data["policy_class"],
+        env=None,
+        device="cpu",
+        _init_setup_model=False,  # type: ignore[call-arg]  # as SB3's own load calls it
+    )
+    kept = {k: v for k, v in data.items() if not callable(getattr(kind, k, None))}
+    model.__dict__.update(kept | {"policy_kwargs": kwargs})
+    if "buffer_size" in data:
+        model.buffer_size = 1  # nothing is learned from it here
+    model._setup_model()
+    model.set_parameters(weights, exact_match=True, device="cpu")
+    return model  # type: ignore[no-any-return]  # see above

@@ -73,6 +73,8 @@ class _Command:
     baselines: str = "all"
     """Built-in policies, separated by commas: hold, random, always-buy, join-both-sides,
     momentum, imbalance; all; none."""
+    trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Run the code that model files hold (policies of your own); only for files you made."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the figures as JSON instead of tables."""
     parquet: Path | None = None
@@ -127,7 +129,7 @@ def trained_with(path: Path) -> TrainConfig | None:
         raise ConfigError(f"there is no model at {path}; name a zip that a training run has saved")
     found = read_checkpoint(path)
     if found.exact:
-        return TrainConfig.from_json(found.run["config"], str(path))
+        return TrainConfig.from_json(found.config, str(path))
     beside = path.parent / "config.json"
     if not beside.is_file():
         return None
@@ -146,7 +148,7 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
         if folder is not None:
             make_folder(folder)
     names = [word.strip() for word in command.baselines.split(",") if word.strip()]
-    policies = _policies(command.models, names)
+    policies = _policies(command.models, names, trust=command.trust)
     tape, notes = load_tape(command, first)
     notes += _differences(command, trained)
     with progress_bar("evaluating") as progress:
@@ -182,13 +184,13 @@ def _tell(command: _Command, text: str) -> None:
         print(text)
 
 
-def _policies(paths: Sequence[Path], baseline_names: Sequence[str]) -> list[Policy]:
+def _policies(paths: Sequence[Path], baseline_names: Sequence[str], *, trust: bool) -> list[Policy]:
     from kalshi_train.evaluation.policies import baselines, policy_from_model
     from kalshi_train.models import load_model
 
     baselines(baseline_names)  # a wrong name is told before anything is loaded
     named = dict(zip(_short_names(paths), paths, strict=True))
-    return [policy_from_model(load_model(path), name) for name, path in named.items()]
+    return [policy_from_model(load_model(path, trust=trust), name) for name, path in named.items()]
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -129,7 +129,7 @@ def _base_config(arguments: Sequence[str]) -> TrainConfig:
     found = find_checkpoint(Path(resume))
     if not found.exact:
         return TrainConfig()
-    config = TrainConfig.from_json(found.run["config"], str(found.path))
+    config = TrainConfig.from_json(found.config, str(found.path))
     changes: dict[str, Any] = {}
     if _value_of(arguments, "--session", "--sessions") is not None:
         changes |= {"session": None, "sessions": ()}

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.files import whole_file
-from kalshi_train.models import algorithm_of, model_data, open_model
+from kalshi_sim.files import write_whole
+from kalshi_train.models import algorithm_of, model_data, open_model, seal
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -53,6 +53,18 @@ class Checkpoint:
         """Whether it carries all that an exact resume needs."""
         return bool(self.run)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the run, as JSON has them.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        config = self.run.get("config")
+        if not isinstance(config, dict):
+            raise ConfigError(f"{self.path} holds no settings of a run; start anew")
+        return config
+
 
 def checkpoint_path(run_folder: Path, num_timesteps: int) -> Path:
     """Where the checkpoint after `num_timesteps` steps lies."""
@@ -66,15 +78,16 @@ def write_checkpoint(
 
     Raises:
         ConfigError: the folder cannot be written.
+        StoreError: the disk is full.
     """
-    with whole_file(path) as temporary:
-        with temporary.open("wb") as file:
-            model.save(file, exclude=list(_EXCLUDED))
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # by name
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(RUN_MEMBER, json.dumps(run))
-            archive.writestr(STATE_MEMBER, packed.getvalue())
+    content = io.BytesIO()
+    model.save(content, exclude=list(_EXCLUDED))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # by name
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr(RUN_MEMBER, json.dumps(run))
+        archive.writestr(STATE_MEMBER, packed.getvalue())
+    write_whole(path, seal(content.getvalue()))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -89,6 +102,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         run = json.loads(archive.read(RUN_MEMBER))
         with np.load(io.BytesIO(archive.read(STATE_MEMBER)), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
+        if not isinstance(run, dict):
+            raise ConfigError(f"{path} holds no state of a run; start anew")
         return Checkpoint(path, run, arrays)
 
 

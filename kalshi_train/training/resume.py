@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels.layout import N_ACTIONS
-from kalshi_train.models import model_data
+from kalshi_train.models import model_data, model_weights
 from kalshi_train.training import checkpoints
 from kalshi_train.training.model import HYPERPARAMETERS
 from kalshi_train.training.randomness import set_random_state
@@ -68,8 +68,23 @@ def restore(
         What the run remembered; None if the checkpoint holds a model alone.
 
     Raises:
-        ConfigError: the network has other layers.
+        ConfigError: the network has other layers, or the checkpoint is not one of ours.
     """
+    try:
+        return _restore(checkpoint, config, model, env, curriculum)
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ConfigError(
+            f"{checkpoint.path}: its state cannot be put back ({type(error).__name__}); start anew"
+        ) from error
+
+
+def _restore(
+    checkpoint: checkpoints.Checkpoint,
+    config: TrainConfig,
+    model: OnPolicyAlgorithm,
+    env: KalshiVecEnv,
+    curriculum: SimpleSessionCurriculum,
+) -> RunState | None:
     _restore_weights(checkpoint, config, model)
     if not checkpoint.exact:
         data = model_data(checkpoint.path)
@@ -105,9 +120,10 @@ def _restore_weights(
     checkpoint: checkpoints.Checkpoint, config: TrainConfig, model: OnPolicyAlgorithm
 ) -> None:
     try:
-        with checkpoint.path.open("rb") as file:
-            model.set_parameters(file, device=model.device)  # type: ignore[arg-type]  # a file is fine
+        model.set_parameters(model_weights(checkpoint.path, str(model.device)), device=model.device)
     except (RuntimeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(
             f"{checkpoint.path}: its network has other layers than net_arch "
             f"{','.join(map(str, config.learner.net_arch))}; give its --net-arch"
