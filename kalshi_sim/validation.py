@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from kalshi_sim.actions import ACTIONS
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import KalshiSimError, NoViewsError
 from kalshi_sim.features import FEATURES
@@ -143,7 +144,7 @@ def _actions(tape: Tape) -> str:
     count = getattr(env.action_space, "n", None)
     if count != N_ACTIONS:
         raise _BrokenError(f"{count} actions")
-    return "HOLD, BUY_YES, SELL_YES, BUY_NO, SELL_NO"
+    return ", ".join(name.upper() for name in ACTIONS)
 
 
 def _gymnasium(tape: Tape) -> str:

@@ -174,7 +174,9 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
         evaluation.write_parquet(command.parquet)
         _tell(command, f"tables are in {command.parquet}")
     if command.report is not None:
-        evaluation.write_report(command.report, command.replay_rows)
+        from kalshi_train.report import write_report
+
+        write_report(evaluation, command.report, command.replay_rows)
         _tell(command, f"the page is {command.report}")
     return 0
 

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from kalshi_train.evaluation.compare import Comparison
     from kalshi_train.evaluation.options import EvaluationOptions
     from kalshi_train.evaluation.policies import BASELINES, Policy
-    from kalshi_train.evaluation.run import BOUNDS, Evaluation, Run, evaluate
+    from kalshi_train.evaluation.result import BOUNDS, Evaluation, Run
+    from kalshi_train.evaluation.run import evaluate
     from kalshi_train.evaluation.stress import StressResult
 
 _HOME = {
     "BASELINES": "policies",
-    "BOUNDS": "run",
+    "BOUNDS": "result",
     "Comparison": "compare",
-    "Evaluation": "run",
+    "Evaluation": "result",
     "EvaluationOptions": "options",
     "Policy": "policies",
-    "Run": "run",
+    "Run": "result",
     "StressResult": "stress",
     "evaluate": "run",
 }

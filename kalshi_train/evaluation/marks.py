@@ -10,6 +10,7 @@ import numpy.typing as npt
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import MS_PER_SECOND, money_per_cent
+from kalshi_train.evaluation.figures import Marks
 
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -52,16 +53,17 @@ def mark_out2(
     return edge2(fills, tape.mark2[view.start + row], tape.payout), known
 
 
-def mark_sums(tape: Tape, view: MarketSessionView, fills: Int64Array) -> dict[str, float]:
-    """Sums over an episode's fills, by name: cents gained, and the contracts they are of.
-
-    `spread_cents`, and for each horizon `markout_<s>s_cents` and `markout_<s>s_contracts`.
-    """
+def mark_sums(tape: Tape, view: MarketSessionView, fills: Int64Array) -> Marks:
+    """Sums over an episode's fills, int64 [fills, layout.N_RECORD]: cents gained, contracts."""
     scale = 2 * money_per_cent(tape.payout)
     qty = fills[:, layout.R_QTY]
-    sums = {"spread_cents": int((spread_capture2(tape, view, fills) * qty).sum()) / scale}
+    cents, contracts = [], []
     for seconds in HORIZONS_S:
         gained2, known = mark_out2(tape, view, fills, seconds)
-        sums[f"markout_{seconds}s_cents"] = int((gained2 * qty)[known].sum()) / scale
-        sums[f"markout_{seconds}s_contracts"] = int(qty[known].sum())
-    return sums
+        cents.append(int((gained2 * qty)[known].sum()) / scale)
+        contracts.append(int(qty[known].sum()))
+    return Marks(
+        spread_cents=int((spread_capture2(tape, view, fills) * qty).sum()) / scale,
+        markout_cents=tuple(cents),
+        markout_contracts=tuple(contracts),
+    )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.actions import ACTIONS
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import MS_PER_SECOND, money_per_cent
 from kalshi_train.evaluation.episodes import Played
+from kalshi_train.evaluation.figures import MarketFigures, Sums, TotalFigures
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_sums
 from kalshi_train.evaluation.statistics import (
     changes_by_period,
@@ -26,7 +28,6 @@ from kalshi_train.evaluation.statistics import (
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-ACTIONS: Final = ("hold", "buy_yes", "sell_yes", "buy_no", "sell_no")
 MS_PER_MINUTE: Final = 60 * MS_PER_SECOND
 MS_PER_HOUR: Final = 60 * MS_PER_MINUTE
 ACTION_PERIOD_MS: Final = 15 * MS_PER_MINUTE
@@ -40,9 +41,9 @@ class Episode:
     view: MarketSessionView
     index: int
     """Of the view on its tape."""
-    figures: dict[str, Any]
+    figures: MarketFigures
     """What `--json` shows of the market, money in cents."""
-    sums: dict[str, float]
+    sums: Sums
     """Sums that figures of many markets are made of."""
     fills: Int64Array
     """[fills, layout.N_RECORD]"""
@@ -72,47 +73,47 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
     held = held_after_entry(played)
     # The agent's own drawdown is by mid; this is of the equity that is shown.
     cents = played.equity2 / (2 * cent)
-    figures: dict[str, Any] = {
-        "session_id": view.session_id,
-        "market_ticker": view.market_ticker,
-        "event": view.event,
-        "rows": rows,
-        "steps": int(core[layout.A_STEPS]),
-        "hours": int(ts[-1] - ts[0]) / MS_PER_HOUR,
-        "profit_cents": profit2 / (2 * cent),
-        "return_on_capital": profit2 / (2 * cent) / cash_start,
-        "sharpe": sharpe(changes_by_period(cents, ts, MS_PER_MINUTE)),
-        "max_drawdown_cents": max_drawdown(played.equity2) / (2 * cent),
-        "fees_cents": int(core[layout.A_FEES]) / cent,
-        "fills": len(played.fills),
-        "contracts": contracts,
-        "turnover_cents": turnover,
-        "maker_share": ratio(int(qty[maker].sum()), contracts),
-        "spread_capture_cents": ratio(marks["spread_cents"], contracts),
-        **{
-            f"markout_{s}s_cents": ratio(
-                marks[f"markout_{s}s_cents"], marks[f"markout_{s}s_contracts"]
-            )
-            for s in HORIZONS_S
-        },
-        "inventory_mean": time_weighted_mean(held, ts),
-        "inventory_max": max(int(held.max()), int(np.abs(played.position).max())),
-        "position_at_end": int(played.position[-1]),
-        "settled": view.settlement_value is not None and rows == len(view),
-        "truncated": played.truncated,
-        "invalid_actions": int(core[layout.A_INVALID]),
-        "actions": {
+    markouts = [
+        ratio(*pair) for pair in zip(marks.markout_cents, marks.markout_contracts, strict=True)
+    ]
+    figures = MarketFigures(
+        session_id=view.session_id,
+        market_ticker=view.market_ticker,
+        event=view.event,
+        rows=rows,
+        steps=int(core[layout.A_STEPS]),
+        hours=int(ts[-1] - ts[0]) / MS_PER_HOUR,
+        profit_cents=profit2 / (2 * cent),
+        return_on_capital=profit2 / (2 * cent) / cash_start,
+        sharpe=sharpe(changes_by_period(cents, ts, MS_PER_MINUTE)),
+        max_drawdown_cents=max_drawdown(played.equity2) / (2 * cent),
+        fees_cents=int(core[layout.A_FEES]) / cent,
+        fills=len(played.fills),
+        contracts=contracts,
+        turnover_cents=turnover,
+        maker_share=ratio(int(qty[maker].sum()), contracts),
+        spread_capture_cents=ratio(marks.spread_cents, contracts),
+        markout_1s_cents=markouts[0],
+        markout_10s_cents=markouts[1],
+        markout_60s_cents=markouts[2],
+        inventory_mean=time_weighted_mean(held, ts),
+        inventory_max=max(int(held.max()), int(np.abs(played.position).max())),
+        position_at_end=int(played.position[-1]),
+        settled=view.settlement_value is not None and rows == len(view),
+        truncated=played.truncated,
+        invalid_actions=int(core[layout.A_INVALID]),
+        actions={
             name: int(n) / (rows - 1) for name, n in zip(ACTIONS, counts.tolist(), strict=True)
         },
-    }
-    sums = {
-        **marks,
-        "contracts": contracts,
-        "maker_contracts": int(qty[maker].sum()),
-        **{f"action_{i}": int(n) for i, n in enumerate(counts.tolist())},
-        "held_ms": time_weighted_mean(held, ts) * int(ts[-1] - ts[0]),
-        "ms": int(ts[-1] - ts[0]),
-    }
+    )
+    sums = Sums(
+        marks=marks,
+        contracts=contracts,
+        maker_contracts=int(qty[maker].sum()),
+        actions=tuple(counts.tolist()),
+        held_ms=time_weighted_mean(held, ts) * int(ts[-1] - ts[0]),
+        ms=int(ts[-1] - ts[0]),
+    )
     curve = _changes(played.equity2)
     return Episode(
         view=view,
@@ -166,7 +167,7 @@ def _actions_by_period(
 
 def profits(episodes: Sequence[Episode]) -> FloatArray:
     """Profit of each episode in cents, float64 [n]."""
-    return np.array([e.figures["profit_cents"] for e in episodes], np.float64)
+    return np.array([e.figures.profit_cents for e in episodes], np.float64)
 
 
 def events(episodes: Sequence[Episode]) -> list[str]:
@@ -201,46 +202,60 @@ def summarise(
     confidence: float,
     resamples: int,
     seed: int,
-) -> dict[str, Any]:
-    """The figures of all episodes together, money in cents."""
+) -> TotalFigures:
+    """The figures of all episodes together.
+
+    Args:
+        tape: the markets.
+        episodes: one each, at least one.
+        cash_start: of each episode, in cents.
+        confidence: of the interval.
+        resamples: of the bootstrap over events.
+        seed: of the bootstrap.
+    """
     profit = profits(episodes)
     rows = [e.figures for e in episodes]
-    summed = {name: sum(e.sums[name] for e in episodes) for name in episodes[0].sums}
+    sums = [e.sums for e in episodes]
     interval = mean_interval(
         profit, events(episodes), confidence=confidence, resamples=resamples, seed=seed
     )
     _, curve2 = total_curve(tape, episodes)
     cent2 = 2 * money_per_cent(tape.payout)
-    steps = sum(summed[f"action_{i}"] for i in range(layout.N_ACTIONS))
-    return {
-        "markets": len(episodes),
-        "events": len(set(events(episodes))),
-        "profit_cents": float(profit.sum()),
-        "profit_per_market_cents": interval.mean,
-        "profit_per_market_low_cents": interval.low,
-        "profit_per_market_high_cents": interval.high,
-        "return_on_capital": float(profit.sum()) / (cash_start * len(episodes)),
-        "sharpe": sharpe(profit),
-        "win_rate": float((profit > 0).mean()),
-        "losing_rate": float((profit < 0).mean()),
-        "max_drawdown_cents": max_drawdown(np.concatenate([[0], curve2])) / cent2,
-        "worst_market_drawdown_cents": max(r["max_drawdown_cents"] for r in rows),
-        "worst_market_profit_cents": float(profit.min()),
-        "best_market_profit_cents": float(profit.max()),
-        "fees_cents": sum(r["fees_cents"] for r in rows),
-        "fills": sum(r["fills"] for r in rows),
-        "contracts": int(summed["contracts"]),
-        "turnover_cents": sum(r["turnover_cents"] for r in rows),
-        "maker_share": ratio(summed["maker_contracts"], summed["contracts"]),
-        "spread_capture_cents": ratio(summed["spread_cents"], summed["contracts"]),
-        **{
-            f"markout_{s}s_cents": ratio(
-                summed[f"markout_{s}s_cents"], summed[f"markout_{s}s_contracts"]
-            )
-            for s in HORIZONS_S
-        },
-        "inventory_mean": ratio(summed["held_ms"], summed["ms"]) or 0.0,
-        "inventory_max": max(r["inventory_max"] for r in rows),
-        "invalid_actions": sum(r["invalid_actions"] for r in rows),
-        "actions": {name: summed[f"action_{i}"] / steps for i, name in enumerate(ACTIONS)},
-    }
+    contracts = sum(s.contracts for s in sums)
+    markouts = [
+        ratio(
+            sum(s.marks.markout_cents[k] for s in sums),
+            sum(s.marks.markout_contracts[k] for s in sums),
+        )
+        for k in range(len(HORIZONS_S))
+    ]
+    actions = [sum(s.actions[i] for s in sums) for i in range(layout.N_ACTIONS)]
+    return TotalFigures(
+        markets=len(episodes),
+        events=len(set(events(episodes))),
+        profit_cents=float(profit.sum()),
+        profit_per_market_cents=interval.mean,
+        profit_per_market_low_cents=interval.low,
+        profit_per_market_high_cents=interval.high,
+        return_on_capital=float(profit.sum()) / (cash_start * len(episodes)),
+        sharpe=sharpe(profit),
+        win_rate=float((profit > 0).mean()),
+        losing_rate=float((profit < 0).mean()),
+        max_drawdown_cents=max_drawdown(np.concatenate([[0], curve2])) / cent2,
+        worst_market_drawdown_cents=max(r.max_drawdown_cents for r in rows),
+        worst_market_profit_cents=float(profit.min()),
+        best_market_profit_cents=float(profit.max()),
+        fees_cents=sum(r.fees_cents for r in rows),
+        fills=sum(r.fills for r in rows),
+        contracts=contracts,
+        turnover_cents=sum(r.turnover_cents for r in rows),
+        maker_share=ratio(sum(s.maker_contracts for s in sums), contracts),
+        spread_capture_cents=ratio(sum(s.marks.spread_cents for s in sums), contracts),
+        markout_1s_cents=markouts[0],
+        markout_10s_cents=markouts[1],
+        markout_60s_cents=markouts[2],
+        inventory_mean=ratio(sum(s.held_ms for s in sums), sum(s.ms for s in sums)) or 0.0,
+        inventory_max=max(r.inventory_max for r in rows),
+        invalid_actions=sum(r.invalid_actions for r in rows),
+        actions={name: n / sum(actions) for name, n in zip(ACTIONS, actions, strict=True)},
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels.layout import N_ACTIONS, N_FEATURES
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
+from kalshi_train.models import load_model
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -191,3 +193,48 @@ def _compiled_network(
     relu = int(policy.activation_fn is torch.nn.ReLU)
     shape = np.array([kernels.NETWORK, len(layers), relu, *widths], np.int64)
     return shape, np.concatenate(parts).astype(np.float32)
+
+
+def policies_of(model: Any) -> list[Policy]:
+    """What a caller wants evaluated, as policies with names of their own.
+
+    Args:
+        model: a Stable-Baselines3 model, the path of a saved one, a function of observations
+            float32 [n, 52] that gives actions [n], a `Policy`, the name of a baseline, a sequence
+            or mapping by name of these, or None.
+
+    Raises:
+        ConfigError: it is none of these, or two have the same name.
+    """
+    if model is None:
+        return []
+    if isinstance(model, Mapping):
+        return [_policy(value, str(name)) for name, value in model.items()]
+    if isinstance(model, (list, tuple)):
+        given = [_policy(value, None) for value in model]
+    else:
+        given = [_policy(model, None)]
+    names = [p.name for p in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"two policies are named {name}; give a mapping of names to models instead"
+            )
+    return given
+
+
+def _policy(value: Any, name: str | None) -> Policy:
+    if isinstance(value, Policy):
+        return value if name is None else replace(value, name=name)
+    if isinstance(value, str) and value in BASELINES:
+        return BASELINES[value]
+    if isinstance(value, (str, Path)):
+        return policy_from_model(load_model(Path(value)), name or Path(value).stem)
+    if hasattr(value, "policy") and hasattr(value, "observation_space"):
+        return policy_from_model(value, name or type(value).__name__)
+    if callable(value):
+        return policy_from_function(name or str(getattr(value, "__name__", "function")), value)
+    raise ConfigError(
+        f"cannot evaluate {value!r}; give a model, the path of one, a function, or a baseline: "
+        + ", ".join(BASELINES)
+    )

@@ -5,135 +5,23 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import Any
 
-from kalshi_sim.config import FillModel, SimConfig
+from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.tape import Tape
 from kalshi_train.evaluation.compare import Comparison, compare
 from kalshi_train.evaluation.episodes import play_all
-from kalshi_train.evaluation.measure import Episode, measure, summarise
+from kalshi_train.evaluation.measure import measure, summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES, EvaluationOptions
-from kalshi_train.evaluation.policies import (
-    BASELINES,
-    Policy,
-    baselines,
-    policy_from_function,
-    policy_from_model,
-)
+from kalshi_train.evaluation.policies import BASELINES, Policy, policies_of
+from kalshi_train.evaluation.policies import baselines as named_baselines
+from kalshi_train.evaluation.result import Evaluation, Run, fill_models_of
 from kalshi_train.evaluation.stress import StressResult, conditions
-from kalshi_train.models import load_model
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    import pyarrow as pa
-
-BOUNDS: Final[tuple[FillModel, FillModel]] = ("through", "touch")
-"""The pessimistic and the optimistic fill model: the truth lies between."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One policy under one fill model."""
-
-    policy: Policy
-    config: SimConfig
-    """As played: the policy's own settings included."""
-    episodes: tuple[Episode, ...]
-    """By view of the tape."""
-    total: dict[str, Any]
-    """The figures of all markets together, money in cents."""
-
-    @property
-    def fill_model(self) -> FillModel:
-        """How resting orders were filled."""
-        return self.config.fill_model
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What `evaluate` found; tables by name in `frames`, charts in `figures()`."""
-
-    tape: Tape
-    config: SimConfig
-    seed: int
-    confidence: float
-    resamples: int
-    policies: tuple[Policy, ...]
-    models: tuple[str, ...]
-    """Names of the policies that are no baselines."""
-    runs: tuple[Run, ...]
-    """By policy, then fill model."""
-    comparisons: tuple[Comparison, ...]
-    stress: tuple[StressResult, ...]
-
-    @property
-    def fill_models(self) -> tuple[FillModel, ...]:
-        """Pessimistic, chosen, optimistic."""
-        return fill_models_of(self.config)
-
-    def run(self, policy: str, fill_model: str | None = None) -> Run:
-        """The run of a policy by name, under the chosen fill model unless another is named.
-
-        Raises:
-            KeyError: there is none.
-        """
-        wanted = fill_model or self.config.fill_model
-        for run in self.runs:
-            if run.policy.name == policy and run.fill_model == wanted:
-                return run
-        raise KeyError(f"no run of {policy} under {wanted}")
-
-    @functools.cached_property
-    def frames(self) -> dict[str, pa.Table]:
-        """Tables by name: totals, episodes, fills, equity, comparisons, stress (money in cents).
-
-        Arrow tables: `.to_pandas()` and `polars.from_arrow` make data frames of them.
-        """
-        from kalshi_train.evaluation.tables import make_frames
-
-        return make_frames(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """All figures as JSON has them; equal evaluations give equal bytes."""
-        from kalshi_train.evaluation.tables import to_json
-
-        return to_json(self)
-
-    def write_parquet(self, folder: Path) -> list[Path]:
-        """Write every frame into `folder` as Parquet, named after it; returns the paths."""
-        from kalshi_train.evaluation.tables import write_parquet
-
-        return write_parquet(self, folder)
-
-    def figures(self) -> dict[str, go.Figure]:
-        """Charts by name, as Plotly figures."""
-        from kalshi_train.report.figures import make_figures
-
-        return make_figures(self)
-
-    def write_report(self, path: Path, replay_rows: int | None = None) -> None:
-        """Write the report, one HTML file that opens offline.
-
-        Args:
-            path: where it goes.
-            replay_rows: rows of episodes that can be replayed, all together; the default keeps
-                the page below about 40 MB.
-        """
-        from kalshi_train.report import write_report
-
-        write_report(self, path, replay_rows)
-
-
-def fill_models_of(config: SimConfig) -> tuple[FillModel, ...]:
-    """The chosen fill model between the bounds; two if it is one of them."""
-    pessimistic, optimistic = BOUNDS
-    return tuple(dict.fromkeys((pessimistic, config.fill_model, optimistic)))
 
 
 def evaluate(
@@ -171,9 +59,10 @@ def evaluate(
     options = EvaluationOptions(
         stress=stress, seed=seed, confidence=confidence, resamples=resamples
     )
-    policies = _policies(model)
+    policies = policies_of(model)
+    names = [baselines] if isinstance(baselines, str) else baselines
     models = tuple(p.name for p in policies if p is not BASELINES.get(p.name))
-    policies += [p for p in _baselines(baselines) if p.name not in {q.name for q in policies}]
+    policies += [p for p in named_baselines(names) if p.name not in {q.name for q in policies}]
     if not policies:
         raise ConfigError("nothing to evaluate; name a model or baselines")
     settings: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
@@ -224,16 +113,7 @@ def _run(policy: Policy, tape: Tape, config: SimConfig, settings: Mapping[str, A
 
 
 def _stress_result(run: Run, condition: str, size: int) -> StressResult:
-    names = (
-        "profit_cents",
-        "profit_per_market_cents",
-        "profit_per_market_low_cents",
-        "profit_per_market_high_cents",
-        "return_on_capital",
-        "fees_cents",
-        "fills",
-        "contracts",
-    )
+    total = run.total
     return StressResult(
         policy=run.policy.name,
         condition=condition,
@@ -241,7 +121,14 @@ def _stress_result(run: Run, condition: str, size: int) -> StressResult:
         fees=run.config.fees,
         size=size,
         fill_model=run.fill_model,
-        **{name: run.total[name] for name in names},
+        profit_cents=total.profit_cents,
+        profit_per_market_cents=total.profit_per_market_cents,
+        profit_per_market_low_cents=total.profit_per_market_low_cents,
+        profit_per_market_high_cents=total.profit_per_market_high_cents,
+        return_on_capital=total.return_on_capital,
+        fees_cents=total.fees_cents,
+        fills=total.fills,
+        contracts=total.contracts,
     )
 
 
@@ -268,43 +155,3 @@ def _comparisons(
         if first in models
         for fill_model in fill_models
     ]
-
-
-def _baselines(names: Sequence[str]) -> list[Policy]:
-    return baselines([names] if isinstance(names, str) else names)
-
-
-def _policies(model: Any) -> list[Policy]:
-    """What was given, as policies with names of their own."""
-    if model is None:
-        return []
-    if isinstance(model, Mapping):
-        return [_policy(value, str(name)) for name, value in model.items()]
-    if isinstance(model, (list, tuple)):
-        given = [_policy(value, None) for value in model]
-    else:
-        given = [_policy(model, None)]
-    names = [p.name for p in given]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(
-                f"two policies are named {name}; give a mapping of names to models instead"
-            )
-    return given
-
-
-def _policy(value: Any, name: str | None) -> Policy:
-    if isinstance(value, Policy):
-        return value if name is None else replace(value, name=name)
-    if isinstance(value, str) and value in BASELINES:
-        return BASELINES[value]
-    if isinstance(value, (str, Path)):
-        return policy_from_model(load_model(Path(value)), name or Path(value).stem)
-    if hasattr(value, "policy") and hasattr(value, "observation_space"):
-        return policy_from_model(value, name or type(value).__name__)
-    if callable(value):
-        return policy_from_function(name or str(getattr(value, "__name__", "function")), value)
-    raise ConfigError(
-        f"cannot evaluate {value!r}; give a model, the path of one, a function, or a baseline: "
-        + ", ".join(BASELINES)
-    )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from kalshi_sim.actions import ACTIONS
 from kalshi_sim.cli.console import count, decimal, print_table
 from kalshi_sim.units import CENTS_PER_DOLLAR
-from kalshi_train.evaluation.measure import ACTIONS
 
 if TYPE_CHECKING:
-    from kalshi_train.evaluation.run import Evaluation, Run
+    from kalshi_train.evaluation.figures import TotalFigures
+    from kalshi_train.evaluation.result import Evaluation, Run
 
 MARKETS_SHOWN: Final = 40
 """Markets of a table; of more, those with the largest profit or loss."""
@@ -45,16 +46,14 @@ def show(evaluation: Evaluation) -> None:
 def verdict(evaluation: Evaluation, name: str) -> str:
     """One plain sentence: would it have made money?"""
     chosen = evaluation.run(name).total
-    low, high = (
-        evaluation.run(name, m).total["profit_per_market_cents"] for m in _ends(evaluation)
-    )
+    low, high = (evaluation.run(name, m).total.profit_per_market_cents for m in _ends(evaluation))
     start = (
-        f"{name}: {chosen['profit_per_market_cents']:+,.1f} cents a market after fees "
+        f"{name}: {chosen.profit_per_market_cents:+,.1f} cents a market after fees "
         f"(fill model {evaluation.config.fill_model}; through {low:+,.1f}, touch {high:+,.1f})"
     )
-    if not any(evaluation.run(name, m).total["fills"] for m in evaluation.fill_models):
+    if not any(evaluation.run(name, m).total.fills for m in evaluation.fill_models):
         return f"{start}: it did not trade."
-    bound = chosen["profit_per_market_low_cents"]
+    bound = chosen.profit_per_market_low_cents
     if bound is None:
         return f"{start}; one event is too few to say how sure that is."
     interval = interval_text(chosen, evaluation.confidence)
@@ -62,14 +61,15 @@ def verdict(evaluation: Evaluation, name: str) -> str:
         return f"{start}, {interval}: it made money, even if resting orders fill only when crossed."
     if bound > 0:
         return f"{start}, {interval}: it made money only if resting orders fill as assumed."
-    if chosen["profit_per_market_high_cents"] < 0:
+    high_bound = chosen.profit_per_market_high_cents
+    if high_bound is not None and high_bound < 0:
         return f"{start}, {interval}: it lost money."
     return f"{start}, {interval}: no profit that chance does not explain."
 
 
-def interval_text(total: dict[str, Any], confidence: float) -> str:
+def interval_text(total: TotalFigures, confidence: float) -> str:
     """The interval of the profit of a market, in words."""
-    low, high = total["profit_per_market_low_cents"], total["profit_per_market_high_cents"]
+    low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
     return f"{100 * confidence:g} % interval {low:+,.1f} to {high:+,.1f}"
 
 
@@ -98,17 +98,17 @@ def _rows(evaluation: Evaluation, cells: Any) -> list[list[str]]:
 def _profit_table(evaluation: Evaluation) -> None:
     def cells(run: Run) -> Sequence[str]:
         t = run.total
-        low, high = t["profit_per_market_low_cents"], t["profit_per_market_high_cents"]
+        low, high = t.profit_per_market_low_cents, t.profit_per_market_high_cents
         return (
-            _signed(t["profit_per_market_cents"]),
+            _signed(t.profit_per_market_cents),
             "-" if low is None else f"{low:+,.0f} to {high:+,.0f}",
-            _signed(t["profit_cents"], 0),
-            _percent(t["return_on_capital"], 2),
-            decimal(t["sharpe"], 2),
-            _percent(t["win_rate"], 0),
-            decimal(t["max_drawdown_cents"], 0),
-            decimal(t["fees_cents"], 0),
-            decimal(t["turnover_cents"], 0),
+            _signed(t.profit_cents, 0),
+            _percent(t.return_on_capital, 2),
+            decimal(t.sharpe, 2),
+            _percent(t.win_rate, 0),
+            decimal(t.max_drawdown_cents, 0),
+            decimal(t.fees_cents, 0),
+            decimal(t.turnover_cents, 0),
         )
 
     print_table(
@@ -135,14 +135,17 @@ def _trading_table(evaluation: Evaluation) -> None:
     def cells(run: Run) -> Sequence[str]:
         t = run.total
         return (
-            count(t["fills"]),
-            count(t["contracts"]),
-            _percent(t["maker_share"], 0),
-            _signed(t["spread_capture_cents"], 2),
-            *(_signed(t[f"markout_{s}s_cents"], 2) for s in (1, 10, 60)),
-            decimal(t["inventory_mean"]),
-            count(t["inventory_max"]),
-            *(_percent(t["actions"][name], 0) for name in ACTIONS),
+            count(t.fills),
+            count(t.contracts),
+            _percent(t.maker_share, 0),
+            _signed(t.spread_capture_cents, 2),
+            *(
+                _signed(m, 2)
+                for m in (t.markout_1s_cents, t.markout_10s_cents, t.markout_60s_cents)
+            ),
+            decimal(t.inventory_mean),
+            count(t.inventory_max),
+            *(_percent(t.actions[name], 0) for name in ACTIONS),
         )
 
     print_table(
@@ -171,25 +174,25 @@ def _market_table(evaluation: Evaluation, name: str) -> None:
     chosen = evaluation.run(name).episodes
     order = range(len(chosen))
     if len(chosen) > MARKETS_SHOWN:
-        largest = sorted(order, key=lambda i: (-abs(chosen[i].figures["profit_cents"]), i))
+        largest = sorted(order, key=lambda i: (-abs(chosen[i].figures.profit_cents), i))
         order = sorted(largest[:MARKETS_SHOWN])  # type: ignore[assignment]  # either is fine
     rows = []
     for i in order:
         f = chosen[i].figures
         rows.append(
             [
-                f["market_ticker"],
-                count(f["rows"]),
-                *(_signed(runs[m][i].figures["profit_cents"]) for m in evaluation.fill_models),
-                decimal(f["max_drawdown_cents"], 0),
-                decimal(f["sharpe"], 3),
-                decimal(f["fees_cents"], 0),
-                count(f["fills"]),
-                _percent(f["maker_share"], 0),
-                _signed(f["spread_capture_cents"], 2),
-                _signed(f["markout_60s_cents"], 2),
-                decimal(f["inventory_mean"]),
-                _percent(f["actions"]["hold"], 0),
+                f.market_ticker,
+                count(f.rows),
+                *(_signed(runs[m][i].figures.profit_cents) for m in evaluation.fill_models),
+                decimal(f.max_drawdown_cents, 0),
+                decimal(f.sharpe, 3),
+                decimal(f.fees_cents, 0),
+                count(f.fills),
+                _percent(f.maker_share, 0),
+                _signed(f.spread_capture_cents, 2),
+                _signed(f.markout_60s_cents, 2),
+                decimal(f.inventory_mean),
+                _percent(f.actions["hold"], 0),
             ]
         )
     left_out = len(chosen) - len(rows)

@@ -18,7 +18,7 @@ from kalshi_train.evaluation.measure import Episode, event_of
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
-    from kalshi_train.evaluation.run import Evaluation, Run
+    from kalshi_train.evaluation.result import Evaluation, Run
 
 _SIDES = np.array(["yes", "no"])
 
@@ -29,9 +29,9 @@ def make_frames(evaluation: Evaluation) -> dict[str, pa.Table]:
     fills = [_fills(tape, r, e) for r in evaluation.runs for e in r.episodes]
     equity = [_equity(tape, r, e) for r in evaluation.runs for e in r.episodes]
     frames = {
-        "totals": pa.Table.from_pylist([{**_key(r), **_flat(r.total)} for r in evaluation.runs]),
+        "totals": pa.Table.from_pylist([{**_key(r), **r.total.columns()} for r in evaluation.runs]),
         "episodes": pa.Table.from_pylist(
-            [{**_key(r), **_flat(e.figures)} for r in evaluation.runs for e in r.episodes]
+            [{**_key(r), **e.figures.columns()} for r in evaluation.runs for e in r.episodes]
         ),
         "fills": pa.concat_tables(fills),
         "equity": pa.concat_tables(equity),
@@ -45,12 +45,6 @@ def make_frames(evaluation: Evaluation) -> dict[str, pa.Table]:
 
 def _key(run: Run) -> dict[str, Any]:
     return {"policy": run.policy.name, "fill_model": run.fill_model}
-
-
-def _flat(figures: dict[str, Any]) -> dict[str, Any]:
-    """Shares of the actions become columns of their own."""
-    rest = {k: v for k, v in figures.items() if k != "actions"}
-    return rest | {f"share_{name}": v for name, v in figures["actions"].items()}
 
 
 def _named(run: Run, episode: Episode, rows: int) -> dict[str, Any]:
@@ -116,8 +110,8 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
                 "settings": dict(policy.settings),
                 "fill_models": {
                     r.fill_model: {
-                        "total": r.total,
-                        "markets": [e.figures for e in r.episodes],
+                        "total": r.total.to_json(),
+                        "markets": [e.figures.to_json() for e in r.episodes],
                     }
                     for r in runs
                 },

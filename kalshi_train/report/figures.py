@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from kalshi_sim.actions import ACTIONS
 from kalshi_sim.kernels import layout
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_out2, spread_capture2
 from kalshi_train.evaluation.measure import (
     ACTION_PERIOD_MS,
-    ACTIONS,
     Episode,
     total_curve,
 )
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
-    from kalshi_train.evaluation.run import Evaluation, Run
+    from kalshi_train.evaluation.result import Evaluation, Run
 
 COLOURS: Final = (
     "#2f6fde",
@@ -174,7 +174,7 @@ def _distinct(tickers: Sequence[str]) -> list[str]:
 
 def _profits(run: Run) -> npt.NDArray[np.float64]:
     """Profit in each market, in dollars."""
-    return np.array([e.figures["profit_cents"] / CENTS_PER_DOLLAR for e in run.episodes])
+    return np.array([e.figures.profit_cents / CENTS_PER_DOLLAR for e in run.episodes])
 
 
 def profit_by_hour(evaluation: Evaluation) -> go.Figure:
@@ -255,13 +255,13 @@ def mark_outs(evaluation: Evaluation) -> go.Figure:
     places = ["at the fill", *(f"{s} s" for s in HORIZONS_S)]
     for run in evaluation.runs:
         name, total = run.policy.name, run.total
-        if not total["contracts"]:
+        if not total.contracts:
             continue
         chosen = run.fill_model == evaluation.config.fill_model
-        marks = [total[f"markout_{s}s_cents"] for s in HORIZONS_S]
+        marks = [total.markout_1s_cents, total.markout_10s_cents, total.markout_60s_cents]
         figure.add_scatter(
             x=places,
-            y=[total["spread_capture_cents"], *marks],
+            y=[total.spread_capture_cents, *marks],
             mode="lines+markers",
             name=name if chosen else f"{name} ({run.fill_model})",
             legendgroup=name,

@@ -15,12 +15,12 @@ from kalshi_train.report.figures import make_figures
 from kalshi_train.report.replay import make_replays
 
 if TYPE_CHECKING:
-    from kalshi_train.evaluation.run import Evaluation
+    from kalshi_train.evaluation.result import Evaluation
 
 _SCRIPTS: Final = ("tables.js", "blocks.js", "timeline.js", "replay.js")
 
 
-def write_report(evaluation: Evaluation, path: Path, replay_rows: int | None = None) -> None:
+def write_report(evaluation: Evaluation, path: str | Path, replay_rows: int | None = None) -> None:
     """Write the page of an evaluation, whole or not at all.
 
     Args:
@@ -31,7 +31,7 @@ def write_report(evaluation: Evaluation, path: Path, replay_rows: int | None = N
     Raises:
         ConfigError: the file cannot be written.
     """
-    with whole_file(path) as temporary:
+    with whole_file(Path(path)) as temporary:
         temporary.write_text(make_page(evaluation, replay_rows), "utf-8")
 
 
@@ -94,7 +94,7 @@ def _words(evaluation: Evaluation) -> dict[str, Any]:
     verdicts = []
     for name in evaluation.models:
         total = evaluation.run(name).total
-        low, high = total["profit_per_market_low_cents"], total["profit_per_market_high_cents"]
+        low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
         tone = "good" if low is not None and low > 0 else ""
         tone = "bad" if high is not None and high < 0 else tone
         verdicts.append({"text": verdict(evaluation, name), "tone": tone})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.actions import ACTIONS, action_label
 from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
@@ -22,7 +23,7 @@ from kalshi_train.evaluation.episodes import Played, play_all
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.policies import Policy
-    from kalshi_train.evaluation.run import Evaluation
+    from kalshi_train.evaluation.result import Evaluation
 
 STANDING_OUT: Final = 6
 """Features shown at a row: those farthest from their mean over the episode."""
@@ -179,7 +180,7 @@ def make_replays(evaluation: Evaluation, rows: int | None) -> dict[str, Any]:
     first = evaluation.run(shown[0].name)
     order = sorted(
         range(len(first.episodes)),
-        key=lambda i: (-abs(first.episodes[i].figures["profit_cents"]), i),
+        key=lambda i: (-abs(first.episodes[i].figures.profit_cents), i),
     )
     views: list[int] = []
     for i in order:
@@ -217,6 +218,7 @@ def make_replays(evaluation: Evaluation, rows: int | None) -> dict[str, Any]:
         "left_out": len(order) - len(views),
         "books": {i: book_block(evaluation.tape, evaluation.tape.views[i]) for i in views},
         "agents": agents,
+        "actions": [action_label(name) for name in ACTIONS],
         "features": [{"name": f.name, "definition": f.definition} for f in FEATURES],
         "share_scale": SHARE_SCALE,
         "z_scale": Z_SCALE,

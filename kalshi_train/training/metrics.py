@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.logger import KVWriter
 
+from kalshi_sim.actions import ACTIONS
 from kalshi_sim.files import whole_file
 from kalshi_sim.units import money_per_cent
 
-ACTIONS: Final = ("hold", "buy_yes", "sell_yes", "buy_no", "sell_no")
 PER_STEPS: Final = 1000
 """Rates of trading are told per so many steps."""
 MIN_STEPS_PER_RECORD: Final = 2500

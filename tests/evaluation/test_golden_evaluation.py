@@ -55,26 +55,26 @@ def maker() -> Evaluation:
 def test_a_taker_pays_spread_and_fees() -> None:
     """Fees: 17.325 and 0.07*10*0.43*0.57 = 17.157 cents, each rounded up to 18."""
     figures = taker().run("taker").episodes[0].figures
-    assert figures["rows"] == 5
-    assert figures["steps"] == 4
-    assert figures["profit_cents"] == 430 - 450 - 36
-    assert figures["return_on_capital"] == pytest.approx(-0.0056)
-    assert figures["fees_cents"] == 36
-    assert (figures["fills"], figures["contracts"]) == (2, 20)
-    assert figures["turnover_cents"] == 450 + 570
-    assert figures["maker_share"] == 0
+    assert figures.rows == 5
+    assert figures.steps == 4
+    assert figures.profit_cents == 430 - 450 - 36
+    assert figures.return_on_capital == pytest.approx(-0.0056)
+    assert figures.fees_cents == 36
+    assert (figures.fills, figures.contracts) == (2, 20)
+    assert figures.turnover_cents == 450 + 570
+    assert figures.maker_share == 0
     # equity: 10 000, 9 532 + 430, 9 532 + 440, 9 944, 9 944
-    assert figures["max_drawdown_cents"] == 56
-    assert figures["sharpe"] is None  # a single whole minute
-    assert figures["actions"] == {
+    assert figures.max_drawdown_cents == 56
+    assert figures.sharpe is None  # a single whole minute
+    assert figures.actions == {
         "hold": 0.5,
         "buy_yes": 0.25,
         "sell_yes": 0.25,
         "buy_no": 0,
         "sell_no": 0,
     }
-    assert figures["position_at_end"] == 0
-    assert not figures["settled"]
+    assert figures.position_at_end == 0
+    assert not figures.settled
 
 
 def test_mark_outs_of_a_taker() -> None:
@@ -84,10 +84,10 @@ def test_mark_outs_of_a_taker() -> None:
     """
     evaluation = taker()
     figures = evaluation.run("taker").episodes[0].figures
-    assert figures["spread_capture_cents"] == (-2.5 - 1) / 2
-    assert figures["markout_1s_cents"] == (-1 - 1) / 2
-    assert figures["markout_10s_cents"] == (-1 - 3.5) / 2
-    assert figures["markout_60s_cents"] == 1.5
+    assert figures.spread_capture_cents == (-2.5 - 1) / 2
+    assert figures.markout_1s_cents == (-1 - 1) / 2
+    assert figures.markout_10s_cents == (-1 - 3.5) / 2
+    assert figures.markout_60s_cents == 1.5
     fills = evaluation.frames["fills"].to_pydict()
     queue = [i for i, m in enumerate(fills["fill_model"]) if m == "queue"]
     assert [fills["side"][i] for i in queue] == ["yes", "no"]
@@ -99,23 +99,23 @@ def test_mark_outs_of_a_taker() -> None:
 def test_inventory_is_weighted_by_time() -> None:
     """10 contracts from the buy at 0 to the sale at 1 s, of 60.5 s."""
     figures = taker().run("taker").episodes[0].figures
-    assert figures["inventory_mean"] == pytest.approx(10 * 1_000 / 60_500)
-    assert figures["inventory_max"] == 10
+    assert figures.inventory_mean == pytest.approx(10 * 1_000 / 60_500)
+    assert figures.inventory_max == 10
 
 
 def test_the_bounds_enclose_a_maker() -> None:
     """Nothing crosses 40, the queue still holds 70, and a touch fills all 10 at a mid of 42.5."""
     evaluation = maker()
-    profit = {m: evaluation.run("maker", m).total["profit_cents"] for m in evaluation.fill_models}
+    profit = {m: evaluation.run("maker", m).total.profit_cents for m in evaluation.fill_models}
     assert profit == {"through": 0.0, "queue": 0.0, "touch": 25.0}
     figures = evaluation.run("maker", "touch").episodes[0].figures
-    assert (figures["fills"], figures["contracts"], figures["maker_share"]) == (1, 10, 1.0)
-    assert figures["fees_cents"] == 0
-    assert figures["spread_capture_cents"] == 2.5
-    assert figures["markout_1s_cents"] == 2.5
-    assert figures["markout_10s_cents"] is None
+    assert (figures.fills, figures.contracts, figures.maker_share) == (1, 10, 1.0)
+    assert figures.fees_cents == 0
+    assert figures.spread_capture_cents == 2.5
+    assert figures.markout_1s_cents == 2.5
+    assert figures.markout_10s_cents is None
     # filled in the flow into the second row: 0 for 1 s, 10 for 1.5 s
-    assert figures["inventory_mean"] == pytest.approx(10 * 1_500 / 2_500)
+    assert figures.inventory_mean == pytest.approx(10 * 1_500 / 2_500)
 
 
 def test_totals_and_comparison() -> None:
@@ -129,9 +129,9 @@ def test_totals_and_comparison() -> None:
     found = evaluate({"idle": lambda obs: np.zeros(len(obs), int)}, tape, baselines=["always-buy"])
     # two orders of 10 at 45, mid 42.5, fees of 17.325 rounded up each
     total = found.run("always-buy").total
-    assert total["profit_cents"] == 2 * (-25 - 18)
-    assert (total["win_rate"], total["losing_rate"]) == (0.0, 1.0)
-    assert total["max_drawdown_cents"] == 86
+    assert total.profit_cents == 2 * (-25 - 18)
+    assert (total.win_rate, total.losing_rate) == (0.0, 1.0)
+    assert total.max_drawdown_cents == 86
     pair = next(c for c in found.comparisons if c.fill_model == "queue")
     assert (pair.first, pair.second, pair.difference_cents) == ("idle", "always-buy", 86.0)
     assert (pair.first_better, pair.second_better) == (1, 0)
@@ -148,6 +148,6 @@ def test_a_settled_market_pays_out() -> None:
     )
     tape = build_tape([session], min_episode_length=3)
     figures = evaluate({"p": scripted([BUY_YES, HOLD])}, tape).run("p").episodes[0].figures
-    assert figures["settled"]
-    assert figures["profit_cents"] == 1_000 - 450 - 18
-    assert (figures["position_at_end"], figures["inventory_max"]) == (0, 10)
+    assert figures.settled
+    assert figures.profit_cents == 1_000 - 450 - 18
+    assert (figures.position_at_end, figures.inventory_max) == (0, 10)

@@ -15,6 +15,7 @@ from kalshi_sim import SimConfig, Tape
 from kalshi_train.evaluation import Evaluation, evaluate
 from kalshi_train.evaluation.episodes import Played, play_all
 from kalshi_train.evaluation.policies import policy_from_model
+from kalshi_train.report import write_report
 from kalshi_train.report.replay import standing_out
 
 FLAGS = [
@@ -38,7 +39,7 @@ def evaluation(tape: Tape, model: PPO) -> Evaluation:
 @pytest.fixture(scope="module")
 def page_file(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "evaluation.html"
-    evaluation.write_report(path)
+    write_report(evaluation, path)
     return path
 
 
@@ -133,7 +134,8 @@ def test_markets_are_those_of_the_json(page: Page, evaluation: Evaluation) -> No
     page.select_option("#market-policy", "random")
     page.select_option("#market-fills", "touch")
     markets = {
-        e.figures["market_ticker"]: e.figures for e in evaluation.run("random", "touch").episodes
+        e.figures.market_ticker: e.figures.to_json()
+        for e in evaluation.run("random", "touch").episodes
     }
     cells = page.eval_on_selector_all(
         "#markets td[data-figure]", "cells => cells.map(c => ({...c.dataset}))"
@@ -146,7 +148,7 @@ def test_markets_are_those_of_the_json(page: Page, evaluation: Evaluation) -> No
 def test_markets_sort_by_a_column(page: Page, evaluation: Evaluation) -> None:
     page.select_option("#market-policy", "random")
     page.select_option("#market-fills", "queue")
-    fees = sorted(e.figures["fees_cents"] for e in evaluation.run("random").episodes)
+    fees = sorted(e.figures.fees_cents for e in evaluation.run("random").episodes)
     for expected in (fees[::-1], fees):
         page.click("#markets thead th:has-text('fees')")
         cells = page.locator("#markets td[data-figure='fees_cents']")
@@ -309,7 +311,7 @@ def test_pages_of_equal_evaluations_are_equal(
         baselines=["hold", "random"],
         stress=True,
     )
-    again.write_report(tmp_path / "again.html")
+    write_report(again, str(tmp_path / "again.html"))
     same = (tmp_path / "again.html").read_bytes() == page_file.read_bytes()
     assert same  # the difference of two pages would take minutes to print
 
@@ -318,7 +320,7 @@ def test_rows_for_replay_can_be_limited(browser: Browser, tape: Tape, tmp_path: 
     evaluation = evaluate("random", tape)
     shortest = min(len(v) for v in tape.views)
     for rows, count in ((0, 0), (shortest, 1)):
-        evaluation.write_report(tmp_path / "page.html", replay_rows=rows)
+        write_report(evaluation, tmp_path / "page.html", replay_rows=rows)
         shown, complaints = opened(browser, tmp_path / "page.html")
         assert shown.locator("#replay-market option").count() == count
         assert shown.locator("#replay-empty").is_visible() == (count == 0)

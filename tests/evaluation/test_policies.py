@@ -124,7 +124,7 @@ def test_other_models_are_asked_in_batches(tape: Tape) -> None:
     model = DQN("MlpPolicy", KalshiVecEnv(tape, n_envs=1), buffer_size=100, seed=2)
     policy = policy_from_model(model, "dqn")
     assert policy.act is not None
-    assert evaluate(model, tape).run("DQN").total["markets"] == len(tape.views)
+    assert evaluate(model, tape).run("DQN").total.markets == len(tape.views)
 
 
 def test_the_random_baseline_is_uniform_and_belongs_to_the_market(tape: Tape) -> None:
@@ -148,8 +148,8 @@ def test_the_random_baseline_is_uniform_and_belongs_to_the_market(tape: Tape) ->
 def test_profit_is_what_training_calls_held_out_profit(tape: Tape, model: PPO) -> None:
     result = play_heldout(tape, SimConfig(), policy_from_model(model, "PPO"))
     run = evaluate(model, tape).run("PPO")
-    assert [e.figures["profit_cents"] for e in run.episodes] == result.profit.tolist()
-    assert [e.figures["fees_cents"] for e in run.episodes] == result.columns["fees_cents"].tolist()
+    assert [e.figures.profit_cents for e in run.episodes] == result.profit.tolist()
+    assert [e.figures.fees_cents for e in run.episodes] == result.columns["fees_cents"].tolist()
 
 
 def test_held_out_figures_are_those_of_the_environment(tape: Tape, model: PPO) -> None:

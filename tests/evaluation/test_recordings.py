@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 
 from kalshi_sim import Tape, build_tape
 from kalshi_train.evaluation import Evaluation, evaluate
+from kalshi_train.report import write_report
 from tests.evaluation.test_page import FLAGS, book, choose, ladder, opened
 from tests.support.recorded import Recorded
 
@@ -34,17 +35,16 @@ def test_every_policy_plays_every_market(evaluated: Evaluation, nba: Tape) -> No
     assert len(nba.views) == 18
     assert len(evaluated.runs) == 7 * 3
     for run in evaluated.runs:
-        assert run.total["markets"] == 18
-        assert run.total["events"] == 9
-        assert run.total["profit_per_market_low_cents"] is not None
+        assert run.total.markets == 18
+        assert run.total.events == 9
+        assert run.total.profit_per_market_low_cents is not None
     hold = evaluated.run("hold").total
-    assert (hold["profit_cents"], hold["fills"]) == (0, 0)
+    assert (hold.profit_cents, hold.fills) == (0, 0)
 
 
 def test_the_bounds_order_what_a_quoter_gets(evaluated: Evaluation) -> None:
     fills = [
-        evaluated.run("join-both-sides", m).total["contracts"]
-        for m in ("through", "queue", "touch")
+        evaluated.run("join-both-sides", m).total.contracts for m in ("through", "queue", "touch")
     ]
     assert fills == sorted(fills)
     assert fills[0] < fills[2]
@@ -53,7 +53,7 @@ def test_the_bounds_order_what_a_quoter_gets(evaluated: Evaluation) -> None:
 def test_the_page_of_a_whole_evening(
     evaluated: Evaluation, nba: Tape, chromium: str, tmp_path: Path
 ) -> None:
-    evaluated.write_report(tmp_path / "nba.html")
+    write_report(evaluated, tmp_path / "nba.html")
     longest = max(range(18), key=lambda i: len(nba.views[i]))
     assert len(nba.views[longest]) > 100_000
     with sync_playwright() as playwright:

@@ -2,7 +2,7 @@
 "use strict";
 
 const replay = read("replay-data");
-const actionNames = ["hold", "buy YES", "sell YES", "buy NO", "sell NO"];
+const actionNames = replay.actions;
 const $ = (id) => document.getElementById(id);
 const books = new Map();
 let timeline = null;

@@ -32,7 +32,8 @@ function element(tag, attributes = {}, ...children) {
 }
 
 const pick = (object, path) => path.split(".").reduce((o, name) => o[name], object);
-const actionColumns = ["hold", "buy_yes", "sell_yes", "buy_no", "sell_no"].map((name) => [
+const firstRun = evaluation.policies[0].fill_models[chosenModel];
+const actionColumns = Object.keys(firstRun.total.actions).map((name) => [
   `actions.${name}`, name.replace("_", " "), "percent",
 ]);
 const tradeColumns = [

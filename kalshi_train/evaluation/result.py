@@ -1,0 +1,122 @@
+"""`Evaluation`: what was found, by policy, fill model and market."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kalshi_sim.config import FillModel, SimConfig
+from kalshi_sim.tape import Tape
+from kalshi_train.evaluation.compare import Comparison
+from kalshi_train.evaluation.figures import TotalFigures
+from kalshi_train.evaluation.measure import Episode
+from kalshi_train.evaluation.policies import Policy
+from kalshi_train.evaluation.stress import StressResult
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BOUNDS: Final[tuple[FillModel, FillModel]] = ("through", "touch")
+"""The pessimistic and the optimistic fill model: the truth lies between."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """One policy under one fill model."""
+
+    policy: Policy
+    config: SimConfig
+    """As played: the policy's own settings included."""
+    episodes: tuple[Episode, ...]
+    """By view of the tape."""
+    total: TotalFigures
+    """The figures of all markets together, money in cents."""
+
+    @property
+    def fill_model(self) -> FillModel:
+        """How resting orders were filled."""
+        return self.config.fill_model
+
+    def __repr__(self) -> str:
+        profit = self.total.profit_per_market_cents
+        return (
+            f"Run({self.policy.name} under {self.fill_model}: {len(self.episodes)} markets, "
+            f"{profit:+,.1f} cents a market)"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """What `evaluate` found; tables by name in `frames`.
+
+    `kalshi_train.report` makes charts and the page of it.
+    """
+
+    tape: Tape
+    config: SimConfig
+    seed: int
+    confidence: float
+    resamples: int
+    policies: tuple[Policy, ...]
+    models: tuple[str, ...]
+    """Names of the policies that are no baselines."""
+    runs: tuple[Run, ...]
+    """By policy, then fill model."""
+    comparisons: tuple[Comparison, ...]
+    stress: tuple[StressResult, ...]
+
+    @property
+    def fill_models(self) -> tuple[FillModel, ...]:
+        """Pessimistic, chosen, optimistic."""
+        return fill_models_of(self.config)
+
+    def run(self, policy: str, fill_model: str | None = None) -> Run:
+        """The run of a policy by name, under the chosen fill model unless another is named.
+
+        Raises:
+            KeyError: there is none.
+        """
+        wanted = fill_model or self.config.fill_model
+        for run in self.runs:
+            if run.policy.name == policy and run.fill_model == wanted:
+                return run
+        raise KeyError(f"no run of {policy} under {wanted}")
+
+    @functools.cached_property
+    def frames(self) -> dict[str, pa.Table]:
+        """Tables by name: totals, episodes, fills, equity, comparisons, stress (money in cents).
+
+        Arrow tables: `.to_pandas()` and `polars.from_arrow` make data frames of them.
+        """
+        from kalshi_train.evaluation.tables import make_frames
+
+        return make_frames(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as JSON has them; equal evaluations give equal bytes."""
+        from kalshi_train.evaluation.tables import to_json
+
+        return to_json(self)
+
+    def write_parquet(self, folder: Path) -> list[Path]:
+        """Write every frame into `folder` as Parquet, named after it; returns the paths."""
+        from kalshi_train.evaluation.tables import write_parquet
+
+        return write_parquet(self, folder)
+
+    def __repr__(self) -> str:
+        names = ", ".join(p.name for p in self.policies)
+        models = " / ".join(self.fill_models)
+        found = "".join(
+            f"; {name} {self.run(name).total.profit_per_market_cents:+,.1f} cents a market"
+            for name in self.models
+        )
+        return f"Evaluation({names} on {len(self.tape.views)} markets under {models}{found})"
+
+
+def fill_models_of(config: SimConfig) -> tuple[FillModel, ...]:
+    """The chosen fill model between the bounds; two if it is one of them."""
+    pessimistic, optimistic = BOUNDS
+    return tuple(dict.fromkeys((pessimistic, config.fill_model, optimistic)))
