@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels.features import N_TAPE_FEATURES
+from kalshi_sim.kernels.observation import N_TAPE_FEATURES
 from kalshi_sim.session import EventKind, Events, Session
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, PRICE_SCALE
 

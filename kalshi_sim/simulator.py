@@ -13,6 +13,7 @@ from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.tape import Tape
 from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads
@@ -398,7 +399,7 @@ _ORDER_COLUMNS: Final = {
 
 def _make_buffers(n_envs: int) -> layout.Buffers:
     return layout.Buffers(
-        obs=np.zeros((n_envs, layout.N_FEATURES), np.float32),
+        obs=np.zeros((n_envs, N_FEATURES), np.float32),
         rewards=np.zeros(n_envs, np.float32),
         done=np.zeros(n_envs, np.int8),
     )

@@ -20,6 +20,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import KalshiSimError, NoViewsError
 from kalshi_sim.features import FEATURES
 from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
+from kalshi_sim.kernels.observation import TIME_TO_CLOSE
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.tape import Tape, build_tape
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 N_FEATURES: Final = 52
 N_ACTIONS: Final = 5
+"""As the contract has them, apart from the code's own."""
 _ENVS: Final = 64
 _STEPS: Final = 1000
 """Random steps of each of the environments."""
@@ -279,7 +281,7 @@ def _excuses(tape: Tape, observed: npt.NDArray[np.float64]) -> set[str]:
     excused = set()
     if bool((tape.px[:, :, 0] > 0).all()):
         excused.add("two_sided")
-    if bool((observed[:, 48] == 1).all()):
+    if bool((observed[:, TIME_TO_CLOSE] == 1).all()):
         excused.add("time_to_close")  # unknown, or beyond the scale, for every market
     return excused
 

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 SNAPSHOT, LEVEL, DELTA, TRADE, GAP, DROP_LEVEL = 0, 1, 2, 3, 4, 5
-WHOLE_SECOND, TIME_INFERRED = 1, 2
+WHOLE_SECOND, TIME_INFERRED, REBUILT = 1, 2, 4
 NO_TIME = -(2**62)

@@ -1,4 +1,4 @@
-"""The 40 features that no agent can change (0-34 and 47-51), computed once per row.
+"""The features that no agent can change (market, temporal and global), computed once per row.
 
 `FEATURES` in `kalshi_sim.features` defines them, from docs/contract.md#9-the-52-features.
 Sums over windows are differences of integer running sums, so they are exact and do not depend
@@ -16,14 +16,50 @@ import numpy.typing as npt
 from kalshi_sim import units
 from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
+from kalshi_sim.kernels.observation import (
+    ASK_CONCENTRATION,
+    ASK_DEPTH,
+    ASK_DEPTH_5,
+    ASK_LEVELS,
+    ASK_SIZE,
+    BID_CONCENTRATION,
+    BID_DEPTH,
+    BID_DEPTH_5,
+    BID_LEVELS,
+    BID_SIZE,
+    BURST,
+    BUY_IMPACT,
+    DEPTH_IMBALANCE,
+    DEPTH_IMBALANCE_5,
+    MICROPRICE_OFFSET,
+    MID,
+    MID_CHANGE_1,
+    MOMENTUM_10S,
+    ORDER_FLOW_10S,
+    ORDER_FLOW_60S,
+    QUOTE_AGE,
+    ROW_GAP,
+    SELL_IMPACT,
+    SPREAD,
+    SPREAD_CHANGE_60S,
+    TAPE_FEE_RATE,
+    TAPE_SESSION_PROGRESS,
+    TAPE_TIME_OF_DAY_COS,
+    TAPE_TIME_OF_DAY_SIN,
+    TAPE_TIME_TO_CLOSE,
+    TOP_IMBALANCE,
+    TWO_SIDED,
+    UPDATES_1S,
+    UPDATES_10S,
+    UPDATES_60S,
+    VOLATILITY_60S,
+    YES_ASK,
+    YES_BID,
+)
 from kalshi_sim.kernels.rounded import log1p32, tanh32
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
-
-N_TAPE_FEATURES = 40
-GLOBAL_AT = 35
-"""Column of feature 47 in the tape; 0-34 stand at their own number."""
 
 CENTS_PER_DOLLAR = units.CENTS_PER_DOLLAR
 IMPACT_CONTRACTS = units.IMPACT_CONTRACTS
@@ -139,7 +175,7 @@ def imbalance(bid: int, ask: int) -> float:
 def book_features(
     book: Ladders, mark2: int, payout: int, shape: Int64Array, out: Float32Array
 ) -> None:
-    """Features 0-20 of one row into `out` [40]; `shape` is scratch space [2, 3]."""
+    """The market features of one row into `out` [40]; `shape` is scratch space [2, 3]."""
     cent = payout // CENTS_PER_DOLLAR
     bid = best_price(book, 0)
     no_bid = best_price(book, 1)
@@ -150,39 +186,39 @@ def book_features(
     mid = mark2 / 2.0
     side_shape(book, 0, NEAR_CENTS * cent, shape[0])
     side_shape(book, 1, NEAR_CENTS * cent, shape[1])
-    out[0] = bid / payout
-    out[1] = ask / payout
-    out[2] = log_scaled((ask - bid) / cent, LOG_CENTS)
-    out[3] = mid / payout
-    out[4] = 0.0
+    out[YES_BID] = bid / payout
+    out[YES_ASK] = ask / payout
+    out[SPREAD] = log_scaled((ask - bid) / cent, LOG_CENTS)
+    out[MID] = mid / payout
+    out[MICROPRICE_OFFSET] = 0.0
     if two_sided:
         bid_size = shape[0, 1]
         ask_size = shape[1, 1]
         bid_price = shape[0, 2] / bid_size
         ask_price = payout - shape[1, 2] / ask_size
         micro = (bid_price * ask_size + ask_price * bid_size) / (bid_size + ask_size)
-        out[4] = tanh32((micro - mid) / (2.0 * cent))
+        out[MICROPRICE_OFFSET] = tanh32((micro - mid) / (2.0 * cent))
     bid_top = book.sizes[0, bid_n - 1] if bid_n > 0 else 0
     ask_top = book.sizes[1, ask_n - 1] if ask_n > 0 else 0
-    out[5] = log_scaled(bid_top, LOG_SIZE)
-    out[6] = log_scaled(ask_top, LOG_SIZE)
-    out[7] = imbalance(bid_top, ask_top)
-    out[8] = log_scaled(shape[0, 0], LOG_SIZE)
-    out[9] = log_scaled(shape[1, 0], LOG_SIZE)
-    out[10] = imbalance(shape[0, 0], shape[1, 0])
-    out[11] = log_scaled(book.total[0], LOG_LADDER)
-    out[12] = log_scaled(book.total[1], LOG_LADDER)
-    out[13] = imbalance(book.total[0], book.total[1])
-    out[14] = count_scaled(bid_n, LOG_LEVELS)
-    out[15] = count_scaled(ask_n, LOG_LEVELS)
-    out[16] = shape[0, 1] / book.total[0] if bid_n > 0 else 0.0
-    out[17] = shape[1, 1] / book.total[1] if ask_n > 0 else 0.0
+    out[BID_SIZE] = log_scaled(bid_top, LOG_SIZE)
+    out[ASK_SIZE] = log_scaled(ask_top, LOG_SIZE)
+    out[TOP_IMBALANCE] = imbalance(bid_top, ask_top)
+    out[BID_DEPTH_5] = log_scaled(shape[0, 0], LOG_SIZE)
+    out[ASK_DEPTH_5] = log_scaled(shape[1, 0], LOG_SIZE)
+    out[DEPTH_IMBALANCE_5] = imbalance(shape[0, 0], shape[1, 0])
+    out[BID_DEPTH] = log_scaled(book.total[0], LOG_LADDER)
+    out[ASK_DEPTH] = log_scaled(book.total[1], LOG_LADDER)
+    out[DEPTH_IMBALANCE] = imbalance(book.total[0], book.total[1])
+    out[BID_LEVELS] = count_scaled(bid_n, LOG_LEVELS)
+    out[ASK_LEVELS] = count_scaled(ask_n, LOG_LEVELS)
+    out[BID_CONCENTRATION] = shape[0, 1] / book.total[0] if bid_n > 0 else 0.0
+    out[ASK_CONCENTRATION] = shape[1, 1] / book.total[1] if ask_n > 0 else 0.0
     buy_cost = IMPACT_CONTRACTS * payout - impact_value(book, 1)
     buy = (buy_cost / IMPACT_CONTRACTS - mid) / cent
     sell = (mid - impact_value(book, 0) / IMPACT_CONTRACTS) / cent
-    out[18] = log_scaled(max(0.0, buy), LOG_CENTS)
-    out[19] = log_scaled(max(0.0, sell), LOG_CENTS)
-    out[20] = 1.0 if two_sided else 0.0
+    out[BUY_IMPACT] = log_scaled(max(0.0, buy), LOG_CENTS)
+    out[SELL_IMPACT] = log_scaled(max(0.0, sell), LOG_CENTS)
+    out[TWO_SIDED] = 1.0 if two_sided else 0.0
 
 
 @hot_jit
@@ -198,7 +234,7 @@ def window_features(
     payout: int,
     out: Float32Array,
 ) -> None:
-    """Features 21-34 of row r into `out` [40], and row r into the history.
+    """The temporal features of row r into `out` [40], and row r into the history.
 
     `ts_ms` and `mark2` are the market's rows up to and including r; `net_flow` and `gross_flow`
     are the whole contracts of the row's own flow at the best prices.
@@ -228,22 +264,22 @@ def window_features(
             i += 1
         history.first[w] = i
 
-    out[21] = count_scaled(now - ts_ms[r - 1], LOG_GAP) if r > 0 else 0.0
-    out[22] = count_scaled(now - history.last[2], LOG_AGE)
+    out[ROW_GAP] = count_scaled(now - ts_ms[r - 1], LOG_GAP) if r > 0 else 0.0
+    out[QUOTE_AGE] = count_scaled(now - history.last[2], LOG_AGE)
     rows_10s = r + 1 - history.first[WINDOW_10S]
     rows_60s = r + 1 - history.first[WINDOW_60S]
-    out[23] = count_scaled(r + 1 - history.first[WINDOW_1S], LOG_ROWS_1S)
-    out[24] = count_scaled(rows_10s, LOG_ROWS_10S)
-    out[25] = count_scaled(rows_60s, LOG_ROWS_60S)
+    out[UPDATES_1S] = count_scaled(r + 1 - history.first[WINDOW_1S], LOG_ROWS_1S)
+    out[UPDATES_10S] = count_scaled(rows_10s, LOG_ROWS_10S)
+    out[UPDATES_60S] = count_scaled(rows_60s, LOG_ROWS_60S)
     ratio = (1.0 + 6.0 * rows_10s) / (1.0 + rows_60s)
     square = ratio * ratio  # tanh(ln x) = (x^2 - 1) / (x^2 + 1)
-    out[26] = (square - 1.0) / (square + 1.0)
-    out[27] = tanh32(change / (2.0 * cent))
+    out[BURST] = (square - 1.0) / (square + 1.0)
+    out[MID_CHANGE_1] = tanh32(change / (2.0 * cent))
     for k in range(3):
         since = history.first[WINDOW_10S + k]
         move = mark2[r] - mark2[max(0, since - 1)]
         scale = 5.0 * (k + 1)  # 5, 10 and 15 cents
-        out[28 + k] = tanh32(move / (2.0 * cent * scale)) if move != 0 else 0.0
+        out[MOMENTUM_10S + k] = tanh32(move / (2.0 * cent * scale)) if move != 0 else 0.0
 
     before_10s = history.first[WINDOW_10S] - 1
     before_60s = history.first[WINDOW_60S] - 1
@@ -261,11 +297,13 @@ def window_features(
         flow_60s -= sums[before_60s, SUM_FLOW]
         gross_60s -= sums[before_60s, SUM_GROSS]
         spreads -= sums[before_60s, SUM_SPREAD]
-    out[31] = log_scaled(math.sqrt(squares) / (2.0 * cent), LOG_CENTS) if squares > 0 else 0.0
-    out[32] = flow_10s / gross_10s if gross_10s > 0 else 0.0
-    out[33] = flow_60s / gross_60s if gross_60s > 0 else 0.0
+    out[VOLATILITY_60S] = 0.0
+    if squares > 0:
+        out[VOLATILITY_60S] = log_scaled(math.sqrt(squares) / (2.0 * cent), LOG_CENTS)
+    out[ORDER_FLOW_10S] = flow_10s / gross_10s if gross_10s > 0 else 0.0
+    out[ORDER_FLOW_60S] = flow_60s / gross_60s if gross_60s > 0 else 0.0
     excess = spread * rows_60s - spreads
-    out[34] = tanh32(excess / rows_60s / (5.0 * cent)) if excess != 0 else 0.0
+    out[SPREAD_CHANGE_60S] = tanh32(excess / rows_60s / (5.0 * cent)) if excess != 0 else 0.0
 
 
 @hot_jit
@@ -279,17 +317,17 @@ def global_features(
     payout: int,
     out: Float32Array,
 ) -> None:
-    """Features 47-51 of one row into columns 35-39 of `out` [40]."""
+    """The global features of one row into `out` [40]."""
     minutes = max(0, now - session_first_ms) / MS_PER_MINUTE
-    out[GLOBAL_AT] = log_scaled(minutes, LOG_SESSION_MINUTES)
+    out[TAPE_SESSION_PROGRESS] = log_scaled(minutes, LOG_SESSION_MINUTES)
     if close_ms == UNKNOWN_CLOSE:
-        out[GLOBAL_AT + 1] = 1.0
+        out[TAPE_TIME_TO_CLOSE] = 1.0
     else:
         seconds = max(0, close_ms - now) / MS_PER_SECOND
-        out[GLOBAL_AT + 1] = log_scaled(seconds, LOG_CLOSE_SECONDS)
+        out[TAPE_TIME_TO_CLOSE] = log_scaled(seconds, LOG_CLOSE_SECONDS)
     angle = ((now + utc_offset_ms) % MS_PER_DAY) * (2.0 * math.pi / MS_PER_DAY)
-    out[GLOBAL_AT + 2] = math.sin(angle)
-    out[GLOBAL_AT + 3] = math.cos(angle)
+    out[TAPE_TIME_OF_DAY_SIN] = math.sin(angle)
+    out[TAPE_TIME_OF_DAY_COS] = math.cos(angle)
     m = mark2 / (2.0 * payout)
     rate = 0.07 * (taker_multiplier / MULTIPLIER_SCALE)
-    out[GLOBAL_AT + 4] = min(1.0, rate * m * (1.0 - m) * (CENTS_PER_DOLLAR / 2))
+    out[TAPE_FEE_RATE] = min(1.0, rate * m * (1.0 - m) * (CENTS_PER_DOLLAR / 2))

@@ -12,11 +12,7 @@ Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-N_FEATURES = 52
 N_ACTIONS = 5
-PORTFOLIO_AT = 35
-"""First portfolio feature of an observation; the tape's features stand around them."""
-N_PORTFOLIO = 12
 MAX_TAKEN = 32
 """Levels a side whose taken contracts an environment remembers."""
 BEYOND_DEPTH = 2**40

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from kalshi_sim.kernels.events import DELTA, GAP, LEVEL, NO_TIME, SNAPSHOT, TRADE
 from kalshi_sim.kernels.features import (
-    N_TAPE_FEATURES,
     UNKNOWN_CLOSE,
     History,
     book_features,
@@ -31,6 +30,7 @@ from kalshi_sim.kernels.ladder import (
     make_ladders,
     set_level,
 )
+from kalshi_sim.kernels.observation import N_TAPE_FEATURES
 from kalshi_sim.kernels.tops import empty_tops, write_top
 
 Int8Array = npt.NDArray[np.int8]

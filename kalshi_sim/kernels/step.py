@@ -6,13 +6,10 @@ their number, or on how they are shared among threads.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 from numba import prange
 
-from kalshi_sim import units
 from kalshi_sim.kernels.entry import (
     action_closes,
     action_side,
@@ -21,26 +18,19 @@ from kalshi_sim.kernels.entry import (
     enter_order,
     entry_size,
 )
-from kalshi_sim.kernels.features import N_TAPE_FEATURES
 from kalshi_sim.kernels.footprint import trim_taken
 from kalshi_sim.kernels.jit import hot_jit, inlined_jit, parallel_jit
 from kalshi_sim.kernels.layout import (
-    A_AHEAD,
     A_CASH,
-    A_COST,
     A_DRAWDOWN2,
     A_EQUITY2,
-    A_FEES,
     A_FLIGHT,
     A_FLIGHT_ARRIVAL,
     A_FLIGHT_PRICE,
-    A_FREE,
     A_INVALID,
     A_N_RECORDS,
     A_PEAK2,
     A_POSITION,
-    A_PRICE,
-    A_REALIZED,
     A_RETURN2,
     A_ROW,
     A_SIZE,
@@ -49,11 +39,9 @@ from kalshi_sim.kernels.layout import (
     A_TAKEN,
     A_VIEW,
     C_CASH_START,
-    C_CENT,
     C_INTERVAL,
     C_LATENCY,
     C_MAX_STEPS,
-    C_ORDER_SIZE,
     C_PAYOUT,
     C_TRUNCATE_END,
     C_VALUATION,
@@ -62,10 +50,7 @@ from kalshi_sim.kernels.layout import (
     MAX_TAKEN,
     MID,
     N_ACTIONS,
-    N_FEATURES,
-    N_PORTFOLIO,
     NO_SETTLEMENT,
-    PORTFOLIO_AT,
     T_FLOW,
     T_MARK2,
     T_TS,
@@ -85,9 +70,15 @@ from kalshi_sim.kernels.ledger import (
     settle_position,
     update_free_cash,
 )
+from kalshi_sim.kernels.observation import (
+    N_FEATURES,
+    N_PORTFOLIO,
+    N_TAPE_FEATURES,
+    PORTFOLIO_AT,
+)
+from kalshi_sim.kernels.portfolio import portfolio_features
 from kalshi_sim.kernels.prefetch import prefetch
 from kalshi_sim.kernels.resting import apply_book, apply_flow
-from kalshi_sim.kernels.rounded import log1p32, tanh32
 from kalshi_sim.kernels.tops import LINE_BYTES, best_bid
 
 Int8Array = npt.NDArray[np.int8]
@@ -95,9 +86,6 @@ Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-LOG_POSITION = 1.0 / math.log1p(units.POSITION_SCALE_ORDERS)
-LOG_QUEUE = 1.0 / math.log1p(1e6)
-DISTANCE_CENTS = 5.0
 BYTES = 8
 """Bytes of an int64."""
 BLOCK = 8
@@ -212,45 +200,6 @@ def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
 
 
 @inlined_jit
-def portfolio_features(
-    tape: TapeArrays, ints: Int64Array, agent: Int64Array, out: Float32Array
-) -> None:
-    """Features 35-46 of the agent at its row into `out` [12]."""
-    row = agent[A_ROW]
-    cash_start = float(ints[C_CASH_START])
-    position = agent[A_POSITION]
-    mid_value = mid_value2(position, tape.tops[row, T_MARK2], ints[C_PAYOUT]) / 2.0
-    out[0] = min(1.0, agent[A_FREE] / cash_start)
-    if position == 0:
-        out[1] = 0.0
-        out[2] = 0.0
-        out[3] = 0.0
-    else:
-        held = abs(position)
-        size = min(1.0, log1p32(held / ints[C_ORDER_SIZE], LOG_POSITION))
-        out[1] = size if position > 0 else -size
-        out[2] = agent[A_COST] / held / ints[C_PAYOUT]
-        out[3] = tanh32(5.0 * (mid_value - agent[A_COST]) / cash_start)
-    earned = agent[A_REALIZED] - agent[A_FEES]
-    out[4] = tanh32(3.0 * earned / cash_start) if earned != 0 else 0.0
-    drawdown = agent[A_PEAK2] / 2.0 - agent[A_CASH] - mid_value
-    out[5] = min(1.0, drawdown / cash_start)
-    for side in range(2):
-        size = agent[A_SIZE + side]
-        at = 6 + 3 * side
-        if size == 0:
-            out[at] = 0.0
-            out[at + 1] = 0.0
-            out[at + 2] = 0.0
-            continue
-        distance = (best_bid(tape, row, side) - agent[A_PRICE + side]) / ints[C_CENT]
-        out[at] = min(1.0, size / ints[C_ORDER_SIZE])
-        out[at + 1] = tanh32(distance / DISTANCE_CENTS) if distance != 0 else 0.0
-        ahead = agent[A_AHEAD + side]
-        out[at + 2] = min(1.0, log1p32(ahead, LOG_QUEUE)) if ahead > 0 else 0.0
-
-
-@inlined_jit
 def copy_block(source: Float32Array, start: int, target: Float32Array, at: int) -> None:
     """Copy 8 numbers; all are read before one is written, so that it is one instruction each."""
     a, b, c, d = source[start], source[start + 1], source[start + 2], source[start + 3]
@@ -268,7 +217,7 @@ def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float3
         copy_block(features, k, obs, k)
     for k in range(PORTFOLIO_AT // BLOCK * BLOCK, PORTFOLIO_AT):
         obs[k] = features[k]
-    portfolio_features(tape, settings.ints, agent, obs[PORTFOLIO_AT : PORTFOLIO_AT + N_PORTFOLIO])
+    portfolio_features(tape, settings.ints, agent, obs)
     for k in range(PORTFOLIO_AT + N_PORTFOLIO, N_FEATURES):
         obs[k] = features[k - N_PORTFOLIO]
 

@@ -23,6 +23,7 @@ from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.simulator import settings_of
@@ -337,7 +338,7 @@ class LiveMarket:
         tape = self._tape()
         settings = settings_of(config or SimConfig(), tape)
         agent = self._agent(portfolio, settings, tape)
-        obs = np.empty(layout.N_FEATURES, np.float32)
+        obs = np.empty(N_FEATURES, np.float32)
         step_kernel.observe_agent(tape.arrays, settings, agent, obs)
         return obs
 

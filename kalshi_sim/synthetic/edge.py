@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.kernels.observation import MID, TOP_IMBALANCE, YES_ASK, YES_BID
 from kalshi_sim.synthetic.order_flow import Flow
 from kalshi_sim.units import PRICE_SCALE, STORED_PER_CENT
 
@@ -31,9 +32,6 @@ UPDATES: Final = (60, 180)
 """A market's updates in 35 minutes: least and most."""
 CROWD_SIZES: Final = ((0.0, 1), (0.5, 8), (0.9, 40), (1.0, 80))
 """Contracts of everybody else's orders, small against the signalling maker's: (quantile, n)."""
-
-_BID, _ASK, _MID, _IMBALANCE = 0, 1, 3, 7
-"""The features the best policy reads."""
 
 
 def draw_flow(rng: np.random.Generator, edge: float, fractional: bool) -> tuple[Flow, float]:
@@ -75,8 +73,8 @@ def best_edge_policy(
     Returns:
         int64 [n]: 0 HOLD, 1 BUY_YES_LIMIT or 3 BUY_NO_LIMIT.
     """
-    bid, ask, mid = (observations[:, i].astype(np.float64) for i in (_BID, _ASK, _MID))
-    imbalance = observations[:, _IMBALANCE]
+    bid, ask, mid = (observations[:, i].astype(np.float64) for i in (YES_BID, YES_ASK, MID))
+    imbalance = observations[:, TOP_IMBALANCE]
     sign = np.sign(imbalance) * (np.abs(imbalance) > THRESHOLD)
     price = np.where(sign > 0, ask, 1.0 - bid)
     fee = np.ceil(np.round(7.0 * order_size * price * (1.0 - price), 9)) / order_size

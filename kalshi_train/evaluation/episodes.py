@@ -15,6 +15,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_train.evaluation import kernels
@@ -234,7 +235,7 @@ def make_track(rows: int, fill_room: int, detail: bool) -> kernels.Track:
         equity2=np.zeros(rows, np.int64),
         position=np.zeros(rows, np.int64),
         detail=np.zeros((kept, kernels.N_DETAIL), np.int64),
-        observations=np.zeros((kept, layout.N_FEATURES), np.float32),
+        observations=np.zeros((kept, N_FEATURES), np.float32),
         fills=np.zeros((fill_room, layout.N_RECORD), np.int64),
         counts=np.zeros(2, np.int64),
     )
@@ -242,7 +243,7 @@ def make_track(rows: int, fill_room: int, detail: bool) -> kernels.Track:
 
 def _make_buffers(n_envs: int) -> layout.Buffers:
     return layout.Buffers(
-        obs=np.zeros((n_envs, layout.N_FEATURES), np.float32),
+        obs=np.zeros((n_envs, N_FEATURES), np.float32),
         rewards=np.zeros(n_envs, np.float32),
         done=np.zeros(n_envs, np.int8),
     )

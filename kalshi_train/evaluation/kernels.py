@@ -33,6 +33,15 @@ from kalshi_sim.kernels.layout import (
     Settings,
     TapeArrays,
 )
+from kalshi_sim.kernels.observation import (
+    ASK_DISTANCE,
+    ASK_WORKING,
+    BID_DISTANCE,
+    BID_WORKING,
+    DEPTH_IMBALANCE_5,
+    MOMENTUM_60S,
+    POSITION,
+)
 from kalshi_sim.kernels.step import step_agents
 from kalshi_sim.units import POSITION_SCALE_ORDERS
 
@@ -44,9 +53,6 @@ Float32Array = npt.NDArray[np.float32]
 ALWAYS_HOLD, RANDOM, ALWAYS_BUY, JOIN_BOTH, MOMENTUM, IMBALANCE, NETWORK = range(7)
 # places in Decider.shape; layer widths from SHAPE_WIDTHS on
 SHAPE_KIND, SHAPE_LAYERS, SHAPE_RELU, SHAPE_WIDTHS = 0, 1, 2, 3
-# features of an observation that baselines look at
-IMBALANCE_5, MOMENTUM_60S, POSITION = 10, 29, 36
-BID_WORKING, BID_DISTANCE, ASK_WORKING, ASK_DISTANCE = 41, 42, 44, 45
 
 MOMENTUM_THRESHOLD: Final = math.tanh(2 / 10)
 """The mid has moved two cents in a minute."""
@@ -214,7 +220,7 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
     if kind == MOMENTUM:
         return follow(obs[MOMENTUM_60S], MOMENTUM_THRESHOLD, obs[POSITION])
     if kind == IMBALANCE:
-        return follow(obs[IMBALANCE_5], IMBALANCE_THRESHOLD, obs[POSITION])
+        return follow(obs[DEPTH_IMBALANCE_5], IMBALANCE_THRESHOLD, obs[POSITION])
     return HOLD
 
 

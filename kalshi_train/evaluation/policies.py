@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.kernels.layout import N_ACTIONS, N_FEATURES
+from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
 from kalshi_train.models import load_model

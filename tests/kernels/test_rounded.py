@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kalshi_sim.kernels import rounded
 from kalshi_sim.kernels.features import LOG_CENTS, LOG_SIZE
 from kalshi_sim.kernels.jit import jit
-from kalshi_sim.kernels.step import LOG_POSITION, LOG_QUEUE
+from kalshi_sim.kernels.portfolio import LOG_POSITION, LOG_QUEUE
 
 pytestmark = pytest.mark.kernel
 
