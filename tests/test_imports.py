@@ -39,8 +39,17 @@ FORMER = {
     "kalshi_train.algorithms",
 }
 
-# Rooms of kalshi_train that import each other inside functions, and why they may.
-ROOM_CIRCLES: dict[frozenset[str], str] = {}
+# Imports inside functions that close a circle, and why each may.
+KNOWN_CIRCLES: dict[frozenset[str], str] = {
+    frozenset({"kalshi_sim.tape", "kalshi_sim.tape_cache"}): (
+        "a mapped tape is pickled as the folder it lies in, and opened from it again"
+    ),
+}
+
+
+def unknown(found: list[list[str]]) -> list[list[str]]:
+    """The circles for which no reason is given."""
+    return [circle for circle in found if frozenset(circle) not in KNOWN_CIRCLES]
 
 
 def graph(
@@ -55,18 +64,22 @@ def graph(
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-@pytest.mark.parametrize("levels", [("module",), ("module", "function")], ids=" and ".join)
-def test_no_modules_import_each_other_in_a_circle(package: str, levels: tuple[str, ...]) -> None:
-    edges = [e for e in EDGES if e.level in levels]
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    edges = [e for e in EDGES if e.level == "module"]
     assert circles(graph(edges, modules(package))) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_functions_close_a_circle_of_modules(package: str) -> None:
+    edges = [e for e in EDGES if e.level != "typing"]
+    assert unknown(circles(graph(edges, modules(package)))) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_rooms_import_each_other_in_a_circle(package: str) -> None:
     edges = [e for e in EDGES if e.level != "typing" and e.importer not in FORMER]
     names = [m for m in modules(package) if m != package and m not in FORMER]
-    found = circles(graph(edges, names, room))
-    assert [c for c in found if frozenset(c) not in ROOM_CIRCLES] == []
+    assert unknown(circles(graph(edges, names, room))) == []
 
 
 @pytest.mark.parametrize("module", sorted(FORMER))
@@ -90,6 +103,7 @@ def test_rooms_import_downwards_only() -> None:
         and e.level != "typing"
         and room(e.imported) in FLOORS
         and FLOORS[room(e.imported)] > FLOORS[room(e.importer)]
+        and frozenset({room(e.importer), room(e.imported)}) not in KNOWN_CIRCLES
     ]
     assert upwards == []
 
