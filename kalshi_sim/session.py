@@ -26,6 +26,12 @@ NO_TIME: Final = -(2**62)
 """`ts_ms` of an event whose market has no time at all."""
 
 
+POLLED: Final = "polls"
+"""`source` of a session of polls: books without the changes between them."""
+REBUILT_SUFFIX: Final = ", rebuilt start"
+"""Ends the `source` of a session in which a market begins with a book that was not recorded."""
+
+
 class EventKind(IntEnum):
     """What an event does to its market's book."""
 
@@ -254,6 +260,8 @@ class QualityReport:
     """Frames that are no book event or trade, by type (ok, subscribed, error, ticker, ...)."""
     bad_lines: int = 0
     """Lines that could not be read and were skipped on request."""
+    gaps_checked: bool = False
+    """Whether the sequence numbers were searched for holes (the whole subscription was there)."""
 
     @property
     def total(self) -> MarketQuality:
@@ -274,7 +282,7 @@ class SessionInfo:
     trades: int
     source: str
     """"capture", "polls" (books without the changes between them), "synthetic", or "kalshiflow A",
-    "kalshiflow B", "kalshiflow C"."""
+    "kalshiflow B", "kalshiflow C"; with REBUILT_SUFFIX if a market began without a snapshot."""
     location: str = ""
     """Where in the store it lies (a file, or which tables)."""
 

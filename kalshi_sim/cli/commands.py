@@ -19,11 +19,20 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from kalshi_sim.cli.console import print_json, print_table, progress_bar
+from kalshi_sim.cli.import_ import import_sessions
+from kalshi_sim.cli.options import (
+    JsonOption,
+    SkipOption,
+    StoreOption,
+    check_free,
+    checked_id,
+    shown,
+)
 from kalshi_sim.cli.session_tables import report_import, session_row, show_analysis
 from kalshi_sim.cli.shell import holds_secret, run_command
 from kalshi_sim.errors import ConfigError, SessionNotFoundError
-from kalshi_sim.store import SessionStore, default_address, open_store
-from kalshi_sim.store.urls import is_address, without_password
+from kalshi_sim.store import SessionStore, open_store
+from kalshi_sim.store.urls import without_password
 
 _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export, validate.
 
@@ -34,113 +43,6 @@ _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export
 A store is a folder or a postgresql:// URL: --store, else DATABASE_URL, else the folder sessions.
 `kalshi-sim --version` prints the version."""
 
-StoreOption = Annotated[
-    str | None,
-    arg(
-        metavar="STORE",
-        help="Store: a folder or a postgresql:// URL; else DATABASE_URL, else ./sessions.",
-    ),
-]
-JsonOption = Annotated[bool, arg(name="json", help="Print JSON.")]
-SkipOption = Annotated[
-    bool,
-    arg(help="Leave out rows of a kalshiflow database that cannot be right; they are counted."),
-]
-
-
-def import_sessions(
-    sources: Annotated[
-        Positional[tuple[str, ...]],
-        arg(metavar="CAPTURE...", help="Capture files, or one store to copy a session from."),
-    ],
-    store: StoreOption = None,
-    session: Annotated[
-        int | None, arg(metavar="ID", help="Number of the session; else the next free one.")
-    ] = None,
-    markets: Annotated[
-        Path | None, arg(metavar="FILE", help="CSV of close times and results.")
-    ] = None,
-    whole_subscription: Annotated[
-        bool, arg(help="The files hold all of their subscriptions: holes in seq are gaps.")
-    ] = False,
-    use_yes_price: Annotated[
-        bool, arg(help="The recording subscribed with use_yes_price: NO prices in YES terms.")
-    ] = False,
-    max_bad_lines: Annotated[int, arg(help="Skip up to so many malformed lines.")] = 0,
-    skip_bad_rows: SkipOption = False,
-    overwrite: Annotated[bool, arg(help="Replace the session if the store has it.")] = False,
-    as_json: JsonOption = False,
-) -> int:
-    """Captures (files of WebSocket frames), or a session of another store, into a store."""
-    if not sources:
-        raise ConfigError("name capture files, a store folder or a postgresql:// URL to import")
-    if max_bad_lines < 0:
-        raise ConfigError(f"--max-bad-lines {max_bad_lines}: must be 0 or more")
-    target = open_store(store)
-    origin = _as_store(sources, skip_bad_rows)
-    if origin is not None and session is None:
-        raise ConfigError("say which session to copy, with --session ID")
-    number = target.next_session_id() if session is None else _checked_id(session)
-    _check_free(target, number, store, overwrite=overwrite)
-    begun = time.perf_counter()
-    if origin is not None:
-        imported = origin.load(number)
-    else:
-        for source in sources:
-            if not Path(source).is_file():
-                raise ConfigError(f"there is no capture file {without_password(source)}")
-        from kalshi_sim.ingest.capture import import_captures
-
-        with progress_bar("importing") as progress:
-            imported = import_captures(
-                list(sources),
-                session_id=number,
-                markets_csv=markets,
-                whole_subscription=whole_subscription,
-                use_yes_price=use_yes_price,
-                max_bad_lines=max_bad_lines,
-                progress=progress,
-            )
-    seconds = time.perf_counter() - begun
-    target.save(imported, overwrite=overwrite)
-    report_import(imported, _shown(store), seconds, as_json=as_json)
-    return 0
-
-
-def _check_free(target: SessionStore, number: int, store: str | None, *, overwrite: bool) -> None:
-    """Refuse a number that is taken before the work, not after it."""
-    if not overwrite and target.exists(number):
-        raise ConfigError(
-            f"{_shown(store)} already has session {number}; "
-            "choose another --session, or --overwrite"
-        )
-
-
-def _checked_id(session_id: int) -> int:
-    if session_id < 0:
-        raise ConfigError(f"--session {session_id}: must be 0 or more")
-    return session_id
-
-
-def _as_store(sources: Sequence[str], skip_bad_rows: bool) -> SessionStore | None:
-    """The store that a single source names, or None if the sources are captures."""
-    if len(sources) != 1:
-        return None
-    source = sources[0]
-    if is_address(source):
-        return open_store(source, skip_bad_rows=skip_bad_rows)
-    if Path(source).is_dir():
-        if not any(Path(source).glob("session-*.parquet")):
-            raise ConfigError(
-                f"{source} is a folder without sessions; name the capture files in it"
-            )
-        return open_store(source)
-    return None
-
-
-def _shown(store: str | None) -> str:
-    return without_password(store or default_address())
-
 
 def list_sessions(store: StoreOption = None, as_json: JsonOption = False) -> int:
     """The sessions of a store."""
@@ -149,10 +51,10 @@ def list_sessions(store: StoreOption = None, as_json: JsonOption = False) -> int
         print_json(sessions)
         return 0
     if not sessions:
-        print(f"{_shown(store)} has no sessions; kalshi-sim import or generate makes one")
+        print(f"{shown(store)} has no sessions; kalshi-sim import or generate makes one")
         return 0
     print_table(
-        f"sessions in {_shown(store)}",
+        f"sessions in {shown(store)}",
         (
             "session",
             "source",
@@ -203,7 +105,7 @@ def _chosen(source: SessionStore, session_id: int | None, store: str | None) -> 
         return [session_id]
     every = [info.session_id for info in source.list_sessions()]
     if not every:
-        raise SessionNotFoundError(f"{_shown(store)} has no sessions; import or generate one")
+        raise SessionNotFoundError(f"{shown(store)} has no sessions; import or generate one")
     return every
 
 
@@ -223,15 +125,15 @@ def generate(
 ) -> int:
     """A realistic synthetic session, from a true price-time queue."""
     target = open_store(store)
-    number = target.next_session_id() if session is None else _checked_id(session)
-    _check_free(target, number, store, overwrite=overwrite)
+    number = target.next_session_id() if session is None else checked_id(session)
+    check_free(target, number, store, overwrite=overwrite)
     from kalshi_sim.synthetic.session import generate_session
 
     begun = time.perf_counter()
     made = generate_session(number, markets=markets, minutes=minutes, seed=seed, edge=edge)
     seconds = time.perf_counter() - begun
     target.save(made, overwrite=overwrite)
-    report_import(made, _shown(store), seconds, as_json=as_json)
+    report_import(made, shown(store), seconds, as_json=as_json)
     return 0
 
 

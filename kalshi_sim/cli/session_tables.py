@@ -42,6 +42,7 @@ def report_import(session: Session, store: str, seconds: float, *, as_json: bool
                 "match_rate": total.trades_matched / total.trades if total.trades else None,
                 "trades_recorded": session.trades_recorded,
                 "gaps": total.gaps,
+                "gaps_checked": quality.gaps_checked,
                 "rows": total.rows,
                 "bad_lines": quality.bad_lines,
                 "seconds": seconds,
@@ -58,7 +59,7 @@ def report_import(session: Session, store: str, seconds: float, *, as_json: bool
         ("snapshots", count(total.snapshots)),
         ("deltas", count(total.deltas)),
         ("trades", _trades(session)),
-        ("gaps", count(total.gaps)),
+        ("gaps", _gaps(session)),
         ("rows at 1 ms", count(total.rows)),
         *_quality_rows(session),
         ("speed", f"{total.frames / seconds:,.0f} book frames/s, {seconds:.1f} s"),
@@ -78,6 +79,14 @@ def _trades(session: Session) -> str:
         return "not recorded"
     matched = share(total.trades_matched, total.trades)
     return f"{count(total.trades)}, {count(total.trades_matched)} matched ({matched})"
+
+
+def _gaps(session: Session) -> str:
+    """How many gaps there are, and whether holes in the sequence numbers were looked for."""
+    gaps = session.quality.total.gaps
+    if session.quality.gaps_checked:
+        return count(gaps)
+    return f"{count(gaps)}, holes in seq not checked" if gaps else "not checked"
 
 
 def _quality_rows(session: Session) -> list[tuple[str, str]]:
@@ -138,7 +147,7 @@ def show_analysis(session: Session, found: SessionAnalysis, top: int) -> None:
         ("rows per suitable market", per_market or "-"),
         ("book frames", count(found.total.frames)),
         ("trades", _trades(session)),
-        ("gaps", count(found.total.gaps)),
+        ("gaps", _gaps(session)),
         *_quality_rows(session),
     ]
     print_table(f"session {found.session_id}", ("", ""), rows, left=2)

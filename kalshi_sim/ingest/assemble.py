@@ -10,12 +10,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.ingest.formats import MissingSnapshot
 from kalshi_sim.ingest.matching import match_trades as match_trades_to_removals
-from kalshi_sim.ingest.missing_snapshot import MissingSnapshot, with_smallest_books
+from kalshi_sim.ingest.missing_snapshot import with_smallest_books
 from kalshi_sim.kernels.recorded import resolve_times
 from kalshi_sim.quality import audit_events
 from kalshi_sim.session import (
     NO_TIME,
+    REBUILT_SUFFIX,
     EventFlag,
     EventKind,
     Events,
@@ -49,6 +51,7 @@ def assemble_session(
     bad_lines: int = 0,
     match_trades: bool = True,
     missing_snapshot: MissingSnapshot = "drop",
+    gaps_checked: bool = False,
 ) -> Session:
     """A session from events in stream order.
 
@@ -102,7 +105,8 @@ def assemble_session(
     said = (*notes, *_complaints(quality, timeless))
     if len(rebuilt):
         said = (*said, _rebuilt_note([markets[i].ticker for i in rebuilt.tolist()]))
-    report = QualityReport(quality, said, dict(other_frames), bad_lines)
+        session = replace(session, source=source + REBUILT_SUFFIX)
+    report = QualityReport(quality, said, dict(other_frames), bad_lines, gaps_checked)
     return replace(session, quality=report)
 
 

@@ -13,15 +13,15 @@ import numpy as np
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch
+from kalshi_sim.ingest.formats import Limits, MissingSnapshot
 from kalshi_sim.ingest.lifecycle import fold_lifecycles
 from kalshi_sim.ingest.markets_csv import read_markets_csv
 from kalshi_sim.ingest.merging import Merged, merge_frames
-from kalshi_sim.ingest.missing_snapshot import MissingSnapshot
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
-from kalshi_sim.ingest.sources import Limits
 from kalshi_sim.session import (
     NO_TIME,
+    POLLED,
     EventKind,
     Events,
     Int64Array,
@@ -72,6 +72,7 @@ def import_captures(
 
     Raises:
         DataError: a file cannot be read, too many lines are malformed, or nothing is in them.
+        ConfigError: there is no such format or envelope.
     """
     if not paths:
         raise DataError("no capture files given")
@@ -122,7 +123,7 @@ def import_captures(
         market_of,
         events,
         trades_recorded=_has_trades(frames),
-        source="polls" if recording.polled else "capture",
+        source=POLLED if recording.polled else "capture",
         started_ms=int(times.min()) if len(times) else None,
         last_message_ms=int(times.max()) if len(times) else None,
         counts=_block_trades(frames, merged, numbers, tickers),
@@ -130,6 +131,7 @@ def import_captures(
         other_frames=_other_frames(frames, merged),
         bad_lines=recording.bad_lines,
         missing_snapshot=missing_snapshot,
+        gaps_checked=whole_subscription,
     )
     return _with_crossing_note(session, use_yes_price)
 

@@ -9,7 +9,7 @@ are missing in it: sizes are understated, never overstated.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,6 @@ import numpy.typing as npt
 from kalshi_sim.session import NO_TIME, EventFlag, EventKind, Events, Int64Array
 from kalshi_sim.units import PRICE_SCALE
 
-MissingSnapshot = Literal["drop", "smallest"]
-"""What to do with deltas before a market's first snapshot: drop them, or begin with that book."""
 BoolArray = npt.NDArray[np.bool_]
 _SIDES: Final = 2
 

@@ -15,26 +15,15 @@ from typing import BinaryIO, Final
 import msgspec
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.formats import Limits
 
 _BLOCK: Final = 1 << 18
 """Bytes read and decoded at a time: enough to amortise the call, little enough for the cache."""
 _HEAD: Final = 1 << 16
-_MIB: Final = 1 << 20
-MAX_LINE_BYTES: Final = 64 * _MIB
-"""The exchange's largest message has 64 MiB."""
-MAX_UNPACKED_BYTES: Final = 64 * 1024 * _MIB
 _BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _DAMAGED: Final = (EOFError, OSError, zlib.error, lzma.LZMAError)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a file may unpack to, so that a small file cannot fill the memory or run for ever."""
-
-    max_line_bytes: int = MAX_LINE_BYTES
-    max_unpacked_bytes: int = MAX_UNPACKED_BYTES
 
 
 class _Gzip:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import msgspec
@@ -75,7 +75,7 @@ class SessionMetadata:
             known = {market.ticker: market for market in self.markets}
             chosen = tuple(known[ticker] for ticker in markets)
             counts = {t: quality.markets[t] for t in markets if t in quality.markets}
-            quality = QualityReport(counts, quality.notes, quality.other_frames, quality.bad_lines)
+            quality = replace(quality, markets=counts)
         lengths = [stop - start for start, stop in rows]
         return Session(
             session_id=self.session_id,

@@ -141,6 +141,7 @@ def generate_with_truth(
         source="synthetic",
         started_ms=start_ms,
         last_message_ms=stop_ms,
+        gaps_checked=True,
     )
     return session, TrueQueue({m.ticker: log for m, log in zip(infos, logs, strict=True)})
 

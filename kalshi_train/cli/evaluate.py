@@ -161,6 +161,7 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
             seed=command.options.seed,
             confidence=command.options.confidence,
             resamples=command.options.resamples,
+            caveats=_caveats(command, first, tape),
             progress=progress,
         )
     if command.json:
@@ -179,6 +180,16 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
         write_report(evaluation, command.report, command.replay_rows)
         _tell(command, f"the page is {command.report}")
     return 0
+
+
+def _caveats(command: _Command, trained: TrainConfig | None, tape: Tape) -> tuple[str, ...]:
+    """Why results on these sessions are no evidence, where they are none."""
+    from kalshi_sim.store import open_store
+    from kalshi_train.evaluation.evidence import caveats
+
+    played = {view.session_id for view in tape.views}
+    store = open_store(command.store or (trained or TrainConfig()).store)
+    return caveats(info for info in store.list_sessions() if info.session_id in played)
 
 
 def _tell(command: _Command, text: str) -> None:

@@ -66,6 +66,8 @@ class Evaluation:
     """By policy, then fill model."""
     comparisons: tuple[Comparison, ...]
     stress: tuple[StressResult, ...]
+    caveats: tuple[str, ...] = ()
+    """Why a result is no evidence, in sentences."""
 
     @property
     def fill_models(self) -> tuple[FillModel, ...]:

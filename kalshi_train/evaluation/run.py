@@ -34,6 +34,7 @@ def evaluate(
     seed: int = 0,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
+    caveats: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
     """Play every market of a tape once, from its first row, with every policy and fill model.
@@ -50,6 +51,7 @@ def evaluate(
         seed: of the random baseline and the bootstrap.
         confidence: of the intervals.
         resamples: of the bootstrap over events.
+        caveats: why results on these sessions are no evidence (`evidence.caveats`).
         progress: called with (done, total) after each run.
 
     Raises:
@@ -102,6 +104,7 @@ def evaluate(
         runs=runs,
         comparisons=tuple(_comparisons(policies, models, runs, fill_models, settings)),
         stress=tuple(stressed),
+        caveats=tuple(caveats),
     )
 
 

@@ -41,10 +41,17 @@ def show(evaluation: Evaluation) -> None:
     for c in evaluation.comparisons:
         if c.fill_model == config.fill_model:
             print(c.sentence)
+    if not evaluation.models:
+        for caveat in evaluation.caveats:
+            print(f"no evidence: {caveat}")
 
 
 def verdict(evaluation: Evaluation, name: str) -> str:
-    """One plain sentence: would it have made money?"""
+    """Would it have made money? One plain sentence, and why it is no evidence where it is none."""
+    return " No evidence: ".join((_verdict(evaluation, name), *evaluation.caveats))
+
+
+def _verdict(evaluation: Evaluation, name: str) -> str:
     chosen = evaluation.run(name).total
     low, high = (evaluation.run(name, m).total.profit_per_market_cents for m in _ends(evaluation))
     start = (

@@ -129,6 +129,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "confidence": evaluation.confidence,
         "resamples": evaluation.resamples,
         "fill_models": list(evaluation.fill_models),
+        "caveats": list(evaluation.caveats),
         "policies": policies,
         "comparisons": [asdict(c) for c in evaluation.comparisons],
         "stress": [asdict(s) for s in evaluation.stress],

@@ -139,6 +139,7 @@ def test_the_mark_survives_store_and_export(tmp_path: Path) -> None:
     loaded = store.load(1)
     assert loaded.events.equals(session.events)
     assert loaded.quality == session.quality
+    assert loaded.source == store.list_sessions()[0].source == "capture, rebuilt start"
     written = export_captures(session, tmp_path / "again.jsonl")
     assert "--missing-snapshot smallest" in written.import_command
     again = import_captures([written.files[0]], session_id=1, missing_snapshot="smallest")

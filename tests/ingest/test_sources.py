@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.ingest.sources import Limits, Source
+from kalshi_sim.ingest.formats import Limits
+from kalshi_sim.ingest.sources import Source
 from tests.support.wire import book, delta, imported, write
 
 LINES = [book(), *[delta(2 + i, i, size=f"{i}.25") for i in range(300)]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kalshi_sim.errors import DataError
+from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.ingest.readers.absolute import AbsoluteReader
 from kalshi_sim.ingest.readers.envelope import EnvelopeReader
 from kalshi_sim.ingest.readers.event_log import EventLogReader
@@ -40,19 +40,20 @@ def find_reader(source: Source, options: ReadOptions) -> Reader:
     """The reader of a file.
 
     Raises:
-        DataError: there is none, or none of the name that the options give.
+        DataError: there is none.
+        ConfigError: there is none of the name that the options give.
     """
     name = options.format
     if options.envelope is not None:
         if name not in ("auto", EnvelopeReader.name):
-            raise DataError(f"--envelope describes lines of another format than --format {name}")
+            raise ConfigError(f"--envelope describes lines of another format than --format {name}")
         name = EnvelopeReader.name
     if name != "auto":
         for reader in READERS:
             if reader.name == name:
                 return reader
         known = ", ".join(["auto", *(r.name for r in READERS)])
-        raise DataError(f"--format {options.format}: there is no such format; known are {known}")
+        raise ConfigError(f"--format {options.format}: there is no such format; known are {known}")
     head = Head(source.path, source.head())
     for reader in READERS:
         if reader.knows(head):
@@ -63,4 +64,4 @@ def find_reader(source: Source, options: ReadOptions) -> Reader:
     )
 
 
-__all__ = ["READERS", "Block", "Head", "ReadOptions", "Reader", "find_reader"]
+__all__ = ["CANDLES", "READERS", "TRADES", "Block", "Head", "ReadOptions", "Reader", "find_reader"]

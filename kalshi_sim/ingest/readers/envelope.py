@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kalshi_sim.errors import DataError
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.readers.protocol import Block, Head, ReadOptions, convert_lines, json_object
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.wire_time import time_of_any_unit
@@ -51,12 +51,12 @@ def _parsed(text: str | None) -> tuple[list[str], list[str]]:
     """The paths of the frame and of the receive time (empty: none).
 
     Raises:
-        DataError: not FIELD[=recv:FIELD].
+        ConfigError: not FIELD[=recv:FIELD].
     """
     frame, equals, told = (text or "").partition("=")
     key, colon, time = told.partition(":")
     if not frame or (equals and (key != "recv" or not colon or not time)):
-        raise DataError(
+        raise ConfigError(
             f"--envelope {text}: write FIELD or FIELD=recv:FIELD, for example "
             "--envelope data=recv:ts_recv (data.frame for a field of a field, . for the line)"
         )

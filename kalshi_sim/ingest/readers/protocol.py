@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from kalshi_sim.ingest.sources import Limits, Source
+from kalshi_sim.ingest.formats import Limits
+from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.unknown import RECEIVE_KEYS
 from kalshi_sim.ingest.wire_time import time_of_any_unit
 

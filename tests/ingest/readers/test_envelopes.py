@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from kalshi_sim.errors import DataError
+from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.ingest.capture import import_captures
+from kalshi_sim.ingest.formats import FORMATS
+from kalshi_sim.ingest.readers import CANDLES, READERS, TRADES
 from tests.support.wire import MARKET, T0, book, delta, imported, received, trade, write
 
 LINES = [book(), delta(2, 10), trade(1, 11), delta(3, 20)]
@@ -65,7 +67,7 @@ def test_lines_outside_of_the_envelope_are_read_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "data=", "data=at", "=recv:at", "data=recv:", "data=sent:at"])
 def test_a_description_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match="write FIELD or FIELD=recv:FIELD"):
+    with pytest.raises(ConfigError, match="write FIELD or FIELD=recv:FIELD"):
         imported(tmp_path, *LINES, envelope=text)
 
 
@@ -79,9 +81,9 @@ def test_formats_are_chosen_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "capture.jsonl", *LINES)
     plain = import_captures([path], session_id=1)
     assert import_captures([path], session_id=1, format="wire").events.equals(plain.events)
-    with pytest.raises(DataError, match="no such format; known are auto, sqlite, kalshibook"):
+    with pytest.raises(ConfigError, match="no such format; known are auto, sqlite, kalshibook"):
         import_captures([path], session_id=1, format="nonsense")
-    with pytest.raises(DataError, match="another format than --format polls"):
+    with pytest.raises(ConfigError, match="another format than --format polls"):
         import_captures([path], session_id=1, format="polls", envelope="data")
 
 
@@ -138,3 +140,8 @@ def test_a_database_without_one_table_of_frames_is_refused(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DataError, match="cannot be read as SQLite"):
         import_captures([path], session_id=1)
+
+
+def test_the_command_names_every_format_that_is_read() -> None:
+    names = [reader.name for reader in READERS if reader not in (CANDLES, TRADES)]
+    assert sorted(FORMATS.split(", ")) == sorted(names)
