@@ -72,6 +72,9 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         self.action_space: gym.spaces.Space[Any] = action_space()
         self._over = True
 
+    def __repr__(self) -> str:
+        return f"MarketAgnosticKalshiEnv({self.simulator.tape!r})"
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float32Array, dict[str, Any]]:
@@ -160,6 +163,9 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def __repr__(self) -> str:
+        return f"KalshiVectorEnv({self.num_envs:,} environments of {self.simulator.tape!r})"
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None

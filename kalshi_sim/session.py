@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.errors import DataError, SessionNotFoundError
-from kalshi_sim.units import PRICE_SCALE
+from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -287,7 +287,16 @@ class SessionInfo:
     """Where in the store it lies (a file, or which tables)."""
 
 
-@dataclass(frozen=True, eq=False)
+def _span(start_ms: int, end_ms: int) -> str:
+    """A stretch of time in UTC: 2026-03-18 23:10 and how long it lasts."""
+    if start_ms <= 0 or end_ms < start_ms:
+        return "no time known"
+    start = datetime.fromtimestamp(start_ms / MS_PER_SECOND, UTC).strftime("%Y-%m-%d %H:%M")
+    minutes = (end_ms - start_ms) / (60 * MS_PER_SECOND)
+    return f"{start} UTC, {minutes:,.1f} minutes"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Session:
     """One recorded session; immutable.
 
@@ -315,6 +324,15 @@ class Session:
             raise DataError(f"session {self.session_id}: market_offsets do not fit the markets")
         if self.market_offsets[0] != 0 or self.market_offsets[-1] != len(self.events):
             raise DataError(f"session {self.session_id}: market_offsets do not cover the events")
+
+    def __repr__(self) -> str:
+        trades = "with trades" if self.trades_recorded else "without trades"
+        when = _span(self.first_book_ms, self.last_message_ms)
+        return (
+            f"Session({self.session_id}: {len(self.markets):,} markets, "
+            f"{len(self.events):,} events {trades}, {when}, "
+            f"from {self.source})"
+        )
 
     def market_index(self, ticker: str) -> int:
         """The place of a market in `markets`.

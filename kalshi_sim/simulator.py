@@ -135,6 +135,12 @@ class BatchSimulator:
         """Whether a finished (or never started) environment must be started before a step."""
         self._closed = False
 
+    def __repr__(self) -> str:
+        return (
+            f"BatchSimulator({self.n_envs:,} environments on {len(self.tape.views):,} views, "
+            f"fill model {self.config.fill_model}, latency {self.config.latency_ms} ms)"
+        )
+
     @property
     def observations(self) -> Float32Array:
         """[n_envs, 52] the observations of the last step or reset."""

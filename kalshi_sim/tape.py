@@ -43,7 +43,7 @@ _SUB_PENNY_GRID: Final = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MarketSessionView:
     """One market of one session: rows `start:stop` of the tape. Money in tape units."""
 
@@ -72,6 +72,13 @@ class MarketSessionView:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def __repr__(self) -> str:
+        settled = "" if self.settlement_value is None else f", settles at {self.settlement_value}"
+        return (
+            f"MarketSessionView({self.market_ticker} of session {self.session_id}: "
+            f"{len(self):,} rows, {self.start}:{self.stop}{settled})"
+        )
+
     @property
     def rows(self) -> slice:
         """The view's rows, to index the tape's arrays with."""
@@ -88,7 +95,7 @@ class SkippedView:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tape:
     """Flat, read-only arrays of all rows; docs/contract.md#3-rows-views-tapes defines them.
 
@@ -138,6 +145,14 @@ class Tape:
 
     def __len__(self) -> int:
         return len(self.ts_ms)
+
+    def __repr__(self) -> str:
+        sessions = ", ".join(str(i) for i in sorted({v.session_id for v in self.views}))
+        return (
+            f"Tape(session {sessions}: {len(self.views):,} views, {len(self):,} rows of "
+            f"{self.row_interval_ms} ms, depth {self.depth}, payout {self.payout}, "
+            f"{len(self.skipped):,} markets skipped)"
+        )
 
     @property
     def flow_side(self) -> Int64Array:

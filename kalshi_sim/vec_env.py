@@ -67,6 +67,9 @@ class KalshiVecEnv(VecEnv):
         """The settings of the simulation."""
         return self.simulator.config
 
+    def __repr__(self) -> str:
+        return f"KalshiVecEnv({self.num_envs:,} environments of {self.tape!r})"
+
     def reset(self) -> VecEnvObs:
         """Start a new episode in every environment."""
         for seed in self._seeds:

@@ -64,6 +64,7 @@ Float32Array = npt.NDArray[np.float32]
 CENTS_PER_DOLLAR = units.CENTS_PER_DOLLAR
 IMPACT_CONTRACTS = units.IMPACT_CONTRACTS
 MULTIPLIER_SCALE = units.MULTIPLIER_SCALE
+TAKER_RATE = units.TAKER_RATE[0] / units.TAKER_RATE[1]
 MS_PER_DAY = units.MS_PER_DAY
 MS_PER_SECOND = units.MS_PER_SECOND
 MS_PER_MINUTE = 60 * MS_PER_SECOND
@@ -329,5 +330,5 @@ def global_features(
     out[TAPE_TIME_OF_DAY_SIN] = math.sin(angle)
     out[TAPE_TIME_OF_DAY_COS] = math.cos(angle)
     m = mark2 / (2.0 * payout)
-    rate = 0.07 * (taker_multiplier / MULTIPLIER_SCALE)
+    rate = TAKER_RATE * (taker_multiplier / MULTIPLIER_SCALE)
     out[TAPE_FEE_RATE] = min(1.0, rate * m * (1.0 - m) * (CENTS_PER_DOLLAR / 2))

@@ -153,6 +153,11 @@ class LiveMarket:
         """Rows closed so far."""
         return 0 if self._replay is None else int(self._replay.state[kernel.ROWS])
 
+    def __repr__(self) -> str:
+        n = len(self)
+        best = f", best YES {self._out.px[n - 1, 0, 0]} NO {self._out.px[n - 1, 1, 0]}" if n else ""
+        return f"LiveMarket({self.market.ticker}: {n:,} rows{best})"
+
     @property
     def ts_ms(self) -> npt.NDArray[np.int64]:
         """int64 [rows]"""

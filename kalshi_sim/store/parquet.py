@@ -62,6 +62,9 @@ class ParquetStore:
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file, not a store; name a folder")
 
+    def __repr__(self) -> str:
+        return f"ParquetStore({str(self.folder)!r})"
+
     def list_sessions(self) -> list[SessionInfo]:
         """All sessions, by id; reads the files' footers only.
 

@@ -123,6 +123,11 @@ class SessionBasedEnvironment(VecEnv):
         self.render_mode: str | None = None
         super().__init__(n_envs, observation_space(), action_space())
 
+    def __repr__(self) -> str:
+        ids = ", ".join(str(i) for i in self.session_ids)
+        ready = "not initialized" if self._env is None else repr(self._env.tape)
+        return f"SessionBasedEnvironment(session {ids}: {self.num_envs:,} environments, {ready})"
+
     async def initialize(self) -> None:
         """Load the sessions and build the markets' views.
 
