@@ -63,8 +63,10 @@ class SimConfig(Validated):
     """Start episodes at a random row instead of the first."""
     market_order: MarketOrder = "sequential"
     """Which view a finished environment gets next."""
-    reward_scale: Annotated[float, Within(0, low_excluded=True)] = 1.0
-    """Factor on the reward, which is in cents with 1; profits are always reported in cents."""
+    reward_scale: Annotated[float, Within(1e-12, 1e12)] = 1.0
+    """Factor on the reward, which is in cents with 1; profits are always reported in cents.
+
+    Its range keeps every reward a finite float32 and every change of a cent above zero."""
     record_fills: bool = False
     """Keep every fill for `fills()`."""
 

@@ -314,3 +314,15 @@ def check_mapping(state: object, keys: Sequence[str]) -> Mapping[str, Any]:
     if missing:
         raise _foreign(f"{', '.join(missing)} is missing")
     return state
+
+
+def chosen_view(options: Mapping[str, Any] | None) -> int | None:
+    """The view that an environment's reset options choose, None if they choose none.
+
+    Raises:
+        ConfigError: there is another option.
+    """
+    unknown = sorted(set(options or ()) - {"view"})
+    if unknown:
+        raise ConfigError(f"unknown option of reset: {', '.join(map(repr, unknown))}; use 'view'")
+    return None if options is None else options.get("view")

@@ -48,7 +48,8 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
     """One environment: a batch of one, without automatic restart.
 
     Observations float32 [52], actions 0-4, rewards in cents. The info of an episode's last step
-    has `episode` (r, l) and `market`. Each `reset` goes on to the next view of the tape;
+    has `market`, `episode_return` and `episode_length` (the name `episode` belongs to gymnasium's
+    RecordEpisodeStatistics and SB3's Monitor). Each `reset` goes on to the next view of the tape;
     `reset(options={"view": i})` chooses one.
     """
 
@@ -87,7 +88,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
             seed = gate.check_seed(seed)  # before anything is changed
             self.simulator.seed(seed)
         super().reset(seed=seed)
-        view = None if options is None else options.get("view")
+        view = gate.chosen_view(options)
         fresh = seed is not None
         obs = self.simulator.reset_one(0, view=view, restart=fresh)
         self._over = False
@@ -107,7 +108,11 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         info: dict[str, Any] = {}
         if finished is not None:
             self._over = True
-            info = _episode_info(self.simulator, finished, 0)
+            info = {
+                "market": self.simulator.episode(finished, 0),
+                "episode_return": self.simulator.episode_return(finished, 0),
+                "episode_length": int(finished.core[0, layout.A_STEPS]),
+            }
         terminated = bool(done[0] & layout.TERMINATED)
         return obs[0].copy(), float(rewards[0]), terminated, bool(done[0]) and not terminated, info
 
@@ -129,18 +134,31 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         self.simulator.close()
 
 
-class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray]):
-    """Many environments as a gymnasium VectorEnv, autoreset mode SAME_STEP.
+def _checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    offered = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP)
+    for known in offered:
+        if mode in (known, known.value, known.name):
+            return known
+    names = " and ".join(known.name for known in offered)
+    raise ConfigError(f"autoreset_mode={mode!r}: {names} are offered")
 
-    Observations float32 [n, 52]; a finished environment's last observation is in
-    `infos["final_obs"]` (object array with a mask `_final_obs`), its statistics in
-    `infos["final_info"]`.
+
+def make_vector_env(**settings: Any) -> KalshiVectorEnv:
+    """What `gymnasium.make_vec` calls: in gymnasium's own mode NEXT_STEP if none is named."""
+    return KalshiVectorEnv(**{"autoreset_mode": AutoresetMode.NEXT_STEP, **settings})
+
+
+class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray]):
+    """Many environments as a gymnasium VectorEnv. Observations float32 [n, 52].
+
+    autoreset_mode SAME_STEP: a finished environment restarts in the same step; its last
+    observation is in `infos["final_obs"]` (object array with a mask `_final_obs`), its statistics
+    in `infos["final_info"]`. NEXT_STEP (what `gymnasium.make_vec` gives, and what wrappers such as
+    NormalizeObservation need): a finished environment shows its last observation, its statistics
+    are in `infos["market"]`, and its next step, whatever the action, is the restart.
     """
 
-    metadata = {  # noqa: RUF012  # gymnasium's own convention
-        "render_modes": [],
-        "autoreset_mode": AutoresetMode.SAME_STEP,
-    }
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own convention
 
     def __init__(
         self,
@@ -150,12 +168,17 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         seed: int = 0,
         n_threads: int | None = None,
         render_mode: str | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         """Trade on `tape` with `num_envs` environments; see `BatchSimulator`.
 
         Raises:
-            ConfigError: no tape was given, or a number is outside its range.
+            ConfigError: no tape was given, a number is outside its range, or the mode is none.
         """
+        self.autoreset_mode = _checked_mode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self._restarting = np.zeros(0, np.int64)
+        """Environments whose next step is their restart (NEXT_STEP)."""
         self.simulator = BatchSimulator(_require_tape(tape), num_envs, config, seed, n_threads)
         self.num_envs = num_envs
         self.render_mode = render_mode
@@ -170,18 +193,32 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float32Array, dict[str, Any]]:
-        """Start a new episode in every environment; the first seed given counts."""
+        """Start a new episode in every environment; the first seed given counts.
+
+        `options={"view": i}` chooses the view of all environments.
+
+        Raises:
+            ConfigError: an option is unknown, its view is not there, or a seed is none.
+        """
+        view = gate.chosen_view(options)
         seeds = seed if isinstance(seed, list) else [seed]
         given = [gate.check_seed(s) for s in seeds if s is not None]
         super().reset(seed=given[0] if given else None)
         if given:
             self.simulator.seed(given[0])
-        return self.simulator.reset().copy(), {}
+        obs = self.simulator.reset()
+        if view is not None:
+            for env in range(self.num_envs):
+                self.simulator.reset_one(env, view)
+        self._restarting = self._restarting[:0]
+        return obs.copy(), {}
 
     def step(
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Float32Array, Any, BoolArray, BoolArray, dict[str, Any]]:
-        """Step every environment; finished ones restart in the same call."""
+        """Step every environment; finished ones restart as `autoreset_mode` says."""
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            return self._step_then_restart(actions)
         obs, rewards, done, finished = self.simulator.step(actions)
         terminated = (done & layout.TERMINATED) != 0
         truncated = (done != 0) & ~terminated
@@ -189,6 +226,37 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         if finished is not None:
             infos = self._final_infos(finished)
         return obs.copy(), rewards.astype(np.float64), terminated, truncated, infos
+
+    def _step_then_restart(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[Float32Array, Any, BoolArray, BoolArray, dict[str, Any]]:
+        """A step in mode NEXT_STEP.
+
+        The batch steps as a whole: environments that restart stand in for themselves with a HOLD
+        on the first view, and are started on their own one after it.
+        """
+        restarting = self._restarting
+        if len(restarting):
+            actions = np.array(actions)
+            actions[restarting] = layout.HOLD
+            for env in restarting.tolist():
+                self.simulator.reset_one(env, 0)
+        obs, rewards, done, finished = self.simulator.step(actions, restart=False)
+        rewards, done = rewards.astype(np.float64), done.copy()
+        for env in restarting.tolist():
+            self.simulator.reset_one(env)
+        rewards[restarting], done[restarting] = 0.0, 0
+        self._restarting = np.flatnonzero(done)
+        infos: dict[str, Any] = {}
+        if finished is not None:
+            for k, env in enumerate(finished.envs.tolist()):
+                if done[env]:
+                    infos = self._add_info(infos, self._market_info(finished, k), env)
+        terminated = (done & layout.TERMINATED) != 0
+        return obs.copy(), rewards, terminated, (done != 0) & ~terminated, infos
+
+    def _market_info(self, finished: Finished, k: int) -> dict[str, Any]:
+        return {"market": self.simulator.episode(finished, k)}
 
     def _final_infos(self, finished: Finished) -> dict[str, Any]:
         mask = np.zeros(self.num_envs, np.bool_)

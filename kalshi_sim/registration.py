@@ -16,5 +16,5 @@ def register_envs() -> None:
         gym.register(
             id=ENV_ID,
             entry_point="kalshi_sim.gym_env:MarketAgnosticKalshiEnv",
-            vector_entry_point="kalshi_sim.gym_env:KalshiVectorEnv",
+            vector_entry_point="kalshi_sim.gym_env:make_vector_env",
         )

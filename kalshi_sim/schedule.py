@@ -48,7 +48,7 @@ class ViewSchedule:
         self._rng = np.random.Generator(np.random.Philox(gate.check_seed(seed)))
 
     def set_order(self, order: npt.ArrayLike) -> None:
-        """Hand out only these views, in this order; from the next one handed out.
+        """Hand out only these views, in this order (or by weight); from the next one on.
 
         Raises:
             ConfigError: empty, or not indices of views.
@@ -90,11 +90,15 @@ class ViewSchedule:
     def next_views(self, count: int) -> tuple[Int64Array, Int64Array]:
         """Views and start rows for `count` environments, int64 [count] each."""
         if self._config.market_order == "weighted":
-            cumulative = np.cumsum(self._weights)
+            weights = self._weights[self._order]
+            cumulative = np.cumsum(weights)
+            if not cumulative[-1] > 0:
+                raise ConfigError("all views of the order have weight 0; give one of them some")
             drawn = self._rng.random(count) * cumulative[-1]
             # a draw that rounds up to the total belongs to the last view with weight
-            last = np.flatnonzero(self._weights)[-1]
-            views = np.minimum(np.searchsorted(cumulative, drawn, side="right"), last)
+            last = np.flatnonzero(weights)[-1]
+            places = np.minimum(np.searchsorted(cumulative, drawn, side="right"), last)
+            views = self._order[places]
         else:
             views = self._take_in_turn(count)
         if self._config.random_start:

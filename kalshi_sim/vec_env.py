@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnv,
     VecEnvIndices,
@@ -16,7 +17,9 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
+from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
+from kalshi_sim.infos import Infos
 from kalshi_sim.simulator import BatchSimulator, Finished
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
@@ -52,7 +55,6 @@ class KalshiVecEnv(VecEnv):
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
         self._turn = 0
         self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)
-        self._blank_infos: list[dict[str, Any]] = [{} for _ in range(n_envs)]
         self._started = time.time()
         self.last_finished: Int64Array = np.zeros(0, np.int64)
         """Indices of the environments that finished in the last step."""
@@ -71,15 +73,26 @@ class KalshiVecEnv(VecEnv):
         return f"KalshiVecEnv({self.num_envs:,} environments of {self.tape!r})"
 
     def reset(self) -> VecEnvObs:
-        """Start a new episode in every environment."""
+        """Start a new episode in every environment.
+
+        `set_options({"view": i})` before it chooses the view, of all or (a list) of each.
+
+        Raises:
+            ConfigError: an option is unknown, or its view is not there.
+        """
         for seed in self._seeds:
             if seed is not None:
                 self.simulator.seed(seed)
                 break
         self.reset_infos = [{} for _ in range(self.num_envs)]
+        views = [gate.chosen_view(options) for options in self._options]
         self._reset_seeds()
         self._reset_options()
-        return self.simulator.reset()
+        obs = self.simulator.reset()
+        for env, view in enumerate(views):
+            if view is not None:
+                self.simulator.reset_one(env, view)
+        return obs
 
     def step_async(self, actions: np.ndarray) -> None:
         """Remember the actions [n_envs] for `step_wait`."""
@@ -91,7 +104,7 @@ class KalshiVecEnv(VecEnv):
         self._turn ^= 1
         dones = self._dones[self._turn]
         np.not_equal(done, 0, out=dones)
-        infos = self._blank_infos.copy()  # making n_envs dicts would take longer than the step
+        infos = Infos(self.num_envs)
         if finished is None:
             self.last_finished = _NOTHING
         else:
@@ -172,19 +185,27 @@ class KalshiVecEnv(VecEnv):
     ) -> list[Any]:
         """Call a method of the batch once; one result per environment asked for.
 
-        A result with a first axis of n_envs (`action_masks`) is handed out by environment.
+        What `action_masks`, `state` and `fills` give is handed out by environment.
         """
         chosen = list(self._get_indices(indices))
         result = getattr(self, method_name)(*method_args, **method_kwargs)
-        if isinstance(result, np.ndarray) and result.shape[:1] == (self.num_envs,):
+        if method_name == "action_masks":
             return [result[i] for i in chosen]
+        if method_name == "state":
+            return [{name: values[i] for name, values in result.items()} for i in chosen]
+        if method_name == "fills":
+            return [result[result["env"] == i] for i in chosen]
         return [result for _ in chosen]
 
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """No environment of a batch is wrapped (statistics come from the kernel's own sums)."""
-        return [False for _ in self._get_indices(indices)]
+        """Whether each environment gives what a wrapper would.
+
+        No environment of a batch is wrapped, but infos hold what SB3's Monitor adds to them.
+        """
+        is_monitored = wrapper_class is Monitor
+        return [is_monitored for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """There is nothing to draw."""

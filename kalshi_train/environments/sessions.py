@@ -176,7 +176,7 @@ class SessionBasedEnvironment(VecEnv):
     def reset(self) -> VecEnvObs:
         """Start a new episode in every environment; observations float32 [n_envs, 52]."""
         env = self.env
-        env._seeds = list(self._seeds)
+        env._seeds, env._options = list(self._seeds), list(self._options)
         self._reset_seeds()
         self._reset_options()
         obs = env.reset()
@@ -206,8 +206,9 @@ class SessionBasedEnvironment(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """The attribute, once for each environment asked for."""
-        home = self if self._env is None or attr_name in vars(self) else self._env
-        value = getattr(home, attr_name)
+        value = getattr(
+            self if hasattr(type(self), attr_name) else self._home(attr_name), attr_name
+        )
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
@@ -221,14 +222,21 @@ class SessionBasedEnvironment(VecEnv):
         indices: VecEnvIndices = None,
         **method_kwargs: Any,
     ) -> list[Any]:
-        """Call a method of the batch; see `KalshiVecEnv.env_method`."""
-        return self.env.env_method(method_name, *method_args, indices=indices, **method_kwargs)
+        """Call a method of the batch or of this class; see `KalshiVecEnv.env_method`."""
+        if hasattr(KalshiVecEnv, method_name):
+            return self.env.env_method(method_name, *method_args, indices=indices, **method_kwargs)
+        result = getattr(self, method_name)(*method_args, **method_kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def _home(self, attr_name: str) -> VecEnv:
+        """Which of the two has an attribute: this object if it is not set up yet."""
+        return self if self._env is None or attr_name in vars(self) else self._env
 
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """No environment of a batch is wrapped."""
-        return [False for _ in self._get_indices(indices)]
+        """Whether each environment gives what a wrapper would; see `KalshiVecEnv`."""
+        return self.env.env_is_wrapped(wrapper_class, indices)
 
     def get_images(self) -> Sequence[npt.NDArray[Any] | None]:
         """There is nothing to draw."""

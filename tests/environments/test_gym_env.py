@@ -48,10 +48,12 @@ def test_registered_without_importing_the_environment() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_make_vec_declares_same_step_autoreset(tape: Tape) -> None:
+def test_make_vec_gives_the_mode_asked_for(tape: Tape) -> None:
     env = gym.make_vec(ID, num_envs=3, tape=tape)
     assert isinstance(env, KalshiVectorEnv)
-    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    same = gym.make_vec(ID, num_envs=3, tape=tape, autoreset_mode="SAME_STEP")
+    assert same.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     assert env.observation_space.shape == (3, 52)
     env.close()
 

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from kalshi_sim import FEATURES, KalshiVecEnv, SimConfig, Tape, build_tape
@@ -177,6 +178,7 @@ def test_methods_are_called_once_and_handed_out(env: KalshiVecEnv) -> None:
 def test_no_environment_is_wrapped(env: KalshiVecEnv) -> None:
     assert env.env_is_wrapped(gym.Wrapper) == [False] * N_ENVS
     assert env.env_is_wrapped(gym.Wrapper, indices=[0]) == [False]
+    assert env.env_is_wrapped(Monitor) == [True] * N_ENVS  # infos hold what it adds
     assert env.get_images() == [None] * N_ENVS
 
 
@@ -217,7 +219,8 @@ def test_sb3_trains_on_it_and_saves(env: KalshiVecEnv, tmp_path: Any) -> None:
 
 
 def test_sb3_wrappers_work(env: KalshiVecEnv) -> None:
-    wrapped = VecNormalize(VecMonitor(env))
+    with pytest.warns(UserWarning, match="already wrapped"):  # infos hold its figures without it
+        wrapped = VecNormalize(VecMonitor(env))
     wrapped.reset()
     seen = 0
     for _ in range(200):
