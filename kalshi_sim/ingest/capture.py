@@ -87,9 +87,10 @@ def import_captures(
     frames = recording.frames
     merged = merge_frames(frames, recording.file_of, recording.files, find_gaps=whole_subscription)
     numbers, tickers = _session_markets(recording)
-    if not tickers:
+    if not np.isin(frames.kind, (EventKind.SNAPSHOT, EventKind.DELTA)).any():
+        held = "trades alone, and no order book frame" if tickers else "no order book frame"
         raise DataError(
-            f"{', '.join(recording.files)}: no order book frame or trade in "
+            f"{', '.join(recording.files)}: {held} in "
             f"{len(frames)} frames; give recordings of the orderbook_delta channel"
             + "".join(f". {note}" for note in recording.notes)
         )

@@ -446,6 +446,8 @@ def test_files_without_a_book_are_refused(tmp_path: Path) -> None:
         imported(tmp_path, {"type": "ok", "id": 1})
     with pytest.raises(DataError, match="no order book frame"):
         imported(tmp_path)
+    with pytest.raises(DataError, match="trades alone, and no order book frame in 2 frames"):
+        imported(tmp_path, trade(1, 0), trade(2, 1))
     with pytest.raises(DataError, match="check the path"):
         import_captures([tmp_path / "nowhere.jsonl"], session_id=1)
     with pytest.raises(DataError, match="no capture files"):

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
+from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.readers.protocol import Block, Head, ReadOptions
 from kalshi_sim.ingest.readers.tables import table_rows, told_ms, told_number
 from kalshi_sim.ingest.sources import Source
 
 _DELTAS: Final = ("market_ticker", "ts", "received_at", "price_cents", "delta_amount", "side")
+_OPTIONAL: Final = "received_at"
 _SNAPSHOTS: Final = ("market_ticker", "captured_at", "yes_levels", "no_levels")
 
 
@@ -28,13 +30,18 @@ class KalshibookReader:
     def knows(self, head: Head) -> bool:
         """By the columns of either file."""
         columns = set(head.columns)
-        return columns >= {*_DELTAS} - {"received_at"} or columns >= {*_SNAPSHOTS}
+        return columns >= {*_DELTAS} - {_OPTIONAL} or columns >= {*_SNAPSHOTS}
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
         """The table's rows as deltas or snapshots."""
         columns = Head(source.path, source.head()).columns
         snapshots = "yes_levels" in columns
-        wanted = _SNAPSHOTS if snapshots else tuple(c for c in _DELTAS if c in columns)
+        wanted = tuple(c for c in (_SNAPSHOTS if snapshots else _DELTAS) if c in columns)
+        missing = {*(_SNAPSHOTS if snapshots else _DELTAS)} - {*wanted, _OPTIONAL}
+        if missing:
+            raise DataError(
+                f"{source.path} is no table of kalshibook: it lacks {', '.join(sorted(missing))}"
+            )
         for first, values in table_rows(source, wanted):
             out: list[bytes] = []
             bad: list[tuple[int, str]] = []
