@@ -27,6 +27,7 @@ from kalshi_train.learner.network import unsupported as unsupported_policy
 from kalshi_train.learner.optimiser import FlatOptimiser
 from kalshi_train.learner.rollout import SharedRolloutBuffer
 from kalshi_train.learner.rollout import unsupported as unsupported_spaces
+from kalshi_train.learner.turns import turn
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class _FastOnPolicy(OnPolicyAlgorithm):
         )
 
     def _setup_model(self) -> None:
-        super()._setup_model()
+        with turn(self, seeding=True):
+            super()._setup_model()
         self._network = self._optimiser = None
         reason = self._unsupported()
         if reason is not None:
@@ -74,11 +76,15 @@ class _FastOnPolicy(OnPolicyAlgorithm):
         return [*super()._excluded_save_params(), "_network", "_optimiser"]
 
     def learn(self: Self, *args: Any, **kwargs: Any) -> Self:
-        """Train as the stock method does; torch's number of threads is as before afterwards."""
-        if self._network is None:
-            return super().learn(*args, **kwargs)
-        with self._network.threads():
-            return super().learn(*args, **kwargs)
+        """Train as the stock method does; torch's number of threads is as before afterwards.
+
+        Models that learn in several threads of a process take turns.
+        """
+        with turn(self):
+            if self._network is None:
+                return super().learn(*args, **kwargs)
+            with self._network.threads():
+                return super().learn(*args, **kwargs)
 
     def collect_rollouts(
         self,

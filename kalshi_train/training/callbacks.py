@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from kalshi_sim.files import whole_file
+from kalshi_sim.interrupts import Interrupted, StopRequest
 from kalshi_train.evaluation.heldout import HeldoutResult, play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.training import checkpoints
@@ -63,6 +65,7 @@ class TrainingCallback(BaseCallback):
         heldout: Tape | None,
         display: Display,
         data_digest: str,
+        stop: StopRequest | None = None,
     ):
         """Set up for one call of `learn`.
 
@@ -75,6 +78,7 @@ class TrainingCallback(BaseCallback):
             heldout: the markets to evaluate on; None: there is no evaluation.
             display: shows records and evaluations.
             data_digest: names the views that the environments play.
+            stop: whether the run is to be saved and ended; None: it never is.
         """
         super().__init__()
         self.config = config
@@ -88,6 +92,7 @@ class TrainingCallback(BaseCallback):
         self._heldout = heldout
         self._display = display
         self._data_digest = data_digest
+        self._stop = stop or StopRequest()
         self._rollouts = 0
         self._recorded_at = 0
         self._mark = 0.0
@@ -147,13 +152,41 @@ class TrainingCallback(BaseCallback):
         """Evaluate and save where it is due; at the end of a run both are."""
         steps, config, state = self.num_timesteps, self.config, self.state
         self.curriculum.update(self._env)
+        if self._stop.signum is not None and not last:
+            self._save_and_stop(self._stop.signum)
         eval_due = last or _passed(state.evaluated_at, steps, config.eval_freq)
         if self._heldout is not None and steps > 0 and eval_due:
-            self._evaluate(self._heldout)
+            try:
+                with self._stop.at_once():
+                    result = self._play(self._heldout)
+            except Interrupted as interrupted:
+                self._save_and_stop(interrupted.signum)
+            self._evaluated(result)
         save_due = last or _passed(state.saved_at, steps, config.save_freq)
         if steps > 0 and save_due:
-            state.saved_at = steps
-            self.save(checkpoints.checkpoint_path(config.run_folder, steps))
+            self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        self.state.saved_at = self.num_timesteps
+        path = checkpoints.checkpoint_path(self.config.run_folder, self.num_timesteps)
+        self.save(path)
+
+    def _save_and_stop(self, signum: int) -> NoReturn:
+        """Leave a checkpoint of this boundary, and the run.
+
+        Raises:
+            Interrupted: always.
+        """
+        if self.num_timesteps > 0:
+            if self.state.saved_at != self.num_timesteps:
+                self._save_checkpoint()
+            folder = shlex.quote(str(self.config.run_folder))
+            raise Interrupted(
+                signum,
+                f"interrupted and saved at {self.num_timesteps:,} steps; go on with: "
+                f"kalshi-train --resume-from {folder}",
+            )
+        raise Interrupted(signum)
 
     def save(self, path: Path) -> None:
         """Write model and state of the run, whole or not at all."""
@@ -170,10 +203,9 @@ class TrainingCallback(BaseCallback):
         self._recorded_at = self.num_timesteps
         self._rollouts = 0
 
-    def _evaluate(self, heldout: Tape) -> None:
-        steps, state = self.num_timesteps, self.state
-        if state.evaluated_at == steps and self.last_heldout is not None:
-            return
+    def _play(self, heldout: Tape) -> HeldoutResult:
+        if self.state.evaluated_at == self.num_timesteps and self.last_heldout is not None:
+            return self.last_heldout
         begin = time.perf_counter()
         with self._display.evaluating(len(heldout.views)):
             policy = policy_from_model(self.model, self.config.learner.algorithm)
@@ -183,6 +215,13 @@ class TrainingCallback(BaseCallback):
         seconds = time.perf_counter() - begin
         self.evaluation_seconds += seconds
         self.metrics.clock.evaluate += seconds
+        logger.info("%s steps: %s (%.1f s)", f"{self.num_timesteps:,}", result.verdict(), seconds)
+        return result
+
+    def _evaluated(self, result: HeldoutResult) -> None:
+        steps, state = self.num_timesteps, self.state
+        if result is self.last_heldout:
+            return
         self.last_heldout = result
         if state.evaluated_at != steps:
             state.evaluated_at = steps
@@ -194,7 +233,6 @@ class TrainingCallback(BaseCallback):
         for key, value in result.summary().items():
             if value is not None:
                 self.logger.record(f"heldout/{key}", value)
-        logger.info("%s steps: %s (%.1f s)", f"{steps:,}", result.verdict(), seconds)
         if state.best_profit is None or result.mean_profit > state.best_profit:
             state.best_profit, state.best_at = result.mean_profit, steps
             self.save(self.config.run_folder / BEST_MODEL)

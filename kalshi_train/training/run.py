@@ -12,8 +12,9 @@ import torch
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 from kalshi_sim.files import make_folder, write_json
+from kalshi_sim.interrupts import StopRequest, deferred
 from kalshi_sim.vec_env import KalshiVecEnv
-from kalshi_train.config import TrainConfig
+from kalshi_train.config import TrainConfig, write_config
 from kalshi_train.data.prepare import TrainingData, prepare
 from kalshi_train.environments.curriculum import Order, SimpleSessionCurriculum
 from kalshi_train.training import checkpoints
@@ -23,6 +24,7 @@ from kalshi_train.training.model import make_model
 from kalshi_train.training.progress import Console
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume, restore, views_digest
+from kalshi_train.training.run_lock import locked
 from kalshi_train.training.state import RunState
 
 if TYPE_CHECKING:
@@ -46,12 +48,20 @@ def train(config: TrainConfig, *, sessions: Sequence[Session] | None = None) -> 
         The model and what it came to; money in cents.
 
     Raises:
-        KalshiSimError: a setting, the data or a checkpoint cannot be right; nothing was trained.
+        KalshiSimError: a setting, the data or a checkpoint cannot be right, or another training
+            holds the folder; nothing was trained.
+        Interrupted: Ctrl-C or SIGTERM; what was trained is saved.
     """
     checkpoint = check_resume(config)
     make_folder(config.run_folder)
-    data = prepare(config, sessions)
-    return _Run(config.resolve(data.longest_heldout), data, checkpoint).learn()
+    with locked(config.run_folder):
+        data = prepare(config, sessions)
+        with deferred(_say_stopping) as stop:
+            return _Run(config.resolve(data.longest_heldout), data, checkpoint, stop).learn()
+
+
+def _say_stopping(signum: int) -> None:
+    logger.warning("stopping after this rollout, to save; once more stops at once")
 
 
 def plan(config: TrainConfig) -> dict[str, Any]:
@@ -76,9 +86,13 @@ class _Run:
     """One run: environment, model, and everything around the two."""
 
     def __init__(
-        self, config: TrainConfig, data: TrainingData, checkpoint: checkpoints.Checkpoint | None
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        checkpoint: checkpoints.Checkpoint | None,
+        stop: StopRequest,
     ):
-        self.config, self.data = config, data
+        self.config, self.data, self.stop = config, data, stop
         torch.set_num_threads(config.num_threads or 1)
         self.env = KalshiVecEnv(
             data.train,
@@ -104,7 +118,7 @@ class _Run:
 
     def learn(self) -> TrainResult:
         config, model = self.config, self.model
-        write_json(config.run_folder / CONFIG_FILE, config.to_json())
+        write_config(config.run_folder / CONFIG_FILE, config)
         callback = TrainingCallback(
             config,
             self.env,
@@ -114,6 +128,7 @@ class _Run:
             self.data.heldout,
             self.console,
             views_digest(self.data.train),
+            self.stop,
         )
         model.set_logger(Logger(str(config.run_folder), self._writers()))
         begin, steps_before = time.perf_counter(), model.num_timesteps
