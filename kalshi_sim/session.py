@@ -221,6 +221,12 @@ class MarketQuality:
     trades_matched: int = 0
     trades_unmatched: int = 0
     block_trades_dropped: int = 0
+    passed_over: int = 0
+    """Book frames of another connection or subscription than that of the latest snapshot."""
+    repeated_frames: int = 0
+    """Frames that were in the files twice, or told twice, and count once."""
+    late_deltas: int = 0
+    """Deltas that the recorder wrote late; they stand where their number belongs."""
     gaps: int = 0
     dropped_before_snapshot: int = 0
     dropped_in_gap: int = 0

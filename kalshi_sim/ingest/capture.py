@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,6 @@ from kalshi_sim.session import (
     Events,
     Int64Array,
     MarketInfo,
-    MarketQuality,
     Session,
 )
 
@@ -85,7 +84,13 @@ def import_captures(
         progress=progress,
     )
     frames = recording.frames
-    merged = merge_frames(frames, recording.file_of, recording.files, find_gaps=whole_subscription)
+    merged = merge_frames(
+        frames,
+        recording.file_of,
+        recording.files,
+        recording.tickers,
+        find_gaps=whole_subscription,
+    )
     numbers, tickers = _session_markets(recording)
     if not np.isin(frames.kind, (EventKind.SNAPSHOT, EventKind.DELTA)).any():
         held = "trades alone, and no order book frame" if tickers else "no order book frame"
@@ -110,11 +115,14 @@ def import_captures(
             "a session of polls: a row is a poll, and what happened between two is not known, so "
             "there is no flow, and resting orders fill only where a later book crosses them"
         )
-    if merged.duplicates:
-        notes.append(f"{merged.duplicates} frames were in the files twice: read once")
-    if len(merged.gaps) > _FEW_GAPS and len(merged.gaps) * _HOLES_BY_NATURE > len(frames):
+    notes += merged.notes
+    repeated = sum(found.repeated_frames for found in merged.quality.values())
+    if repeated:
+        notes.append(f"{repeated} frames were in the files twice: read once")
+    gaps = int((merged.rows < 0).sum())
+    if gaps > _FEW_GAPS and gaps * _HOLES_BY_NATURE > len(frames):
         notes.append(
-            f"{len(merged.gaps)} gaps in {len(frames)} frames: the files do not hold the whole "
+            f"{gaps} gaps in {len(frames)} frames: the files do not hold the whole "
             "subscription (files of single markets have holes by nature); import them again "
             "without --whole-subscription, or with the files of all markets"
         )
@@ -127,9 +135,9 @@ def import_captures(
         source=POLLED if recording.polled else "capture",
         started_ms=int(times.min()) if len(times) else None,
         last_message_ms=int(times.max()) if len(times) else None,
-        counts=_block_trades(frames, merged, numbers, tickers),
+        counts={recording.tickers[m]: found for m, found in merged.quality.items()},
         notes=notes,
-        other_frames=_other_frames(frames, merged),
+        other_frames=dict(sorted(Counter(frames.other_types).items())),
         bad_lines=recording.bad_lines,
         missing_snapshot=missing_snapshot,
         gaps_checked=whole_subscription,
@@ -149,11 +157,11 @@ def _session_markets(recording: Recording) -> tuple[Int64Array, list[str]]:
 
 def _events(frames: Batch, merged: Merged, numbers: Int64Array) -> tuple[Events, Int64Array]:
     """The event table in merged order, and each event's market."""
-    order = merged.order
-    place = np.flatnonzero(frames.kind[order] <= EventKind.TRADE)
-    rows = order[place]
-    snapshot = frames.kind[rows] == EventKind.SNAPSHOT
-    levels = np.where(snapshot, frames.size[rows], 0)
+    rows = np.maximum(merged.rows, 0)  # of a gap any: what it takes from there is overwritten
+    is_gap = merged.rows < 0
+    kind = np.where(is_gap, EventKind.GAP, frames.kind[rows])
+    bare = is_gap | (kind == EventKind.SNAPSHOT)
+    levels = np.where(kind == EventKind.SNAPSHOT, frames.size[rows], 0)
     first_level = np.zeros(len(frames) + 1, dtype=np.int64)
     np.cumsum(np.where(frames.kind == EventKind.SNAPSHOT, frames.size, 0), out=first_level[1:])
     # Each frame becomes one event, each level of a snapshot another one after it.
@@ -163,56 +171,21 @@ def _events(frames: Batch, merged: Merged, numbers: Int64Array) -> tuple[Events,
     is_level = nth > 0
     level = (first_level[rows[owner]] + nth - 1)[is_level]
     columns = {
-        "kind": frames.kind[rows[owner]],
-        "side": frames.side[rows[owner]],
-        "price": np.where(snapshot, 0, frames.price[rows])[owner],
-        "size": np.where(snapshot, 0, frames.size[rows])[owner],
-        "ts_ms": frames.ts_ms[rows[owner]],
-        "seq": frames.seq[rows[owner]],
-        "sid": frames.sid[rows[owner]],
-        "flags": frames.flags[rows[owner]],
-        "frame": owner.astype(np.int64),
+        "kind": kind[owner],
+        "side": np.where(bare, 0, frames.side[rows])[owner],
+        "price": np.where(bare, 0, frames.price[rows])[owner],
+        "size": np.where(bare, 0, frames.size[rows])[owner],
+        "ts_ms": np.where(is_gap, NO_TIME, frames.ts_ms[rows])[owner],
+        "seq": np.where(is_gap, -1, frames.seq[rows])[owner],
+        "sid": np.where(is_gap, merged.gap_sid, frames.sid[rows])[owner],
+        "flags": np.where(is_gap, 0, frames.flags[rows])[owner],
+        "frame": merged.rank[owner],
     }
     columns["kind"][is_level] = EventKind.LEVEL
     columns["side"][is_level] = frames.level_side[level]
     columns["price"][is_level] = frames.level_price[level]
     columns["size"][is_level] = frames.level_size[level]
-    events = Events.from_columns(**columns)
-    market_of = numbers[frames.market[rows[owner]]]
-    if not merged.gaps:
-        return events, market_of
-    return _with_gaps(events, market_of, frames, merged, numbers, place)
-
-
-def _with_gaps(
-    events: Events,
-    market_of: Int64Array,
-    frames: Batch,
-    merged: Merged,
-    numbers: Int64Array,
-    place: Int64Array,
-) -> tuple[Events, Int64Array]:
-    """Put a GAP into every market concerned, before the frame that follows the hole."""
-    # A gap stands before the event frame `before`; it has a frame number of its own.
-    before = np.searchsorted(place, [at for at, _ in merged.gaps])
-    n_markets = [len(markets) for _, markets in merged.gaps]
-    gap_of = np.repeat(np.arange(len(merged.gaps)), n_markets)
-    n = len(gap_of)
-    sids = np.array([frames.sid[merged.order[at]] for at, _ in merged.gaps], dtype=np.int64)
-    gaps = Events.from_columns(
-        kind=np.full(n, EventKind.GAP),
-        side=np.zeros(n),
-        price=np.zeros(n),
-        size=np.zeros(n),
-        ts_ms=np.full(n, NO_TIME),
-        sid=sids[gap_of],
-        frame=before[gap_of] + gap_of,
-    )
-    shifted = events.frame + np.searchsorted(before, events.frame, side="right")
-    joined = Events.concatenate([replace(events, frame=shifted), gaps])
-    markets = numbers[np.concatenate([m for _, m in merged.gaps])]
-    order = np.argsort(joined.frame, kind="stable")
-    return joined[order], np.concatenate([market_of, markets])[order]
+    return Events.from_columns(**columns), numbers[merged.market[owner]]
 
 
 def _missing_results(markets: Sequence[MarketInfo]) -> list[str]:
@@ -231,18 +204,6 @@ def _has_trades(frames: Batch) -> bool:
     if "trade" in frames.channels:
         return True
     return bool(np.isin(frames.kind, (EventKind.TRADE, BLOCK_TRADE)).any())
-
-
-def _block_trades(
-    frames: Batch, merged: Merged, numbers: Int64Array, tickers: list[str]
-) -> Mapping[str, MarketQuality]:
-    rows = merged.order[frames.kind[merged.order] == BLOCK_TRADE]
-    found = Counter(numbers[frames.market[rows]].tolist())
-    return {tickers[m]: MarketQuality(block_trades_dropped=k) for m, k in found.items() if m >= 0}
-
-
-def _other_frames(frames: Batch, merged: Merged) -> dict[str, int]:
-    return dict(sorted(Counter(frames.other_types).items()))
 
 
 def _with_crossing_note(session: Session, use_yes_price: bool) -> Session:

@@ -1,0 +1,11 @@
+"""One stream of events a market from the frames of several files (contract, section 2).
+
+The order of frames inside a file is a fact. `pieces` finds what files share, `joints` puts the
+pieces of a market in order, `connections` tells which connection and subscription a frame is
+of, `ownership` whose book it is, `endings` where a subscription ended, `holes` where numbers of a
+whole subscription are missing, `trades` where a trade stands.
+"""
+
+from kalshi_sim.ingest.merging.merge import Merged, merge_frames
+
+__all__ = ["Merged", "merge_frames"]

@@ -1,0 +1,299 @@
+"""On which connection each frame of a market came: restarts, late deltas, repeated frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.merging.joints import Stream
+from kalshi_sim.ingest.merging.view import APART_MS, LATE_FRAMES, BoolArray, Frames
+from kalshi_sim.session import NO_TIME, Int64Array
+
+ANY: Final = -1
+"""The connection of a frame without a sid, beside frames that have one."""
+STALE: Final = -2
+"""A delta written late whose number is below that of a snapshot that came before it."""
+_TWINS: Final = 2
+"""So many late deltas that were told before: another socket tells the same."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The book frames of one market as they were sent.
+
+    rows int64 [n]: without repeated frames, late deltas in their place · connection int64 [n]:
+    equal numbers for one connection and sid, or ANY, STALE · late: deltas that were put in their
+    place · repeated: frames -> the frame they repeat.
+    """
+
+    rows: Int64Array
+    connection: Int64Array
+    late: int
+    repeated: dict[int, int]
+
+
+@dataclass
+class _Connection:
+    number: int
+    last: int
+    """Its highest number."""
+    snapshot: int = -1
+    """The number of its latest snapshot."""
+    used: set[int] = field(default_factory=set)
+    """Numbers since then."""
+
+
+def tell_connections(frames: Frames, stream: Stream) -> Told:
+    """The connection of every frame of a market's stream.
+
+    Raises:
+        DataError: two sockets told the same under one sid, so that they cannot be told apart.
+    """
+    rows = stream.rows
+    sid, seq = frames.batch.sid[rows], frames.seq[rows]
+    _, group = np.unique(np.stack([stream.recorder, sid], axis=1), axis=0, return_inverse=True)
+    group = group.reshape(-1).astype(np.int64)
+    if _is_plain(group, seq):
+        connection = group
+        late, repeated = 0, _repeated_without_seq(frames, rows, seq)
+        if repeated:
+            kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
+            rows, connection, sid = rows[kept], connection[kept], sid[kept]
+    else:
+        repeated = _repeated(frames, rows, seq, stream.recorder)
+        kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
+        rows, connection, late = _Walk(frames).walk(rows[kept], group[kept], seq[kept])
+        sid = frames.batch.sid[rows]
+    if (sid < 0).any() and (sid >= 0).any():
+        connection = np.where(sid < 0, ANY, connection)
+    return Told(rows, connection, late, repeated)
+
+
+def _is_plain(group: Int64Array, seq: Int64Array) -> bool:
+    """Whether numbers rise on every subscription, or there are none."""
+    order = np.argsort(group, kind="stable")
+    same = np.diff(group[order]) == 0
+    step = np.diff(seq[order])
+    bare = (seq[order][1:] < 0) & (seq[order][:-1] < 0)
+    return bool((~same | (step > 0) | bare).all())
+
+
+def _repeated(
+    frames: Frames, rows: Int64Array, seq: Int64Array, recorder: Int64Array
+) -> dict[int, int]:
+    """Frames that repeat an earlier one, by what they say; snapshots only beside such deltas."""
+    timed = (frames.batch.ts_ms[rows] != NO_TIME) & (seq >= 0)
+    deltas = ~frames.is_snapshot[rows]
+    first: dict[tuple[int, int], int] = {}
+    message = frames.message[rows].tolist()
+    from_where = recorder.tolist()
+    original: dict[int, int] = {}
+    snapshots: dict[tuple[int, int], list[int]] = {}
+    for at in range(len(rows)):
+        key = (from_where[at], message[at])
+        if not deltas[at]:
+            snapshots.setdefault(key, []).append(at)
+        elif timed[at]:
+            earlier = first.setdefault(key, at)
+            if earlier != at:
+                original[at] = earlier
+    again = [(at, places) for places in snapshots.values() for at in places if len(places) > 1]
+    line = frames.batch.recv_ms[rows]
+    for step, ordered in ((1, sorted(again, reverse=True)), (-1, sorted(again))):
+        for at, places in ordered:
+            beside = original.get(at + step)
+            if at in original or beside is None or beside - step not in places:
+                continue
+            if beside - step < at and line[beside - step] == line[at]:
+                original[at] = beside - step
+    return {int(rows[at]): int(rows[earlier]) for at, earlier in original.items()}
+
+
+def _repeated_without_seq(frames: Frames, rows: Int64Array, seq: Int64Array) -> dict[int, int]:
+    """Runs without numbers that come again at once, where time steps back: files joined by cat."""
+    times = frames.batch.ts_ms[rows]
+    told = np.where(times == NO_TIME, np.iinfo(np.int64).min, times)
+    back = np.flatnonzero((np.diff(told) < 0) & (seq[1:] < 0) & (times[1:] != NO_TIME)) + 1
+    if len(back) == 0:
+        return {}
+    line = frames.line[rows]
+    out: dict[int, int] = {}
+    for start in back.tolist():
+        for length in (start - np.flatnonzero(line[:start] == line[start])).tolist():
+            if length > 1 and np.array_equal(
+                line[start - length : start], line[start : start + length]
+            ):
+                out.update(
+                    zip(
+                        rows[start : start + length].tolist(),
+                        rows[start - length : start].tolist(),
+                        strict=True,
+                    )
+                )
+                break
+    return out
+
+
+class _Walk:
+    """One pass over a market's frames in order of arrival."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._count = 0
+        self._live: dict[int, list[_Connection]] = {}
+        self._rows: list[int] = []
+        self._connection: list[int] = []
+        self._latest = NO_TIME
+        self._late = 0
+        self._twins = 0
+
+    def walk(
+        self, rows: Int64Array, group: Int64Array, seq: Int64Array
+    ) -> tuple[Int64Array, Int64Array, int]:
+        """Frames in order, the connection of each, and how many were late."""
+        snapshot = self._frames.is_snapshot[rows]
+        columns = (rows, group, seq, snapshot, self._frames.batch.ts_ms[rows])
+        for row, of, number, is_snapshot, ts_ms in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            live = self._live.setdefault(of, [])
+            if number < 0:
+                self._append(row, (live or [self._open(live, -1)])[-1].number)
+            elif is_snapshot:
+                self._append(row, self._snapshot(live, number).number)
+            else:
+                self._delta(live, row, number, ts_ms)
+            if not is_snapshot:
+                self._latest = max(self._latest, ts_ms)
+        if self._twins >= _TWINS:
+            self._refuse(rows)
+        return (
+            np.array(self._rows, dtype=np.int64),
+            np.array(self._connection, dtype=np.int64),
+            self._late,
+        )
+
+    def _append(self, row: int, connection: int) -> None:
+        self._rows.append(row)
+        self._connection.append(connection)
+
+    def _open(self, live: list[_Connection], number: int) -> _Connection:
+        connection = _Connection(self._count, number)
+        self._count += 1
+        live.append(connection)
+        return connection
+
+    def _snapshot(self, live: list[_Connection], number: int) -> _Connection:
+        """A higher number continues the latest connection, a lower or used one starts anew."""
+        if not live or number <= live[-1].last:
+            del live[:]  # "never an older one"
+            self._open(live, number)
+        connection = live[-1]
+        del live[:-1]
+        connection.last = connection.snapshot = number
+        connection.used = {number}
+        return connection
+
+    def _delta(self, live: list[_Connection], row: int, number: int, ts_ms: int) -> None:
+        ahead = [c for c in live if number > c.last]
+        if ahead:
+            # The very next number tells; else the later connection, whose book may be unknown.
+            connection = max(ahead, key=lambda c: (number == c.last + 1, c.number))
+            connection.last = number
+            connection.used.add(number)
+            self._append(row, connection.number)
+            return
+        in_time = NO_TIME in (ts_ms, self._latest) or self._latest - ts_ms <= APART_MS
+        for connection in reversed(live):
+            if not in_time or number in connection.used:
+                continue
+            if number < connection.snapshot:
+                self._append(row, STALE)
+                return
+            place = self._place(connection, number)
+            if place is not None and self._may_precede(ts_ms, place):
+                self._twins += self._was_told(place, row)
+                self._rows.insert(place, row)
+                self._connection.insert(place, connection.number)
+                connection.used.add(number)
+                self._late += 1
+                return
+        connection = self._open(live, number)
+        connection.used.add(number)
+        self._append(row, connection.number)
+
+    def _place(self, connection: _Connection, number: int) -> int | None:
+        """Where a late delta belongs, if that is not too far back."""
+        seq = self._frames.seq
+        stop = max(len(self._rows) - LATE_FRAMES - 1, -1)
+        first = None
+        for at in range(len(self._rows) - 1, stop, -1):
+            if self._connection[at] == connection.number:
+                if seq[self._rows[at]] < number:
+                    return at + 1
+                first = at
+        return first if stop < 0 else None
+
+    def _may_precede(self, ts_ms: int, place: int) -> bool:
+        """Whether the frame it would stand before is not much earlier: a new connection is."""
+        following = self._rows[place : place + 1]
+        times = [int(self._frames.batch.ts_ms[row]) for row in following]
+        return all(NO_TIME in (ts_ms, other) or ts_ms - other <= APART_MS for other in times)
+
+    def _was_told(self, place: int, row: int) -> bool:
+        """Whether a frame that the late one passes said the same under another number."""
+        batch = self._frames.batch
+        return any(
+            all(
+                column[row] == column[other]
+                for column in (batch.side, batch.price, batch.size, batch.ts_ms)
+            )
+            for other in self._rows[place:]
+        )
+
+    def _refuse(self, rows: Int64Array) -> None:
+        frames = self._frames
+        names: Sequence[str] = sorted({frames.files[f] for f in frames.file_of[rows].tolist()})
+        raise DataError(
+            f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was told by "
+            "two sockets under one sid, and nothing tells their frames apart; record each socket "
+            "to a file of its own with receive times, or import the frames of one"
+        )
+
+
+def passed_over(connection: Int64Array, snapshot: BoolArray) -> tuple[BoolArray, Int64Array]:
+    """Frames of another connection than that of the market's latest snapshot.
+
+    Returns:
+        which frames are passed over, bool [n]; and the places after which the book ends, because
+        passed-over frames go on after its owner's last frame.
+    """
+    n = len(connection)
+    none = np.zeros(n, dtype=np.bool_)
+    if n == 0 or (connection == connection[0]).all():
+        return none, np.empty(0, np.int64)
+    owner, over, ends = None, none, []
+    latest_kept, waiting = -1, False
+    for at, (own, is_snapshot) in enumerate(
+        zip(connection.tolist(), snapshot.tolist(), strict=True)
+    ):
+        if is_snapshot:
+            if waiting:
+                ends.append(latest_kept)
+            owner = owner if own == ANY and owner is not None else own
+        elif own == STALE:
+            over[at] = True
+            continue
+        elif owner == ANY and own != ANY:
+            owner = own
+        elif owner is not None and own not in (owner, ANY):
+            over[at] = waiting = True
+            continue
+        latest_kept, waiting = at, False
+    if waiting:
+        ends.append(latest_kept)
+    return over, np.array(ends, dtype=np.int64)

@@ -1,0 +1,379 @@
+"""In which order the pieces of a market follow one another.
+
+Receive times decide, where all frames have them. Else a piece continues the connection and sid
+on which the pieces before it end; a new connection is likelier than a step back in time. Where
+the market's own frames leave it open, the other frames of its files are asked. What nothing
+decides is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, permutations
+from typing import Final
+
+import numpy as np
+
+from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.merging.pieces import (
+    Piece,
+    Subscription,
+    joined,
+    pieces_of,
+    snapshots_shared,
+    without_overlaps,
+)
+from kalshi_sim.ingest.merging.view import APART_MS, Frames
+from kalshi_sim.session import NO_TIME, Int64Array
+
+_RESTART_MS: Final = 20
+"""A new connection is as likely as times that run back by so much."""
+_ALL_ORDERS: Final = 6
+"""Of more pieces than this not every order is tried."""
+Cost = tuple[int, int, int, int]
+"""Frames that continue nothing · restarts and steps back in time · numbers that are not the very
+next · by how much they are not."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The book frames of one market in order of arrival.
+
+    rows int64 [n] · recorder int64 [n]: frames of different ones are of different connections ·
+    dropped: repeated frames -> the frame they repeat · notes: what was taken for granted.
+    """
+
+    rows: Int64Array
+    recorder: Int64Array
+    dropped: dict[int, int]
+    notes: tuple[str, ...] = ()
+
+
+def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
+    """The book frames of one market, of all its files, in order of arrival.
+
+    Args:
+        frames: all frames of the import.
+        rows: int64, all event frames of the market that lie in files with book frames of it.
+
+    Raises:
+        DataError: nothing tells the order of its files.
+    """
+    pieces = without_overlaps(pieces_of(frames, rows))
+    dropped = {k: v for piece in pieces for k, v in piece.dropped.items()}
+    pieces = [piece for piece in pieces if len(piece.book)]
+    book = np.concatenate([piece.book for piece in pieces])
+    if len(pieces) == 1:
+        return Stream(book, np.zeros(len(book), np.int64), dropped)
+    if frames.received(book):
+        ordered, recorder = _woven_by_receive_time(pieces)
+        return Stream(ordered, recorder, dropped)
+    if _is_split_by_type(frames, pieces):
+        ordered = _woven_by_seq(pieces, settled=True)
+        return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
+    found = _arranged(pieces)
+    if found is None:
+        ordered = _woven_by_seq(pieces, settled=False)
+        return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
+    return _one_after_the_other(found, dropped)
+
+
+def _one_after_the_other(pieces: Sequence[Piece], dropped: dict[int, int]) -> Stream:
+    """Pieces in order; snapshots that end one and begin the next are read once, noted."""
+    whole, notes = pieces[0], []
+    for piece in pieces[1:]:
+        shared = snapshots_shared(whole, piece)
+        if shared:
+            ticker = piece.frames.tickers[int(piece.frames.batch.market[piece.rows[0]])]
+            notes.append(
+                f"{_names(piece.frames, (whole, piece))}: {shared} equal snapshots of {ticker} end "
+                "one file and begin the next: taken as an overlap, read once"
+            )
+        whole = joined(whole, piece, shared)
+    book = whole.book
+    return Stream(book, np.zeros(len(book), np.int64), {**dropped, **whole.dropped}, tuple(notes))
+
+
+def _names(frames: Frames, pieces: Sequence[Piece]) -> str:
+    names = sorted({frames.files[file] for piece in pieces for file in piece.files})
+    return ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def _refuse(pieces: Sequence[Piece], why: str) -> DataError:
+    frames = pieces[0].frames
+    ticker = frames.tickers[int(frames.batch.market[pieces[0].rows[0]])]
+    return DataError(
+        f"{_names(frames, pieces)}: {why} their frames of {ticker}; import them as sessions of "
+        "their own, or join them in order of arrival to one file"
+    )
+
+
+# Receive times.
+
+
+def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array]:
+    """Frames by receive time, in each file in its order; and which recorder wrote each."""
+    recv = pieces[0].frames.batch.recv_ms
+    rows = np.concatenate([piece.book for piece in pieces])
+    of = np.repeat(np.arange(len(pieces)), [len(piece.book) for piece in pieces])
+    clock = np.concatenate([np.maximum.accumulate(recv[piece.book]) for piece in pieces])
+    recorder = np.zeros(len(rows), dtype=np.int64)
+    if _recorders_overlap(pieces):
+        recorder = of
+    order = np.argsort(clock, kind="stable")
+    cuts = np.flatnonzero(np.diff(clock[order])) + 1
+    last: dict[int, int] = {}
+    out: list[Int64Array] = []
+    mixed = {
+        at
+        for at, part in enumerate(np.split(of[order], cuts))
+        if len(part) > 1 and part.min() < part.max()
+    }
+    for at, part in enumerate(np.split(order, cuts)):
+        chosen = _tie(pieces[0].frames, rows, of, part, last) if at in mixed else part
+        if mixed:
+            for row in rows[chosen].tolist():
+                last[int(pieces[0].frames.batch.sid[row])] = int(pieces[0].frames.seq[row])
+        out.append(chosen)
+    order = np.concatenate(out)
+    return rows[order], recorder[order]
+
+
+def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
+    """Whether two pieces that hold deltas were received at the same time: two recorders."""
+    recv = pieces[0].frames.batch.recv_ms
+    spans = sorted(
+        (int(recv[piece.book].min()), int(recv[piece.book].max()))
+        for piece in pieces
+        if piece.has_delta
+    )
+    return any(other[0] < one[1] for one, other in pairwise(spans))
+
+
+def _tie(
+    frames: Frames, rows: Int64Array, of: Int64Array, part: Int64Array, last: dict[int, int]
+) -> Int64Array:
+    """Frames of several files received in one millisecond: each continues the number before."""
+    queues = [part[of[part] == piece].tolist() for piece in np.unique(of[part])]
+    latest = dict(last)
+    out: list[int] = []
+    while queues:
+
+        def key(queue: list[int]) -> tuple[int, int, int, int]:
+            row = int(rows[queue[0]])
+            sid, seq = int(frames.batch.sid[row]), int(frames.seq[row])
+            step = seq - latest.get(sid, -1)
+            known = sid in latest and seq >= 0
+            anew = 0 if known and step > 0 else 1
+            return anew, step if known and step > 0 else seq, sid, int(frames.line[row] >> 1)
+
+        queue = min(queues, key=key)
+        chosen = queue.pop(0)
+        latest[int(frames.batch.sid[rows[chosen]])] = int(frames.seq[rows[chosen]])
+        out.append(chosen)
+        queues = [queue for queue in queues if queue]
+    return np.array(out, dtype=np.int64)
+
+
+# Numbers of one subscription.
+
+
+def _is_split_by_type(frames: Frames, pieces: Sequence[Piece]) -> bool:
+    """Whether snapshots lie in files of their own, and deltas in others."""
+    snapshots, deltas = frames.file_kinds
+    if any(piece.has_snapshot and piece.has_delta for piece in pieces):
+        return False
+    if len({piece.has_delta for piece in pieces}) == 1:
+        return False
+    return all(
+        not deltas.intersection(piece.files)
+        if piece.has_snapshot
+        else not snapshots.intersection(piece.files)
+        for piece in pieces
+    )
+
+
+def _woven_by_seq(pieces: Sequence[Piece], *, settled: bool) -> Int64Array:
+    """Frames in order of the numbers of one sid without a restart.
+
+    `settled`: files of snapshots beside files of deltas may also follow one another, where
+    every delta is of the last snapshot's subscription.
+    """
+    frames = pieces[0].frames
+    rows = np.concatenate([piece.book for piece in pieces])
+    rows = rows[np.lexsort((frames.line[rows], frames.message[rows], frames.seq[rows]))]
+    sid, seq = frames.batch.sid[rows], frames.seq[rows]
+    # A delta that two files have is left to `connections` to drop.
+    twice = ~frames.is_snapshot[rows[1:]] & (np.diff(frames.message[rows]) == 0)
+    rising = bool(((np.diff(seq) > 0) | twice).all())
+    if rising and seq[0] >= 0 and len(np.unique(sid)) == 1 and _ascend(pieces):
+        return rows
+    if settled:
+        snapshots = [piece for piece in pieces if piece.has_snapshot]
+        others = [piece for piece in pieces if not piece.has_snapshot]
+        found = _arranged(others) if len(others) > 1 else tuple(others)
+        if len(snapshots) == 1 and found is not None and _all_after(snapshots[0], others):
+            return np.concatenate([snapshots[0].book, *(piece.book for piece in found)])
+    raise _refuse(
+        pieces,
+        "neither receive times nor the numbers of one subscription tell the order of",
+    )
+
+
+def _ascend(pieces: Sequence[Piece]) -> bool:
+    """Whether no snapshot of a piece has a lower or used number: that is a restart."""
+    frames = pieces[0].frames
+    for piece in pieces:
+        seq = frames.seq[piece.book]
+        before = np.concatenate([[-1], np.maximum.accumulate(seq)[:-1]])
+        if (frames.is_snapshot[piece.book] & (seq <= before)).any():
+            return False
+    return True
+
+
+def _all_after(snapshots: Piece, others: Sequence[Piece]) -> bool:
+    """Whether all of `others` can only come after the last of the snapshots."""
+    frames = snapshots.frames
+    last = snapshots.book[-1]
+    sid, seq = int(frames.batch.sid[last]), int(frames.seq[last])
+    earlier = snapshots.book[:-1]
+    if (frames.batch.sid[earlier] == sid).any():
+        return False
+    if len(earlier) == 0 and seq < 0:
+        return True
+    rows = np.concatenate([piece.book for piece in others])
+    return bool(((frames.batch.sid[rows] == sid) & (seq >= 0) & (frames.seq[rows] > seq)).all())
+
+
+# One piece after the other.
+
+
+def _arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
+    """The pieces in order of arrival; None if they can only lie among each other.
+
+    Raises:
+        DataError: nothing decides between two orders.
+    """
+    if len(pieces) == 1:
+        return tuple(pieces)
+    found = [(cost, order) for order in _orders(pieces) if (cost := cost_of(order)) is not None]
+    if not found:
+        return None
+    best = min(cost for cost, _ in found)
+    near = [
+        (cost, order)
+        for cost, order in found
+        if cost[0] == best[0] and cost[1] <= best[1] + 2 * _RESTART_MS
+    ]
+    if len(near) > 1:
+        files = [(_cost_of_files(order), cost, order) for cost, order in near]
+        least = min(cost for cost, _, _ in files)
+        near = [(cost, order) for whole, cost, order in files if whole == least]
+    least_cost = min(cost for cost, _ in near)
+    near = [(cost, order) for cost, order in near if cost == least_cost]
+    if len(near) == 1:
+        return near[0][1]
+    overlapping = [order for _, order in near if any(map(snapshots_shared, order, order[1:]))]
+    if len(overlapping) == 1:
+        return overlapping[0]
+    raise _refuse(pieces, "neither times nor numbers tell the order of")
+
+
+def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
+    """Orders worth a look: all, or of many pieces those by time and their neighbours."""
+    if len(pieces) <= _ALL_ORDERS:
+        return list(permutations(pieces))
+    timed = sorted((p for p in pieces if p.times is not None), key=lambda p: p.times or (0, 0))
+    order = _improved(timed)
+    for piece in (p for p in pieces if p.times is None):
+        places = [(*order[:at], piece, *order[at:]) for at in range(len(order) + 1)]
+        costs = [(cost_of(place), at) for at, place in enumerate(places)]
+        order = list(places[min((c, at) for c, at in costs if c is not None)[1]])
+    swaps = [
+        (*order[:at], order[at + 1], order[at], *order[at + 2 :]) for at in range(len(order) - 1)
+    ]
+    return [tuple(order), *swaps]
+
+
+def _improved(order: list[Piece]) -> list[Piece]:
+    """Neighbours exchanged as long as that costs less."""
+    for at in range(len(order) - 1):
+        pair = (order[at], order[at + 1])
+        before = order[max(at - 3, 0) : at]
+        kept, swapped = cost_of((*before, *pair)), cost_of((*before, *pair[::-1]))
+        if swapped is not None and (kept is None or swapped < kept):
+            order[at], order[at + 1] = pair[::-1]
+    return order
+
+
+def cost_of(order: Sequence[Piece]) -> Cost | None:
+    """How unlikely this order is; None if times would run back by more than a second."""
+    continues_nothing = restarts = back = not_next = distance = 0
+    latest: dict[int, Subscription] = {}
+    clock = NO_TIME
+    for piece in order:
+        if piece.times is not None:
+            step_back = max(clock - piece.times[0], 0)
+            if step_back > APART_MS:
+                return None
+            back += step_back
+            clock = max(clock, piece.times[1])
+        for sid, own in piece.subscriptions.items():
+            before = latest.get(sid)
+            if own.first < 0:
+                continue
+            latest[sid] = own
+            if before is not None and own.first > before.last:
+                not_next += own.first > before.last + 1
+                distance += own.first - before.last - 1
+                if not own.begins_anew and own.snapshot < 0:
+                    latest[sid] = _continued(before, own)
+            elif own.begins_anew:
+                restarts += before is not None
+            elif before is not None and _is_late(before, own.first):
+                latest[sid] = _continued(before, own)
+            else:
+                continues_nothing += 2 if before is not None else 1
+    return continues_nothing, restarts * _RESTART_MS + back, not_next, distance
+
+
+def _continued(before: Subscription, own: Subscription) -> Subscription:
+    return Subscription(
+        own.first,
+        own.begins_anew,
+        max(before.last, own.last),
+        max(before.snapshot, own.snapshot),
+        before.used | own.used,
+    )
+
+
+def _is_late(before: Subscription, first: int) -> bool:
+    """Whether a lower number may be that of a delta that was written late."""
+    return before.snapshot < first < before.last and first not in before.used
+
+
+def _cost_of_files(order: Sequence[Piece]) -> tuple[int, int, int, int]:
+    """How unlikely this order of files is for all their frames, of whatever market."""
+    frames = order[0].frames
+    files = [piece.files[0] for piece in order]
+    clock, back = NO_TIME, 0
+    for file in files:
+        if file in frames.file_times:
+            first, last = frames.file_times[file]
+            back += max(clock - first, 0) if clock != NO_TIME else 0
+            clock = max(clock, last)
+    total = [0, back, 0, 0]
+    rows = np.flatnonzero(frames.is_book & np.isin(frames.file_of, files))
+    own = frames.batch.market[order[0].rows[0]]
+    for market in np.unique(frames.batch.market[rows]).tolist():
+        if market == own:
+            continue
+        parts = {
+            p.files[0]: p for p in pieces_of(frames, rows[frames.batch.market[rows] == market])
+        }
+        cost = cost_of([parts[file] for file in files if file in parts])
+        for k, value in enumerate(cost or (1, APART_MS, 0, 0)):
+            total[k] += value
+    mine = cost_of(order) or (0, 0, 0, 0)
+    return total[0] + mine[0], total[1] + mine[1], total[2] + mine[2], total[3] + mine[3]

@@ -1,0 +1,169 @@
+"""All markets of an import, each merged by itself, as one table of frames and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
+from kalshi_sim.ingest.merging.connections import Told, passed_over, tell_connections
+from kalshi_sim.ingest.merging.endings import Book, Endings
+from kalshi_sim.ingest.merging.holes import find_holes
+from kalshi_sim.ingest.merging.joints import Stream, join_pieces
+from kalshi_sim.ingest.merging.places import Places
+from kalshi_sim.ingest.merging.trades import place_trades
+from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.session import NO_TIME, Int64Array, MarketQuality
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the import replays, grouped by market in order of ticker.
+
+    rows int64 [n]: frames, -1 for a gap · market int64 [n]: the market's number in the import ·
+    gap_sid int64 [n]: the sid of a gap · rank int64 [n]: the place of each in the whole stream,
+    by time · quality: what was found in each market, by number · notes: sentences for people.
+    """
+
+    rows: Int64Array
+    market: Int64Array
+    gap_sid: Int64Array
+    rank: Int64Array
+    quality: dict[int, MarketQuality]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Market:
+    """One market, merged: trades stand after the book frames at `places`; -1: before the first."""
+
+    book: Book
+    trades: Int64Array
+    places: Int64Array
+    ends: list[int]
+    """Places of book frames after which messages are missing."""
+    quality: MarketQuality
+    notes: tuple[str, ...]
+
+
+def merge_frames(
+    batch: Batch,
+    file_of: Int64Array,
+    files: Sequence[str],
+    tickers: Sequence[str],
+    *,
+    find_gaps: bool,
+) -> Merged:
+    """Put the events of every market in order of arrival.
+
+    Args:
+        batch: decoded frames, files one after the other.
+        file_of: int64 [n_frames], the file of each.
+        files: their names.
+        tickers: markets by number.
+        find_gaps: the files hold whole subscriptions: missing numbers are missing messages.
+
+    Raises:
+        DataError: nothing tells the order of some files, or frames of two sockets apart.
+    """
+    frames = Frames(batch, file_of, files, tickers)
+    events = np.flatnonzero(frames.is_book | frames.is_trade)
+    events = events[np.argsort(batch.market[events], kind="stable")]
+    cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
+    endings = Endings(frames)
+    markets = [_merge_market(frames, rows, endings) for rows in np.split(events, cuts) if len(rows)]
+    markets.sort(key=lambda market: tickers[market.book.market])
+    if find_gaps:
+        holes = find_holes(frames, [market.book for market in markets])
+        for market in markets:
+            market.ends += holes.get(market.book.market, [])
+    notes = [note for market in markets for note in market.notes]
+    if endings.unlaid:
+        notes.append(
+            f"{endings.unlaid} control frames may be of several connections: they end no book"
+        )
+    quality = {market.book.market: market.quality for market in markets}
+    return _as_table(frames, markets, quality, tuple(notes))
+
+
+def _merge_market(frames: Frames, rows: Int64Array, endings: Endings) -> _Market:
+    """One market's frames (by file and line): its book, its trades, where the book ends."""
+    is_book = frames.is_book[rows]
+    nothing = np.empty(0, dtype=np.int64)
+    stream, told = Stream(nothing, nothing, {}), Told(nothing, nothing, 0, {})
+    if is_book.any():
+        files = np.unique(frames.file_of[rows[is_book]])
+        stream = join_pieces(frames, rows[np.isin(frames.file_of[rows], files)])
+        told = tell_connections(frames, stream)
+    over, ends = passed_over(told.connection, frames.is_snapshot[told.rows])
+    book = Book(int(frames.batch.market[rows[0]]), told.rows[~over], told.connection[~over])
+    repeated = {**stream.dropped, **told.repeated}
+    known = Places(frames, told.rows, over, repeated)
+    kept = np.cumsum(~over) - 1
+    dropped = np.array(list(repeated), dtype=np.int64)
+    trades, places, twice = place_trades(
+        frames, np.setdiff1d(rows[~is_book], dropped), book.rows, known
+    )
+    block = frames.batch.kind[trades] == BLOCK_TRADE
+    quality = MarketQuality(
+        passed_over=int(over.sum()),
+        repeated_frames=len(repeated) + twice,
+        late_deltas=told.late,
+        block_trades_dropped=int(block.sum()),
+    )
+    return _Market(
+        book,
+        trades[~block],
+        places[~block],
+        [*kept[ends].tolist(), *endings.ends(book, known)],
+        quality,
+        stream.notes,
+    )
+
+
+def _as_table(
+    frames: Frames,
+    markets: Sequence[_Market],
+    quality: dict[int, MarketQuality],
+    notes: tuple[str, ...],
+) -> Merged:
+    nothing = np.empty(0, dtype=np.int64)
+    parts = [_events(frames, market) for market in markets]
+    rows = np.concatenate([nothing, *(part[0] for part in parts)])
+    sids = np.concatenate([nothing, *(part[1] for part in parts)])
+    clock = np.concatenate([nothing, *(part[2] for part in parts)])
+    market_of = np.repeat(
+        np.array([market.book.market for market in markets], dtype=np.int64),
+        [len(part[0]) for part in parts],
+    )
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[np.argsort(clock, kind="stable")] = np.arange(len(rows))
+    return Merged(rows, market_of, sids, rank, quality, notes)
+
+
+def _events(frames: Frames, market: _Market) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Frames of a market in order, -1 for a gap; the sid of each gap; a time that never falls."""
+    book, trades = market.book.rows, market.trades
+    ends = np.unique(np.array([end for end in market.ends if end >= 0], dtype=np.int64))
+    rows = np.concatenate([book, np.full(len(ends), -1, dtype=np.int64), trades])
+    sids = np.concatenate(
+        [
+            np.full(len(book), -1, dtype=np.int64),
+            frames.batch.sid[book[ends]],
+            np.full(len(trades), -1, dtype=np.int64),
+        ]
+    )
+    place = np.concatenate([np.arange(len(book)), ends, market.places])
+    rank = np.repeat([0, 1, 2], [len(book), len(ends), len(trades)])
+    order = np.lexsort((rank, place))  # stable: trades of one place keep their order
+    clock = np.full(len(rows), NO_TIME, dtype=np.int64)
+    source = book if len(book) else trades
+    first = 0 if len(book) else len(ends)
+    clock[first : first + len(source)] = frames.batch.ts_ms[source]
+    clock = np.maximum.accumulate(clock[order])
+    known = clock[clock != NO_TIME]
+    if len(known):
+        clock[clock == NO_TIME] = known[0]
+    return rows[order], sids[order], clock

@@ -1,0 +1,175 @@
+"""Pieces of a market: its frames in each file, and the runs of frames that files share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+
+import numpy as np
+
+from kalshi_sim.ingest.merging.view import Frames, UInt64Array
+from kalshi_sim.session import NO_TIME, EventKind, Int64Array
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Frames of one market that follow one another: those of a file, or of files that overlap.
+
+    rows int64 [n]: the frames in order of arrival · dropped: frames of its files that repeat one
+    of these -> the frame they repeat.
+    """
+
+    frames: Frames
+    files: tuple[int, ...]
+    rows: Int64Array
+    dropped: dict[int, int]
+
+    @cached_property
+    def book(self) -> Int64Array:
+        """Its snapshots and deltas."""
+        return self.rows[self.frames.is_book[self.rows]]
+
+    @cached_property
+    def lines(self) -> UInt64Array:
+        """What identifies each of its frames."""
+        return self.frames.line[self.rows]
+
+    @cached_property
+    def times(self) -> tuple[int, int] | None:
+        """Earliest and latest time that its book frames tell; None if none does."""
+        times = self.frames.batch.ts_ms[self.book]
+        times = times[times != NO_TIME]
+        return (int(times.min()), int(times.max())) if len(times) else None
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether any frame is a snapshot."""
+        return bool(self.frames.is_snapshot[self.book].any())
+
+    @property
+    def has_delta(self) -> bool:
+        """Whether any frame is a delta."""
+        return not bool(self.frames.is_snapshot[self.book].all())
+
+    @cached_property
+    def subscriptions(self) -> dict[int, Subscription]:
+        """What its numbered frames are on each sid, in order of the first."""
+        seq, sid = self.frames.seq[self.book], self.frames.batch.sid[self.book]
+        out = {}
+        for value in dict.fromkeys(sid.tolist()):
+            here = self.book[sid == value]
+            out[value] = Subscription.of(seq[sid == value], self.frames.is_snapshot[here])
+        return out
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """The numbers of a piece on one sid: its first frame, and the connection of its last."""
+
+    first: int
+    begins_anew: bool
+    """Whether its first frame is a snapshot."""
+    last: int
+    """The highest number of the connection on which the piece ends."""
+    snapshot: int
+    """The number of the latest snapshot of that connection, -1 if it has none."""
+    used: frozenset[int]
+    """The latest numbers of that connection."""
+
+    @staticmethod
+    def of(seq: Int64Array, snapshot: np.typing.NDArray[np.bool_]) -> Subscription:
+        """From the numbers of its frames in order, and which of them are snapshots."""
+        before = np.concatenate([[-1], np.maximum.accumulate(seq)[:-1]])
+        start = max(np.flatnonzero(snapshot & (seq <= before)).tolist(), default=0)
+        snapshots = seq[start:][snapshot[start:]]
+        return Subscription(
+            first=int(seq[0]),
+            begins_anew=bool(snapshot[0]),
+            last=int(seq[start:].max()),
+            snapshot=int(snapshots[-1]) if len(snapshots) else -1,
+            used=frozenset(seq[start:][-1_000:].tolist()),
+        )
+
+
+def pieces_of(frames: Frames, rows: Int64Array) -> list[Piece]:
+    """One piece a file; `rows` are in order of files."""
+    file_of = frames.file_of[rows]
+    cuts = np.flatnonzero(np.diff(file_of)) + 1
+    return [
+        Piece(frames, (int(frames.file_of[part[0]]),), part, {}) for part in np.split(rows, cuts)
+    ]
+
+
+def without_overlaps(pieces: list[Piece]) -> list[Piece]:
+    """Pieces that share a run at their joint become one, read once.
+
+    A run that holds snapshots alone, without receive times, may as well be a new subscription
+    to an unchanged book: see `snapshots_shared`.
+    """
+    if len(pieces) == 1 or not _share_lines(pieces):
+        return pieces
+    pieces = list(pieces)
+    while True:
+        for one, other in permutations(range(len(pieces)), 2):
+            length = shared_run(pieces[one], pieces[other])
+            if length and _is_certain(pieces[other], length):
+                pieces[one] = joined(pieces[one], pieces[other], length)
+                del pieces[other]
+                break
+        else:
+            return pieces
+
+
+def _share_lines(pieces: list[Piece]) -> bool:
+    lines = np.concatenate([np.unique(piece.lines) for piece in pieces])
+    return len(np.unique(lines)) < len(lines)
+
+
+def shared_run(one: Piece, other: Piece) -> int:
+    """How many frames at the beginning of `other` are the last of `one`, or a run inside it."""
+    a, b = one.lines, other.lines
+    for start in np.flatnonzero(a == b[0]).tolist():
+        length = min(len(a) - start, len(b))
+        if np.array_equal(a[start : start + length], b[:length]):
+            return length
+    return 0
+
+
+def _run_start(one: Piece, other: Piece, length: int) -> int:
+    a, b = one.lines, other.lines[:length]
+    for start in np.flatnonzero(a == b[0]).tolist():
+        if np.array_equal(a[start : start + length], b):
+            return start
+    raise AssertionError("the run is not there")
+
+
+def _is_certain(piece: Piece, length: int) -> bool:
+    """Whether a shared run of the first frames of `piece` can be nothing but an overlap."""
+    run = piece.rows[:length]
+    timed = piece.frames.batch.kind[run] != EventKind.SNAPSHOT
+    return bool(timed.any()) or piece.frames.received(run)
+
+
+def joined(one: Piece, other: Piece, length: int) -> Piece:
+    """`one`, then what `other` has beyond the `length` frames that both share."""
+    start = _run_start(one, other, length) if length else len(one.rows)
+    repeats = dict(
+        zip(
+            other.rows[:length].tolist(),
+            one.rows[start : start + length].tolist(),
+            strict=True,
+        )
+    )
+    return Piece(
+        one.frames,
+        (*one.files, *other.files),
+        np.concatenate([one.rows, other.rows[length:]]),
+        {**one.dropped, **other.dropped, **repeats},
+    )
+
+
+def snapshots_shared(one: Piece, other: Piece) -> int:
+    """How many snapshots, and nothing else, end `one` and begin `other`."""
+    length = shared_run(one, other)
+    return length if length and not _is_certain(other, length) else 0

@@ -1,0 +1,98 @@
+"""Where trades stand among the book frames of their market."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from kalshi_sim.ingest.merging.pieces import pieces_of, without_overlaps
+from kalshi_sim.ingest.merging.places import Places
+from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.kernels.recorded import resolve_times
+from kalshi_sim.session import NO_TIME, EventFlag, EventKind, Int8Array, Int64Array
+from kalshi_sim.units import MS_PER_SECOND
+
+_END: Final = np.iinfo(np.int64).max
+
+
+def place_trades(
+    frames: Frames, trades: Int64Array, book: Int64Array, known: Places
+) -> tuple[Int64Array, Int64Array, int]:
+    """The trades of one market in order of arrival, each once, and where they stand.
+
+    Args:
+        frames: all frames of the import.
+        trades: int64, the market's trades, by file and line.
+        book: int64, its kept book frames in order.
+        known: where a frame of a file that holds book frames stands.
+
+    Returns:
+        trades int64 [k] · the place of the book frame each stands after, -1: before the first ·
+        how many were told twice.
+    """
+    told = len(trades)
+    with_book = np.isin(frames.file_of[trades], list(known.files))
+    beside, apart = trades[with_book], trades[~with_book]
+    if len(apart):
+        apart = np.concatenate([piece.rows for piece in without_overlaps(pieces_of(frames, apart))])
+    places = np.concatenate([known.all(beside), _by_time(frames, apart, book)])
+    rows = np.concatenate([beside, apart])
+    # After the same book frame: what follows it in its file, then what precedes the next one.
+    leading = np.concatenate([known.lead(beside), np.zeros(len(apart), dtype=np.bool_)])
+    clock = np.concatenate([np.full(len(beside), NO_TIME), _clock(frames, apart)])
+    order = np.lexsort((rows, clock, leading, places))
+    order = order[_once(frames, rows[order])]
+    return rows[order], places[order], told - len(order)
+
+
+def _once(frames: Frames, rows: Int64Array) -> Int64Array:
+    """Places of trades that no earlier one repeats: by trade_id, else by sid, seq and content."""
+    ids = frames.batch.trade_id[rows]
+    numbered = (ids < 0) & (frames.seq[rows] >= 0)
+    key = np.where(numbered, frames.message[rows].view(np.int64), np.arange(len(rows)))
+    kind = np.where(ids >= 0, 0, np.where(numbered, 1, 2))
+    key = np.where(ids >= 0, ids, key)
+    order = np.lexsort((np.arange(len(rows)), key, kind))
+    first = np.ones(len(rows), dtype=np.bool_)
+    first[1:] = (np.diff(key[order]) != 0) | (np.diff(kind[order]) != 0)
+    return np.sort(order[first])
+
+
+def _clock(frames: Frames, rows: Int64Array) -> Int64Array:
+    """What orders trades of files without book frames: receive times, else their own."""
+    if frames.received(rows):
+        return frames.batch.recv_ms[rows]
+    return _latest_ms(frames, rows)
+
+
+def _latest_ms(frames: Frames, rows: Int64Array) -> Int64Array:
+    """The last millisecond that each trade's time may stand for."""
+    whole = (frames.batch.flags[rows] & EventFlag.WHOLE_SECOND) != 0
+    times = frames.batch.ts_ms[rows]
+    return np.where(times == NO_TIME, _END, times + np.where(whole, MS_PER_SECOND - 1, 0))
+
+
+def _by_time(frames: Frames, trades: Int64Array, book: Int64Array) -> Int64Array:
+    """After which book frame trades stand whose file holds none of their market."""
+    if len(trades) == 0 or len(book) == 0:
+        return np.full(len(trades), -1, dtype=np.int64)
+    if frames.received(trades) and frames.received(book):
+        clock = np.maximum.accumulate(frames.batch.recv_ms[book])
+        return np.searchsorted(clock, frames.batch.recv_ms[trades], side="right") - 1
+    clock = np.maximum.accumulate(_resolved(frames.batch.kind[book], frames.batch.ts_ms[book]))
+    return np.searchsorted(clock, _latest_ms(frames, trades), side="right") - 1
+
+
+def _resolved(kind: Int8Array, told: Int64Array) -> Int64Array:
+    """Times of book frames, those of snapshots without one inferred."""
+    times = told.copy()
+    n = len(times)
+    resolve_times(
+        np.where(kind == EventKind.SNAPSHOT, kind, EventKind.DELTA).astype(np.int8),
+        times,
+        np.zeros(n, dtype=np.int8),
+        np.array([0, n], dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+    )
+    return times

@@ -1,0 +1,132 @@
+"""The columns of a recording that merging reads, and the frames of one market in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
+from kalshi_sim.session import NO_TIME, EventKind, Int64Array
+
+BoolArray = npt.NDArray[np.bool_]
+UInt64Array = npt.NDArray[np.uint64]
+
+APART_MS: Final = 1_000
+"""A frame that continues a connection, or was written late, is at most so much earlier."""
+LATE_FRAMES: Final = 1_000
+"""A delta that was written late lies at most so many frames behind its place."""
+_CONSTANT: Final = 3
+"""So many equal numbers, and no other, number nothing."""
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX_AGAIN: Final = np.uint64(0xBF58476D1CE4E5B9)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """All frames of an import.
+
+    batch: decoded frames, files one after the other · file_of int64 [n]: the file of each ·
+    files: their names · tickers: names of the markets by number.
+    """
+
+    batch: Batch
+    file_of: Int64Array
+    files: Sequence[str]
+    tickers: Sequence[str]
+
+    @cached_property
+    def is_snapshot(self) -> BoolArray:
+        """Whether each frame is a snapshot."""
+        return np.asarray(self.batch.kind == EventKind.SNAPSHOT)
+
+    @cached_property
+    def is_book(self) -> BoolArray:
+        """Whether each frame is a snapshot or a delta."""
+        return np.asarray(self.is_snapshot | (self.batch.kind == EventKind.DELTA))
+
+    @cached_property
+    def is_trade(self) -> BoolArray:
+        """Whether each frame is a trade, block trades included."""
+        return np.isin(self.batch.kind, (EventKind.TRADE, BLOCK_TRADE))
+
+    @cached_property
+    def seq(self) -> Int64Array:
+        """`seq` of each frame, -1 where it has none or a recorder wrote one number throughout."""
+        seq = self.batch.seq
+        rows = np.flatnonzero((self.is_book | self.is_trade) & (seq >= 0))
+        if len(rows) == 0:
+            return seq
+        stream = self.batch.market[rows] * 2 + self.is_trade[rows]
+        group = _numbered_apart(stream, self.batch.sid[rows])
+        count = np.bincount(group)
+        low, high = np.full(len(count), np.iinfo(np.int64).max), np.full(len(count), -1)
+        np.minimum.at(low, group, seq[rows])
+        np.maximum.at(high, group, seq[rows])
+        constant = (low == high) & (count >= _CONSTANT)
+        if not constant.any():
+            return seq
+        out = seq.copy()
+        out[rows[constant[group]]] = -1
+        return out
+
+    @cached_property
+    def message(self) -> UInt64Array:
+        """Equal where sid, seq, content and exchange time (of a trade: its id) are."""
+        batch = self.batch
+        columns = (batch.kind, batch.market, batch.sid, self.seq, batch.side, batch.price)
+        told = np.where(self.is_snapshot, NO_TIME, batch.ts_ms)
+        return _hashed((*columns, batch.size, told, batch.trade_id))
+
+    @cached_property
+    def line(self) -> UInt64Array:
+        """Equal where two frames are the same line: the message and its receive time."""
+        return _hashed((self.message.view(np.int64), self.batch.recv_ms, self.batch.ts_ms))
+
+    @cached_property
+    def file_kinds(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Files that hold snapshots, and those that hold deltas, of any market."""
+        deltas = self.batch.kind == EventKind.DELTA
+        return (
+            frozenset(np.unique(self.file_of[self.is_snapshot]).tolist()),
+            frozenset(np.unique(self.file_of[deltas]).tolist()),
+        )
+
+    @cached_property
+    def file_times(self) -> dict[int, tuple[int, int]]:
+        """Earliest and latest time told in each file that tells any."""
+        told = np.flatnonzero(self.batch.ts_ms != NO_TIME)
+        out = {}
+        for file in np.unique(self.file_of[told]).tolist():
+            times = self.batch.ts_ms[told[self.file_of[told] == file]]
+            out[file] = (int(times.min()), int(times.max()))
+        return out
+
+    def received(self, rows: Int64Array) -> bool:
+        """Whether all of these frames have a receive time."""
+        return len(rows) > 0 and bool((self.batch.recv_ms[rows] != NO_TIME).all())
+
+
+def _numbered_apart(first: Int64Array, second: Int64Array) -> Int64Array:
+    """Small numbers, equal where both arrays are."""
+    values, place = np.unique(second, return_inverse=True)
+    numbers = first * len(values) + place
+    _, dense = np.unique(numbers, return_inverse=True)
+    return np.asarray(dense, dtype=np.int64)
+
+
+def _hashed(columns: Sequence[npt.NDArray[np.integer]]) -> UInt64Array:
+    """A 64-bit number of each row of these columns."""
+    out = np.zeros(len(columns[0]), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column in columns:
+            out ^= column.astype(np.int64).view(np.uint64) + _MIX
+            out ^= out >> np.uint64(30)
+            out *= _MIX_AGAIN
+            out ^= out >> np.uint64(27)
+            out *= _MIX
+    return out
