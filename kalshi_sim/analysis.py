@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -78,16 +78,27 @@ def analyze_session(
     session: Session,
     *,
     min_episode_length: int = 10,
+    tape: Tape | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SessionAnalysis:
-    """Replay a session market by market, so that memory holds one market's rows, and measure it.
+    """Measure what a session offers an agent.
+
+    Args:
+        session: what to measure.
+        min_episode_length: fewest rows of a suitable market.
+        tape: the session's tape, if there is one (`load_tape`), built with this
+            `min_episode_length`; else the session is replayed market by market, so that memory
+            holds one market's rows.
+        progress: called with (markets done, markets in all) after each.
 
     Raises:
         ConfigError: `min_episode_length` is out of range.
     """
     details = []
+    known = {} if tape is None else _by_ticker(tape, session.session_id)
     for i, market in enumerate(session.markets):
-        details.append(_analyze_market(session, market, min_episode_length))
+        found = known.get(market.ticker) or _replayed(session, market, min_episode_length)
+        details.append(_analyze_market(session, market, found))
         if progress is not None:
             progress(i + 1, len(session.markets))
     details.sort(key=lambda m: (-m.rows, m.market_ticker))
@@ -121,54 +132,79 @@ def _percentiles(values: list[int]) -> dict[str, float]:
     return {f"p{p}": float(np.percentile(values, p)) for p in (0, 25, 50, 75, 90, 100)}
 
 
-def _analyze_market(
-    session: Session, market: MarketInfo, min_episode_length: int
-) -> MarketAnalysis:
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one market, or why it has too few."""
+
+    count: int
+    """Before its close time."""
+    reason: str = ""
+    after_close: int = 0
+    tape: Tape | None = None
+    rows: slice = field(default_factory=lambda: slice(0, 0))
+    """Of the tape."""
+
+
+def _by_ticker(tape: Tape, session_id: int) -> dict[str, _Rows]:
+    found = {
+        s.market_ticker: _Rows(s.rows, s.reason) for s in tape.skipped if s.session_id == session_id
+    }
+    for view in tape.views:
+        if view.session_id == session_id:
+            rows = _Rows(len(view), "", view.rows_after_close, tape, view.rows)
+            found[view.market_ticker] = rows
+    return found
+
+
+def _replayed(session: Session, market: MarketInfo, min_episode_length: int) -> _Rows:
     alone = session.select([market.ticker])
-    quality = session.quality.markets.get(market.ticker, MarketQuality())
-    trades = alone.events.kind == EventKind.TRADE
-    reason, rows, after_close = "", quality.rows, 0
-    measured: dict[str, float | None] = dict.fromkeys(_MEASURES)
-    minutes = 0.0
     try:
         tape = build_tape([alone], min_episode_length=min_episode_length)
     except NoViewsError:
-        reason, rows = _why_not(alone, min_episode_length)
-    else:
-        rows, after_close = len(tape), tape.views[0].rows_after_close
-        minutes = float(tape.ts_ms[-1] - tape.ts_ms[0]) / _MS_PER_MINUTE
-        measured = _measure(tape, minutes)
+        return _why_not(alone, min_episode_length)
+    return _by_ticker(tape, session.session_id)[market.ticker]
+
+
+def _analyze_market(session: Session, market: MarketInfo, found: _Rows) -> MarketAnalysis:
+    events = session.market_events(market.ticker)
+    trades = events.kind == EventKind.TRADE
+    measured: dict[str, float | None] = dict.fromkeys(_MEASURES)
+    minutes = 0.0
+    if found.tape is not None:
+        ts = found.tape.ts_ms[found.rows]
+        minutes = float(ts[-1] - ts[0]) / _MS_PER_MINUTE
+        measured = _measure(found.tape, found.rows, minutes)
     value = market.settlement_value
     return MarketAnalysis(
         market_ticker=market.ticker,
         event=market.event,
-        suitable=not reason,
-        reason=reason,
-        rows=rows,
-        rows_after_close=after_close,
+        suitable=not found.reason,
+        reason=found.reason,
+        rows=found.count,
+        rows_after_close=found.after_close,
         minutes=minutes,
         **measured,
-        deltas=int((alone.events.kind == EventKind.DELTA).sum()),
+        deltas=int((events.kind == EventKind.DELTA).sum()),
         trades=int(trades.sum()),
-        contracts_traded=int(alone.events.size[trades].sum()) / SIZE_SCALE,
+        contracts_traded=int(events.size[trades].sum()) / SIZE_SCALE,
         settlement_value_cents=None if value is None else value / STORED_PER_CENT,
         close_time_ms=market.close_time_ms,
         sub_penny=market.sub_penny,
     )
 
 
-def _why_not(alone: Session, min_episode_length: int) -> tuple[str, int]:
+def _why_not(alone: Session, min_episode_length: int) -> _Rows:
     """The reason a market has no view, and the rows it has before its close time."""
     total = alone.quality.total
     if not (alone.events.kind == EventKind.SNAPSHOT).any():
-        return "no snapshot of the book, so no row", 0
+        return _Rows(0, "no snapshot of the book, so no row")
     rows = min(total.rows, MIN_VIEW_ROWS - 1)
     if min_episode_length > MIN_VIEW_ROWS and total.rows >= MIN_VIEW_ROWS:
         with suppress(NoViewsError):
             rows = len(build_tape([alone], min_episode_length=MIN_VIEW_ROWS))
     after = total.rows - rows
     late = f" before the close time, {after} after" if after else ""
-    return f"{rows} rows{late}; needs {min_episode_length}", rows
+    return _Rows(rows, f"{rows} rows{late}; needs {min_episode_length}")
 
 
 _MEASURES = (
@@ -183,22 +219,23 @@ _MEASURES = (
 )
 
 
-def _measure(tape: Tape, minutes: float) -> dict[str, float | None]:
-    """Means and medians over the rows of a tape of one market."""
+def _measure(tape: Tape, rows: slice, minutes: float) -> dict[str, float | None]:
+    """Means and medians over the rows of one market."""
     cent = money_per_cent(tape.payout)
-    best, size = tape.px[:, :, 0], tape.qty[:, :, 0]
+    px, qty, ts = tape.px[rows], tape.qty[rows], tape.ts_ms[rows]
+    best, size = px[:, :, 0], qty[:, :, 0]
     two_sided = (best > 0).all(axis=1)
     spread = (tape.payout - best.sum(axis=1))[two_sided] / cent
-    gaps = np.diff(tape.ts_ms)
+    gaps = np.diff(ts)
     values = (
-        len(tape) / minutes if minutes > 0 else None,
+        len(ts) / minutes if minutes > 0 else None,
         float(gaps.max()) / MS_PER_SECOND if len(gaps) else None,
         float(two_sided.mean()),
         _median(spread),
         float(spread.mean()) if len(spread) else None,
         _median(size[best[:, 0] > 0, 0]),
         _median(size[best[:, 1] > 0, 1]),
-        _median(tape.qty.sum(axis=(1, 2))),
+        _median(qty.sum(axis=(1, 2))),
     )
     return dict(zip(_MEASURES, values, strict=True))
 

@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from kalshi_sim.cli.console import print_json, print_table, progress_bar
+from kalshi_sim.cli.console import Progress, print_json, print_table, progress_bar
 from kalshi_sim.cli.import_ import import_sessions
 from kalshi_sim.cli.options import (
     JsonOption,
@@ -33,6 +33,10 @@ from kalshi_sim.cli.shell import holds_secret, run_command
 from kalshi_sim.errors import ConfigError, SessionNotFoundError
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.urls import without_password
+
+if TYPE_CHECKING:
+    from kalshi_sim.session import Session
+    from kalshi_sim.tape import Tape
 
 _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export, validate.
 
@@ -89,15 +93,31 @@ def analyze(
 
         session = source.load(number)
         with progress_bar(f"session {number}") as progress:
-            analysis = analyze_session(
-                session, min_episode_length=min_episode_length, progress=progress
-            )
+            tape = _tape_of(source, session, min_episode_length, progress)
+            analysis = analyze_session(session, min_episode_length=min_episode_length, tape=tape)
         found.append(analysis)
         if not as_json:
             show_analysis(session, analysis, top)
     if as_json:
         print_json(found if session_id is None else found[0])
     return 0
+
+
+def _tape_of(
+    source: SessionStore, session: Session, min_episode_length: int, progress: Progress
+) -> Tape | None:
+    """The session's tape, cached as for training; None if no market has rows enough."""
+    from kalshi_sim.config import TapeOptions
+    from kalshi_sim.errors import NoViewsError
+    from kalshi_sim.tape_cache import load_tape
+
+    options = TapeOptions(min_episode_length=min_episode_length)
+    try:
+        return load_tape(
+            source, [session.session_id], options, load=lambda *_: [session], progress=progress
+        )
+    except NoViewsError:
+        return None
 
 
 def _chosen(source: SessionStore, session_id: int | None, store: str | None) -> list[int]:
