@@ -7,7 +7,6 @@ functions before a kernel sees it; behind them nothing can be read or written ou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_TAPE_FEATURES
 from kalshi_sim.session import EventKind, Events, Session
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, PRICE_SCALE
+from kalshi_sim.validated import Within, check_value
 
 if TYPE_CHECKING:
     from kalshi_sim.simulator import BatchSimulator
@@ -54,11 +54,11 @@ def check_int(
     Raises:
         ConfigError: it is not (or `error`).
     """
-    if not isinstance(value, bool) and isinstance(value, Integral):
-        number = int(value)
-        if low <= number <= high:
-            return number
-    raise error(f"{name}={value!r}: must be a whole number from {low} to {high}")
+    try:
+        check_value(name, value, int, Within(low, high))
+    except ConfigError as wrong:
+        raise error(str(wrong)) from None
+    return int(value)  # type: ignore[call-overload, no-any-return]  # it was found to be whole
 
 
 def check_seed(value: object) -> int:

@@ -14,7 +14,8 @@ import tyro
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
-from kalshi_sim.errors import ConfigError, KalshiSimError, NoViewsError
+from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_train.cli.markets import markets_to_play, only_named
 from kalshi_train.config import TrainConfig
 from kalshi_train.evaluation.options import EvaluationOptions
 from kalshi_train.flag_types import SessionIds
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # Once to learn which models are meant, once more upon their settings.
+    # The first pass finds the models, the second one starts from their settings.
     command = _parse(arguments, TrainConfig(sim=SimConfig()))
     trained = [trained_with(path) for path in command.models]
     if trained and trained[0] is not None:
@@ -118,7 +119,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def trained_with(path: Path) -> TrainConfig | None:
-    """The settings a model was trained with, None if nothing tells them.
+    """The settings a model was trained with, None if they were not kept.
 
     Raises:
         ConfigError: there is no such model, or its settings cannot be read.
@@ -143,13 +144,16 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
 
     first = trained[0] if trained else None
     config = command.sim
-    # Told now, not after minutes of work.
+    # A folder that cannot be written is reported now, not after minutes of work.
     for folder in (command.parquet, command.report.parent if command.report else None):
         if folder is not None:
             make_folder(folder)
     names = [word.strip() for word in command.baselines.split(",") if word.strip()]
     policies = _policies(command.models, names, trust=command.trust)
-    tape, notes = load_tape(command, first)
+    base = (first or TrainConfig()).changed(tape=command.tape)
+    base = base.changed(store=command.store or base.store)
+    tape, notes = markets_to_play(base, command.session_ids, heldout=command.heldout, trained=first)
+    tape = only_named(tape, command.markets)
     notes += _differences(command, trained)
     with progress_bar("evaluating") as progress:
         evaluation = evaluate(
@@ -161,7 +165,7 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
             seed=command.options.seed,
             confidence=command.options.confidence,
             resamples=command.options.resamples,
-            caveats=_caveats(command, first, tape),
+            caveats=_caveats(base.store, tape),
             progress=progress,
         )
     if command.json:
@@ -173,26 +177,25 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
         print_notes(notes)
     if command.parquet is not None:
         evaluation.write_parquet(command.parquet)
-        _tell(command, f"tables are in {command.parquet}")
+        _say(command, f"tables are in {command.parquet}")
     if command.report is not None:
         from kalshi_train.report import write_report
 
         write_report(evaluation, command.report, command.replay_rows)
-        _tell(command, f"the page is {command.report}")
+        _say(command, f"the page is {command.report}")
     return 0
 
 
-def _caveats(command: _Command, trained: TrainConfig | None, tape: Tape) -> tuple[str, ...]:
+def _caveats(store: str | None, tape: Tape) -> tuple[str, ...]:
     """Why results on these sessions are no evidence, where they are none."""
     from kalshi_sim.store import open_store
     from kalshi_train.evaluation.evidence import caveats
 
     played = {view.session_id for view in tape.views}
-    store = open_store(command.store or (trained or TrainConfig()).store)
-    return caveats(info for info in store.list_sessions() if info.session_id in played)
+    return caveats(info for info in open_store(store).list_sessions() if info.session_id in played)
 
 
-def _tell(command: _Command, text: str) -> None:
+def _say(command: _Command, text: str) -> None:
     if not command.json:
         print(text)
 
@@ -201,7 +204,7 @@ def _policies(paths: Sequence[Path], baseline_names: Sequence[str], *, trust: bo
     from kalshi_train.evaluation.policies import baselines, policy_from_model
     from kalshi_train.models import load_model
 
-    baselines(baseline_names)  # a wrong name is told before anything is loaded
+    baselines(baseline_names)  # a wrong name is reported before anything is loaded
     named = dict(zip(_short_names(paths), paths, strict=True))
     return [policy_from_model(load_model(path, trust=trust), name) for name, path in named.items()]
 
@@ -216,58 +219,6 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
         if full.count(name) > 1:
             raise ConfigError(f"the model {name}.zip is named twice")
     return full
-
-
-def load_tape(command: _Command, trained: TrainConfig | None) -> tuple[Tape, list[str]]:
-    """The markets to play, and what there is to say about them.
-
-    Raises:
-        ConfigError: no session is named, or none can be held out.
-        NoViewsError: no market is left.
-        StoreError: the store cannot be read.
-    """
-    from kalshi_train.data.prepare import all_markets, prepare
-
-    config = trained or TrainConfig()
-    ids = command.session_ids
-    config = config.changed(tape=command.tape, store=command.store or config.store)
-    if command.heldout:
-        if trained is None:
-            raise ConfigError(
-                "--heldout: nothing tells which markets were held out; it needs a model of "
-                "kalshi-train, with its config.json beside it"
-            )
-        if ids:
-            config = config.changed(session=None, sessions=ids)
-        data = prepare(config)
-        if data.heldout is None:
-            raise ConfigError("--heldout: the training run held out nothing")
-        tape, notes = data.heldout, [f"held out: {data.split.rule}"]
-    else:
-        tape = all_markets(config.changed(session=None, sessions=ids, eval_sessions=()))
-        notes = [f"left out: {s.market_ticker}, {s.reason}" for s in tape.skipped[:5]]
-        if len(tape.skipped) > 5:
-            notes.append(f"left out: {len(tape.skipped) - 5} more markets")
-        if trained is not None and set(trained.session_ids) & set(ids):
-            notes.append(
-                "some of these markets are what the model was trained on; "
-                "--heldout takes only those it has not seen"
-            )
-    return _only(tape, command.markets), notes
-
-
-def _only(tape: Tape, tickers: str | None) -> Tape:
-    if tickers is None:
-        return tape
-    wanted = [t.strip() for t in tickers.split(",") if t.strip()]
-    known = {v.market_ticker for v in tape.views}
-    unknown = [t for t in wanted if t not in known]
-    if unknown or not wanted:
-        raise NoViewsError(
-            f"--markets: no market to play named {', '.join(unknown) or '(none given)'}; "
-            f"there are {', '.join(sorted(known)[:10])}{', …' if len(known) > 10 else ''}"
-        )
-    return tape.select([i for i, v in enumerate(tape.views) if v.market_ticker in wanted])
 
 
 def _differences(command: _Command, trained: Sequence[TrainConfig | None]) -> list[str]:

@@ -1,0 +1,81 @@
+"""Which markets `kalshi-evaluate` plays, and what there is to say about the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from kalshi_sim.errors import ConfigError, NoViewsError
+from kalshi_train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from kalshi_sim.tape import Tape
+
+_LEFT_OUT_SHOWN: Final = 5
+
+
+def markets_to_play(
+    config: TrainConfig,
+    session_ids: Sequence[int],
+    *,
+    heldout: bool,
+    trained: TrainConfig | None,
+) -> tuple[Tape, list[str]]:
+    """The tape of the markets to play, and notes on it for the user.
+
+    Args:
+        config: the store, the options of the tape and, for `heldout`, how markets are held out.
+        session_ids: the sessions named on the command line.
+        heldout: take only the markets that the model's training held out.
+        trained: the settings the first model was trained with, if they are known.
+
+    Raises:
+        ConfigError: no session is named, or none can be held out.
+        NoViewsError: no market is left.
+        StoreError: the store cannot be read.
+    """
+    from kalshi_train.data.prepare import all_markets, prepare
+
+    ids = tuple(session_ids)
+    if heldout:
+        if trained is None:
+            raise ConfigError(
+                "--heldout: it is not known which markets were held out; it needs a model of "
+                "kalshi-train, with its config.json beside it"
+            )
+        if ids:
+            config = config.changed(session=None, sessions=ids)
+        data = prepare(config)
+        if data.heldout is None:
+            raise ConfigError("--heldout: the training run held out nothing")
+        return data.heldout, [f"held out: {data.split.rule}"]
+    tape = all_markets(config.changed(session=None, sessions=ids, eval_sessions=()))
+    shown = tape.skipped[:_LEFT_OUT_SHOWN]
+    notes = [f"left out: {s.market_ticker}, {s.reason}" for s in shown]
+    if len(tape.skipped) > len(shown):
+        notes.append(f"left out: {len(tape.skipped) - len(shown)} more markets")
+    if trained is not None and set(trained.session_ids) & set(ids):
+        notes.append(
+            "some of these markets are what the model was trained on; "
+            "--heldout takes only those it has not seen"
+        )
+    return tape, notes
+
+
+def only_named(tape: Tape, tickers: str | None) -> Tape:
+    """The views of the markets named, separated by commas; all of them if None.
+
+    Raises:
+        NoViewsError: there is no such market.
+    """
+    if tickers is None:
+        return tape
+    wanted = [t.strip() for t in tickers.split(",") if t.strip()]
+    known = {v.market_ticker for v in tape.views}
+    unknown = [t for t in wanted if t not in known]
+    if unknown or not wanted:
+        raise NoViewsError(
+            f"--markets: no market to play named {', '.join(unknown) or '(none given)'}; "
+            f"there are {', '.join(sorted(known)[:10])}{', …' if len(known) > 10 else ''}"
+        )
+    return tape.select([i for i, v in enumerate(tape.views) if v.market_ticker in wanted])
