@@ -24,7 +24,7 @@ ROOMS = (
     "tape",
     "tape_cache schedule threads analysis",
     "simulator",
-    "registration spaces gym_env vec_env",
+    "registration spaces infos gym_env vec_env",
     "live",
     "reference",
     "validation",
