@@ -71,7 +71,7 @@ class SimConfig(Validated):
     """Keep every fill for `fills()`."""
 
     def check_together(self) -> None:
-        """Check what no field can tell alone.
+        """Check the rules that join several fields.
 
         Raises:
             ConfigError: fields contradict each other.

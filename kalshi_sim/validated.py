@@ -66,7 +66,7 @@ class Validated:
         self.check_together()
 
     def check_together(self) -> None:
-        """Check what no field can tell alone.
+        """Check the rules that join several fields.
 
         Raises:
             ConfigError: fields contradict each other.

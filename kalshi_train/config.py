@@ -97,7 +97,7 @@ class TrainConfig(Validated):
     """Write TensorBoard logs."""
 
     def check_together(self) -> None:
-        """Check what no field can tell alone.
+        """Check the rules that join several fields.
 
         Raises:
             ConfigError: fields contradict each other.

@@ -1,6 +1,6 @@
 """Settings that learn, by algorithm and number of environments: found by experiment.
 
-`docs/training.md` tells what was tried; `benchmarks/learns_edge.py` repeats the test.
+`docs/training.md` reports what was tried; `benchmarks/learns_edge.py` repeats the test.
 """
 
 from __future__ import annotations

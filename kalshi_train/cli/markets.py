@@ -1,4 +1,4 @@
-"""Which markets `kalshi-evaluate` plays, and what there is to say about the choice."""
+"""Which markets `kalshi-evaluate` plays, and notes on the choice."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
         split = split_by_event(views, config.eval_fraction, config.seed)
     if not len(split.heldout) and config.eval_fraction > 0:
         logger.warning(
-            "only one event: nothing is held out, so nothing tells learning from memorising; "
+            "only one event: nothing is held out, so memorising would look like learning; "
             "train on more events, or name --eval-sessions"
         )
     return TrainingData(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.validated import check_value
 from kalshi_train.data.prepare import mean_spread_cents
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class SimpleSessionCurriculum:
         Raises:
             ConfigError: `order` is none of the four.
         """
-        if order not in get_args(Order):
-            raise ConfigError(f"curriculum={order!r}: allowed are {', '.join(get_args(Order))}")
+        check_value("curriculum", order, Order)
         n = len(tape.views)
         self.order: Order = order
         self.cash_start = cash_start

@@ -1,4 +1,4 @@
-"""Environments made from stored sessions, under the names people know."""
+"""Environments made from stored sessions, under the names of kalshiflow_rl."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class SessionBasedEnvironment(VecEnv):
         Args:
             database_url: a postgresql:// address or a folder; None: DATABASE_URL, else `sessions`.
             session_ids: one session or several.
-            config: settings; the defaults without.
+            config: settings; the defaults if omitted.
             n_envs: environments stepped together.
             seed: fixes everything random.
 
@@ -200,7 +200,7 @@ class SessionBasedEnvironment(VecEnv):
         return self.env.state()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Close the batch; a step after it raises."""
         if self._env is not None:
             self._env.close()
 
@@ -239,7 +239,7 @@ class SessionBasedEnvironment(VecEnv):
         return self.env.env_is_wrapped(wrapper_class, indices)
 
     def get_images(self) -> Sequence[npt.NDArray[Any] | None]:
-        """There is nothing to draw."""
+        """No environment draws images."""
         return [None] * self.num_envs
 
 

@@ -1,4 +1,4 @@
-"""Would this agent have made money? `evaluate` plays recorded markets and says how sure it is.
+"""Would this agent have made money? `evaluate` plays recorded markets and gives intervals.
 
 Names are imported when first used, so that `kalshi-evaluate --help` is quick.
 """

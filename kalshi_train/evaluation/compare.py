@@ -1,4 +1,4 @@
-"""Two policies on the same markets: the difference, how sure it is, and a sentence."""
+"""Two policies on the same markets: the difference, its interval, and a sentence."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def _sentence(
     where = f"{markets} markets of {of}, fill model {fill_model}"
     start = f"{first} earned {abs(found.mean):,.1f} cents a market {more} than {second}"
     if found.low is None or found.high is None:
-        return f"{start} ({where}); one event is too few to say how sure that is."
+        return f"{start} ({where}); one event is too few for an interval."
     interval = f"{confidence:.0%} interval {found.low:+,.1f} to {found.high:+,.1f}".replace(
         "%", " %"
     )
     few = " With so few events the interval is rough." if event_count < 10 else ""
     if found.excludes_zero:
         return f"{start} ({interval}; {where}): more than chance explains.{few}"
-    return f"{start} ({interval}; {where}): zero is inside, they cannot be told apart.{few}"
+    return f"{start} ({interval}; {where}): zero is inside, the two cannot be distinguished.{few}"

@@ -84,7 +84,7 @@ _DENOMINATOR: Final = tuple(
     )
 )
 _TANH_LIMIT: Final = np.float32(7.90531110763549805)
-"""Where float32 no longer tells tanh from one."""
+"""From here on tanh rounds to one in float32."""
 
 N_DETAIL = 7
 D_CASH, D_PRICE, D_SIZE, D_AHEAD = 0, 1, 3, 5

@@ -46,8 +46,8 @@ def evaluate(
         tape: the markets.
         config: settings of the simulation; episodes are whole whatever it says.
         baselines: names of built-in policies to evaluate too; "all" for all.
-        stress: also evaluate the models (or, without one, the baselines) under latency, without
-            fees and with larger orders.
+        stress: also evaluate the models (the baselines, if there is no model) under latency,
+            without fees and with larger orders.
         seed: of the random baseline and the bootstrap.
         confidence: of the intervals.
         resamples: of the bootstrap over events.

@@ -62,7 +62,7 @@ def _verdict(evaluation: Evaluation, name: str) -> str:
         return f"{start}: it did not trade."
     bound = chosen.profit_per_market_low_cents
     if bound is None:
-        return f"{start}; one event is too few to say how sure that is."
+        return f"{start}; one event is too few for an interval."
     interval = interval_text(chosen, evaluation.confidence)
     if bound > 0 and low > 0:
         return f"{start}, {interval}: it made money, even if resting orders fill only when crossed."

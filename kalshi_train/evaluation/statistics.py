@@ -17,7 +17,7 @@ Int64Array = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where it lies; None where there are too few events to tell."""
+    """A mean and where it lies; None where there are too few events for an interval."""
 
     mean: float
     low: float | None

@@ -56,7 +56,7 @@ class LearnerConfig(Validated):
     """Use Stable-Baselines3's own PPO and A2C instead of the faster equal ones."""
 
     def check_together(self) -> None:
-        """Check what no field can tell alone.
+        """Check the rules that join several fields.
 
         Raises:
             ConfigError: a setting belongs to another algorithm, or a layer has no unit.

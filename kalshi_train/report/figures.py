@@ -60,7 +60,7 @@ def make_figures(evaluation: Evaluation) -> dict[str, go.Figure]:
 
 
 def shown_first(evaluation: Evaluation) -> tuple[str, ...]:
-    """What charts of one policy show: the models, or all policies without one."""
+    """What charts of one policy show: the models, or all policies if there is no model."""
     return evaluation.models or tuple(p.name for p in evaluation.policies)
 
 
@@ -135,7 +135,7 @@ def profit_by_market(evaluation: Evaluation) -> go.Figure:
     first = _profits(evaluation.run(shown_first(evaluation)[0]))
     rows = np.sort(np.argsort(-np.abs(first), kind="stable")[:MARKETS_DRAWN])
     if len(rows) < len(first):
-        figure.update_layout(title={"text": f"Profit by market: the {len(rows)} with most to tell"})
+        figure.update_layout(title={"text": f"Profit by market: the {len(rows)} largest"})
     for name in shown_first(evaluation):
         chosen = _profits(evaluation.run(name))[rows]
         bounds = [_profits(evaluation.run(name, m))[rows] for m in (pessimistic, optimistic)]

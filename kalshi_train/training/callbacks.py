@@ -75,7 +75,7 @@ class TrainingCallback(BaseCallback):
             curriculum: order and results of the markets.
             metrics: collects what is recorded.
             state: what the run remembers across a resume.
-            heldout: the markets to evaluate on; None: there is no evaluation.
+            heldout: the markets to evaluate on; if None, nothing is evaluated.
             display: shows records and evaluations.
             data_digest: names the views that the environments play.
             stop: whether the run is to be saved and ended; None: it never is.

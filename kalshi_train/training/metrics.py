@@ -1,4 +1,4 @@
-"""What a run tells about itself: trading, episodes, and where the time goes.
+"""What a run records: trading, episodes, and where the time goes.
 
 Everything about trading comes from the simulator's own integers: `env.state()` once a rollout,
 and the infos of the rows that finished, both taken before a restart wipes them.
@@ -23,7 +23,7 @@ from kalshi_sim.files import whole_file
 from kalshi_sim.units import money_per_cent
 
 PER_STEPS: Final = 1000
-"""Rates of trading are told per so many steps."""
+"""Rates of trading are given per this many steps."""
 MIN_STEPS_PER_RECORD: Final = 2500
 """Fewer steps make no record of their own: 10 million steps stay under 10 MB."""
 
@@ -155,7 +155,7 @@ class TradingMetrics:
 
 
 def episode_metrics(infos: Sequence[Info], cash_start: int) -> dict[str, float]:
-    """Figures of finished episodes; empty without one, no Sharpe ratio below two."""
+    """Figures of finished episodes; empty if none finished, no Sharpe ratio below two."""
     if not infos:
         return {}
     profit = np.array([i["market"]["equity_cents"] for i in infos], dtype=np.float64) - cash_start

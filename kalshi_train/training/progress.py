@@ -58,7 +58,7 @@ class Console:
         )
         self._task = self._bar.add_task(self._name, total=self._total)
         self._display: Live | None = None
-        self._told_at = time.monotonic()
+        self._logged_at = time.monotonic()
         self._heldout: dict[str, Any] = {}
 
     @contextmanager
@@ -82,8 +82,8 @@ class Console:
         self._bar.update(self._task, completed=min(steps, self._total))
         if self._display is not None:
             self._display.update(Group(_table(shown), self._bar))
-        elif time.monotonic() - self._told_at >= _SECONDS_BETWEEN_LINES:
-            self._told_at = time.monotonic()
+        elif time.monotonic() - self._logged_at >= _SECONDS_BETWEEN_LINES:
+            self._logged_at = time.monotonic()
             figures = " · ".join(f"{label} {text}" for label, text in _figures(shown)[:7])
             logger.info("%s of %s steps · %s", f"{steps:,}", f"{self._total:,}", figures)
 
