@@ -61,6 +61,25 @@ SNAPSHOTS: Columns = {
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_kalshibook_files_are_joined_by_time_of_receipt(
+    tmp_path: Path, suffix: str, reverse: bool
+) -> None:
+    paths = [
+        WRITERS[suffix](tmp_path / f"deltas.{suffix}", DELTAS),
+        WRITERS[suffix](tmp_path / f"snapshots.{suffix}", SNAPSHOTS),
+    ]
+    session = import_captures(paths[::-1] if reverse else paths, session_id=1)
+    kinds = session.events.kind.tolist()
+    s, v, d = EventKind.SNAPSHOT, EventKind.LEVEL, EventKind.DELTA
+    assert kinds == [s, v, v, d, d, s, v, d]
+    assert rows(session.events, v) == [(0, 4000, 10_000), (1, 5500, 8_000), (0, 3900, 500)]
+    assert rows(session.events, d) == [(0, 4000, -1_000), (0, 4100, 2_500), (1, 5500, 700)]
+    assert (session.events.ts_ms[session.events.kind == d] - T0).tolist() == [1, 5, 9]
+    assert session.source == "capture"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_kalshibook_files_are_read(tmp_path: Path, suffix: str) -> None:
     path = WRITERS[suffix](tmp_path / f"deltas.{suffix}", DELTAS)
     session = import_captures([path], session_id=1)
