@@ -65,6 +65,9 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):
             times, _ = wire_times(values)
+            odd = (times != NO_TIME) & ((times < OPENED_MS) | (times >= LAST_MS))
+            if odd.any():
+                raise ValueError(f"{name}: {not_a_time(int(times[np.argmax(odd)]))}")
             out = np.where(times == NO_TIME, out, times)
     return out
 

@@ -21,7 +21,16 @@ _BLOCK: Final = 1 << 18
 """Bytes read and decoded at a time: enough to amortise the call, little enough for the cache."""
 _HEAD: Final = 1 << 16
 _BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
-_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF_16: Final = {
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"{\0": "utf-16-le",
+    b"[\0": "utf-16-le",
+    b"\0{": "utf-16-be",
+    b"\0[": "utf-16-be",
+}
+"""How UTF-16 begins, with its mark or without."""
+_ARCHIVES: Final = ((0, b"PK\x03\x04", "zip"), (257, b"ustar", "tar"), (0, b"7z\xbc\xaf", "7z"))
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _DAMAGED: Final = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -117,8 +126,12 @@ class Source:
         first = next(pieces, b"")
         while 0 < len(first) < len(_BYTE_ORDER_MARK) and (more := next(pieces, b"")):
             first += more
-        if first.startswith(_UTF_16):
-            yield from self._from_utf_16(first, pieces)
+        for place, magic, kind in _ARCHIVES:
+            if first.startswith(magic, place):
+                raise DataError(f"{self.path} is a {kind} archive; unpack it, import what is in it")
+        encoding = _UTF_16.get(first[:2])
+        if encoding is not None:
+            yield from self._from_utf_16(encoding, first, pieces)
             return
         yield first.removeprefix(_BYTE_ORDER_MARK)
         yield from pieces
@@ -214,8 +227,8 @@ class Source:
                 ) from error
             self.read_so_far = self.size
 
-    def _from_utf_16(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-        decoder = codecs.getincrementaldecoder("utf-16")()
+    def _from_utf_16(self, encoding: str, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder(encoding)()
         try:
             yield decoder.decode(first).encode()
             for chunk in rest:

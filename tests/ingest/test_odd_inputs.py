@@ -14,6 +14,13 @@ from kalshi_sim.session import NO_TIME, EventKind
 from tests.support.wire import MARKET, T0, book, delta, frame, imported, rows, snapshot, trade
 
 NS = 1_000_000
+MICROS: dict[str, Any] = {
+    "market_ticker": MARKET,
+    "price": 40,
+    "delta": 1,
+    "side": "yes",
+    "ts": T0 * 1000,
+}
 
 
 def refused(folder: Path, *lines: dict[str, Any] | str, **options: Any) -> str:
@@ -30,6 +37,8 @@ def refused(folder: Path, *lines: dict[str, Any] | str, **options: Any) -> str:
         ([delta(2, 1_625_011_199_999 - T0)], "no time since 2021-06-30, when the exchange opened"),
         ([{"recv_ts_ns": T0, "raw": json.dumps(book())}], "recv_ts_ns: .* like milliseconds"),
         ([{"recv_ts_ms": T0 // 1000, "raw": json.dumps(book())}], "recv_ts_ms: .* like seconds"),
+        ([{"received_at": T0 * 1000, "raw": json.dumps(book())}], "received_at: .* microseconds"),
+        ([frame("orderbook_delta", 2, **MICROS)], "looks like microseconds"),
         ([{"recv_ts_us": T0 * NS, "raw": json.dumps(book())}], "recv_ts_us: .* like nanoseconds"),
     ],
 )

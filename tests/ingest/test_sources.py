@@ -6,6 +6,8 @@ import bz2
 import gzip
 import json
 import lzma
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +72,27 @@ def test_windows_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "windows.jsonl"
     path.write_bytes(marks.get(encoding, b"") + TEXT.decode().encode(encoding))
     assert import_captures([path], session_id=1).events.equals(plain.events)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("as_array", [False, True])
+def test_utf_16_without_its_mark_is_read(tmp_path: Path, encoding: str, as_array: bool) -> None:
+    plain = imported(tmp_path, *LINES)
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes((json.dumps(LINES) if as_array else TEXT.decode()).encode(encoding))
+    assert import_captures([path], session_id=1).events.equals(plain.events)
+
+
+def test_archives_are_refused_by_name(tmp_path: Path) -> None:
+    capture = write(tmp_path / "capture.jsonl", *LINES)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(capture, "capture.jsonl")
+    with pytest.raises(DataError, match=r"a\.zip is a zip archive; unpack it"):
+        import_captures([tmp_path / "a.zip"], session_id=1)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        tar.add(capture, "capture.jsonl")
+    with pytest.raises(DataError, match=r"a\.tar\.gz is a tar archive; unpack it"):
+        import_captures([tmp_path / "a.tar.gz"], session_id=1)
 
 
 def test_bytes_that_only_begin_as_utf_16_are_refused(tmp_path: Path) -> None:

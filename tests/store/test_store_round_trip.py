@@ -15,6 +15,7 @@ from kalshi_sim.tape import Tape, build_tape
 from support.postgres import Database, query
 from tests.store.test_postgres_store import assert_same
 from tests.support.recorded import SESSIONS, Recorded
+from tests.support.wire import MARKET, T0, delta, write
 
 
 def assert_same_tape(one: Tape, other: Tape) -> None:
@@ -77,3 +78,31 @@ def test_one_market_from_either_store_gives_the_same_tape(
     for market in btc.markets:
         one, other = (store.load(btc.session_id, [market.ticker]) for store in (tables, files))
         assert_same_tape(build_tape([one]), build_tape([other]))
+
+
+def test_marks_of_rebuilt_books_and_of_polls_go_through_both_stores(
+    database: Database, tmp_path: Path
+) -> None:
+    lines = [delta(i, i, size="-1.00") for i in range(3)]
+    rebuilt = import_captures(
+        [write(tmp_path / "deltas.jsonl", *lines)], session_id=1, missing_snapshot="smallest"
+    )
+    polls = import_captures(
+        [
+            write(
+                tmp_path / "polls.jsonl",
+                {"ts_ms": T0, "ticker": MARKET, "orderbook": {"yes": [[40, 1]]}},
+            )
+        ],
+        session_id=2,
+    )
+    assert (rebuilt.source, polls.source) == ("capture, rebuilt start", "polls")
+    assert rebuilt.quality.total.rebuilt_books == 1
+    tables, files = open_store(database.url), open_store(tmp_path / "sessions")
+    for session in (rebuilt, polls):
+        tables.save(session)
+        files.save(tables.load(session.session_id))
+        for store in (tables, files):
+            assert_same(store.load(session.session_id), session)
+            (info,) = [i for i in store.list_sessions() if i.session_id == session.session_id]
+            assert info.source == session.source

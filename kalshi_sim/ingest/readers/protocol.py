@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.formats import Limits
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.unknown import RECEIVE_KEYS
@@ -69,15 +70,22 @@ class Head:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns of a table (Parquet, or the first line of a CSV file); empty if none."""
+        """The columns of a table (Parquet, or the first line of a CSV file); empty if none.
+
+        Raises:
+            DataError: it begins as Parquet and is none.
+        """
         if self.text.startswith(PARQUET_MAGIC):
             import pyarrow as pa
             import pyarrow.parquet as pq
 
             try:
                 return tuple(pq.read_schema(self.path).names)
-            except (pa.ArrowException, OSError):
-                return ()
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(
+                    f"{self.path} cannot be read as Parquet ({error}); unpack it if it is packed, "
+                    "else fetch it again"
+                ) from error
         line = self.text.split(b"\n", 1)[0].decode(errors="replace").strip("\r")
         if "," not in line or line.lstrip().startswith(("{", "[")):
             return ()

@@ -251,7 +251,7 @@ def test_lines_without_a_book_are_refused_by_name(
 def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path / "d.parquet", DELTAS)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(DataError, match=r"d\.parquet"):
+    with pytest.raises(DataError, match=r"d\.parquet cannot be read as Parquet"):
         import_captures([path], session_id=1)
 
 
