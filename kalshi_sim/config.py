@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.validated import Validated, Within
@@ -102,6 +103,8 @@ class TapeOptions(Validated):
     """Price levels a side that the simulation sees."""
     row_interval_ms: Annotated[int, Within(1, 3_600_000)] = 1
     """Length of a row in milliseconds; 1 keeps every change."""
+    fee_schedule: Path | None = None
+    """JSON or CSV file of dated fees that go before the published ones (`fees.FeeSchedule`)."""
 
     def changed(
         self,
@@ -115,7 +118,7 @@ class TapeOptions(Validated):
         Raises:
             ConfigError: one is outside its range.
         """
-        given = {
+        given: dict[str, Any] = {
             "min_episode_length": min_episode_length,
             "depth": depth,
             "row_interval_ms": row_interval_ms,

@@ -254,3 +254,14 @@ DEFAULT_SCHEDULE: Final = FeeSchedule(
     )
 )
 """The published defaults and known changes. Series-specific multipliers are not known to it."""
+
+
+def chosen_schedule(given: FeeSchedule | None, file: Path | None) -> FeeSchedule:
+    """The schedule that was given, else that of a file, else the published one.
+
+    Raises:
+        DataError: the file cannot be read or a rule cannot be right, by file and rule.
+    """
+    if given is not None:
+        return given
+    return DEFAULT_SCHEDULE if file is None else FeeSchedule.from_file(file)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from kalshi_sim import gate
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import NoViewsError
-from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms, chosen_schedule
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
@@ -376,7 +376,7 @@ def build_tape(
     min_episode_length: int | None = None,
     depth: int | None = None,
     row_interval_ms: int | None = None,
-    fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
+    fee_schedule: FeeSchedule | None = None,
     market_filter: Callable[[MarketInfo], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tape:
@@ -389,7 +389,8 @@ def build_tape(
         min_episode_length: fewest rows a view may have (at least 3).
         depth: levels a side that a row keeps.
         row_interval_ms: events within the same interval of this length form one row.
-        fee_schedule: dated fees; what a market's metadata says itself goes before it.
+        fee_schedule: dated fees, by default those of the options' file or the published ones; what
+            a market's metadata says itself goes before them.
         market_filter: markets for which it is False are left out.
         progress: called with (events done, events in all) after each market.
 
@@ -410,8 +411,9 @@ def build_tape(
     if market_filter is not None:
         keep = market_filter
         sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]
-    payout = decide_payout(sessions, fee_schedule)
-    jobs = _plan(sessions, interval_ms, fee_schedule)
+    schedule = chosen_schedule(fee_schedule, options.fee_schedule)
+    payout = decide_payout(sessions, schedule)
+    jobs = _plan(sessions, interval_ms, schedule)
     deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
     out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)
     n_rows = n_flow = done = 0

@@ -24,7 +24,7 @@ import pyarrow as pa
 from kalshi_sim import __version__
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import ConfigError, StoreError
-from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
+from kalshi_sim.fees import FeeSchedule, chosen_schedule
 from kalshi_sim.files import remove_leftovers, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
@@ -141,7 +141,7 @@ def load_tape(
     min_episode_length: int | None = None,
     depth: int | None = None,
     row_interval_ms: int | None = None,
-    fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
+    fee_schedule: FeeSchedule | None = None,
     use_cache: bool = True,
     load: Callable[[SessionStore, Sequence[int]], Sequence[Session]] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -156,7 +156,7 @@ def load_tape(
         min_episode_length: fewest rows a view may have.
         depth: levels a side.
         row_interval_ms: length of a row's interval.
-        fee_schedule: dated fees.
+        fee_schedule: dated fees; by default those of the options' file, or the published ones.
         use_cache: False neither reads nor writes the cache.
         load: loads the sessions where the tape must be built; by default `store.load` of each.
         progress: as in `build_tape`.
@@ -170,16 +170,17 @@ def load_tape(
     options = (options or TapeOptions()).changed(
         min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
     )
+    schedule = chosen_schedule(fee_schedule, options.fee_schedule)
     folder = None
     if use_cache:
         fingerprints = [store.fingerprint(session_id) for session_id in session_ids]
-        folder = cache_folder() / tape_key(fingerprints, options, fee_schedule)
+        folder = cache_folder() / tape_key(fingerprints, options, schedule)
         cached = _open_cached(folder)
         if cached is not None:
             return cached
     sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
     pa.default_memory_pool().release_unused()  # what reading left behind; the tape needs the room
-    tape = build_tape(sessions, options, fee_schedule=fee_schedule, progress=progress)
+    tape = build_tape(sessions, options, fee_schedule=schedule, progress=progress)
     if folder is None:
         return tape
     try:

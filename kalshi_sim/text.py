@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 _SHORTEST_CUT: Final = 16
+_FIRST_ASTRAL: Final = 0x10000
 _LONGEST_NAME: Final = 120
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that steer a terminal or a reader's eye instead of showing a glyph."""
@@ -34,6 +35,18 @@ def printable(text: str, most: int | None = None) -> str:
 def printable_lines(text: str) -> str:
     """Like `printable`, with the line feeds and tabs of a message of our own left in place."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def escaped_json(text: str) -> str:
+    """JSON with what steers a terminal as JSON's own escapes; its value stays the same."""
+    if text.isascii() and "\x7f" not in text:
+        return text  # JSON itself escapes the control characters before the blank
+    return "".join(
+        f"\\u{ord(c):04x}"
+        if c != "\n" and ord(c) < _FIRST_ASTRAL and unicodedata.category(c) in _UNSAFE
+        else c
+        for c in text
+    )
 
 
 def file_names(tickers: Sequence[str]) -> list[str]:

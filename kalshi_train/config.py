@@ -263,4 +263,4 @@ _PART_OF: Final = {f.name: part for part, kind in _PARTS.items() for f in fields
 _OWN: Final = {f.name for f in fields(TrainConfig)} - set(_PARTS)
 # JSON has no tuples and no paths.
 _TUPLES: Final = ("sessions", "eval_sessions", "net_arch")
-_PATHS: Final = ("model_save_path", "resume_from", "log_file")
+_PATHS: Final = ("model_save_path", "resume_from", "log_file", "fee_schedule")

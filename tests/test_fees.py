@@ -242,3 +242,44 @@ def test_the_largest_fee_fits_in_64_bits() -> None:
     price = PAYOUT_FINE // 2
     fee = fill_fee(*TAKER_RATE, MAX_MULTIPLIER, MAX_CONTRACTS, price, PAYOUT_FINE, PRICE_SCALE)
     assert fee == Fraction(7, 100) * 5 * MAX_CONTRACTS * Fraction(PAYOUT_FINE, 4)
+
+
+def test_a_file_of_fees_reaches_tapes_and_models(tmp_path: Path) -> None:
+    from kalshi_sim import open_store
+    from kalshi_sim.config import TapeOptions
+    from kalshi_sim.synthetic.session import generate_session
+    from kalshi_sim.tape_cache import load_tape
+    from kalshi_train import SB3TrainingConfig, TrainConfig, train
+
+    rules = tmp_path / "fees.json"
+    rules.write_text('[{"taker_multiplier": 0.5, "maker_multiplier": 0.25}]')
+    store = open_store(tmp_path / "s")
+    store.save(generate_session(1, markets=8, minutes=8, seed=1))
+    tape = load_tape(store, [1], TapeOptions(fee_schedule=rules))
+    assert {v.taker_multiplier for v in tape.views} == {5_000}
+    assert {v.taker_multiplier for v in load_tape(store, [1]).views} == {10_000}
+    assert SB3TrainingConfig(fee_schedule=rules).fee_schedule == rules
+    config = TrainConfig(
+        session=1,
+        store=str(tmp_path / "s"),
+        model_save_path=tmp_path / "run" / "m.zip",
+        total_timesteps=256,
+        n_envs=4,
+        tensorboard=False,
+        tape=TapeOptions(fee_schedule=rules),
+    )
+    train(config)
+    rules.unlink()
+    again = TrainConfig.from_file(tmp_path / "run" / "config.json")
+    assert again.tape.fee_schedule == tmp_path / "run" / "fee_schedule.json"
+    kept = load_tape(store, [1], again.tape, use_cache=False)
+    assert {v.maker_multiplier for v in kept.views} == {2_500}
+
+
+def test_commands_take_a_file_of_fees(capsys: pytest.CaptureFixture[str]) -> None:
+    from kalshi_train.cli.train import evaluate_main, train_main
+
+    for command in (train_main, evaluate_main):
+        assert command(["--help"]) == 0
+        assert "--fee-schedule" in capsys.readouterr().out
+        assert command(["--session", "1", "--fee-schedule", "nowhere.json"]) == 2

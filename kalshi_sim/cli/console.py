@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from kalshi_sim.text import escaped_json, printable
+
 _PATIENCE_S: Final = 2.0
 """Work shorter than this shows no progress bar."""
 _PLAIN_WIDTH: Final = 200
@@ -22,8 +24,8 @@ def print_json(value: Any) -> None:
     """Any dataclass, mapping or list as JSON on standard output."""
     import msgspec
 
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(text.decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(escaped_json(text) + "\n")
 
 
 def print_table(
@@ -33,24 +35,28 @@ def print_table(
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=_PLAIN_WIDTH)
     table = Table(
-        title=title or None, box=box.SIMPLE, title_justify="left", show_header=any(columns)
+        title=Text(printable(title)) if title else None,
+        box=box.SIMPLE,
+        title_justify="left",
+        show_header=any(columns),
     )
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table, highlight=False, markup=False)
 
 
 def print_notes(notes: Sequence[str]) -> None:
     """One line for each note."""
     for note in notes:
-        print(f"note: {note}")
+        print(f"note: {printable(note)}")
 
 
 @contextmanager

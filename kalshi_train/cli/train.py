@@ -14,6 +14,7 @@ import tyro
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import KalshiSimError
+from kalshi_sim.text import printable
 from kalshi_train.config import TrainConfig
 from kalshi_train.defaults import only_of
 
@@ -98,10 +99,10 @@ def _dry_run(config: TrainConfig, *, as_json: bool) -> int:
     print(f"{'split':<8} held out: {data['heldout_rule']}")
     print(f"{'skipped':<8} {len(data['skipped'])} markets")
     for reason in data["skipped"]:
-        print(f"         {reason}")
+        print(f"         {printable(reason)}")
     print(f"{'rollout':<8} {planned['rollout_steps']:,} steps, {planned['rollouts']:,} times")
     for name, value in planned["config"].items():
-        print(f"  {name} = {value}")
+        print(f"  {name} = {printable(str(value))}")
     return 0
 
 

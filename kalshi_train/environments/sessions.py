@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import gymnasium as gym
@@ -45,6 +46,8 @@ class SB3TrainingConfig(Validated):
     """Markets with fewer rows are left out."""
     max_episode_steps: Annotated[int | None, Within(1, 2**62)] = None
     """Truncate an episode after so many steps; None: the markets decide."""
+    fee_schedule: Path | None = None
+    """JSON or CSV file of dated fees that go before the published ones."""
     skip_failed_markets: bool = True
     """Leave out sessions that cannot be read, with a warning, instead of stopping."""
 
@@ -137,7 +140,10 @@ class SessionBasedEnvironment(VecEnv):
                 `skip_failed_markets`).
             NoViewsError: no market has enough rows.
         """
-        options = TapeOptions(min_episode_length=self.config.min_episode_length)
+        options = TapeOptions(
+            min_episode_length=self.config.min_episode_length,
+            fee_schedule=self.config.fee_schedule,
+        )
         store = SessionDataLoader(self._url).store
         load = load_what_can_be_read if self.config.skip_failed_markets else load_tape
         tape = await asyncio.to_thread(load, store, self.session_ids, options)

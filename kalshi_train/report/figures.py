@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import plotly.graph_objects as go
 
 from kalshi_sim.actions import ACTIONS
 from kalshi_sim.kernels import layout
+from kalshi_sim.text import printable
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_out2, spread_capture2
 from kalshi_train.evaluation.measure import (
@@ -39,6 +41,8 @@ COLOURS: Final = (
 )
 ACTION_COLOURS: Final = ("#8b95a3", "#2f6fde", "#8fb4f2", "#d9822b", "#f0bf8c")
 SECONDS_PER_HOUR: Final = 3600
+LONGEST_LABEL: Final = 60
+"""Characters of a ticker in a chart."""
 MARKETS_DRAWN: Final = 40
 """Bars of a chart by market; of more, those with the largest profit or loss."""
 CURVE_POINTS: Final = 2_000
@@ -162,13 +166,19 @@ def profit_by_market(evaluation: Evaluation) -> go.Figure:
     return figure
 
 
+def _label(ticker: str) -> str:
+    """A ticker as plain text: plotly takes tags and links in labels for what they are."""
+    return html.escape(printable(ticker, LONGEST_LABEL))
+
+
 def _distinct(tickers: Sequence[str]) -> list[str]:
     """Names of markets; of one that several sessions hold, numbered."""
     seen: dict[str, int] = {}
     names = []
     for ticker in tickers:
         seen[ticker] = seen.get(ticker, 0) + 1
-        names.append(ticker if seen[ticker] == 1 else f"{ticker} ({seen[ticker]})")
+        label = _label(ticker)
+        names.append(label if seen[ticker] == 1 else f"{label} ({seen[ticker]})")
     return names
 
 
@@ -213,7 +223,7 @@ def distribution(evaluation: Evaluation) -> go.Figure:
         figure.add_box(
             y=_profits(run).tolist(),
             name=policy.name,
-            text=[e.view.market_ticker for e in run.episodes],
+            text=[_label(e.view.market_ticker) for e in run.episodes],
             boxpoints="all",
             jitter=0.5,
             pointpos=0,

@@ -9,6 +9,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.files import whole_file
+from kalshi_sim.text import printable
 from kalshi_sim.units import CENTS_PER_DOLLAR
 from kalshi_train.evaluation.show import verdict
 from kalshi_train.report.figures import make_figures
@@ -50,8 +51,8 @@ def make_page(evaluation: Evaluation, replay_rows: int | None = None) -> str:
     return Template(_asset("page.html")).substitute(
         title=_escape(_title(evaluation)),
         style=_asset("style.css"),
-        evaluation=_json(evaluation.to_json()),
-        charts=_json({"charts": charts, "words": _words(evaluation)}),
+        evaluation=_json(_shown(evaluation.to_json())),
+        charts=_json({"charts": charts, "words": _shown(_words(evaluation))}),
         replay=_json(replays),
         blocks="\n".join(blocks),
         plotly=get_plotlyjs(),
@@ -68,12 +69,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def _shown(value: Any) -> Any:
+    """`value` with the control characters of all its texts as escapes."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {name: _shown(item) for name, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _data(name: str, value: Any) -> str:
     return f'<script type="application/json" id="{name}">{_json(value)}</script>'
 
 
 def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _title(evaluation: Evaluation) -> str:

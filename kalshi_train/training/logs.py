@@ -9,6 +9,14 @@ from typing import TextIO
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import make_folder
+from kalshi_sim.text import printable_lines
+
+
+class _Printable(logging.Formatter):
+    """Lines that hold recorded text, such as tickers, steer no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
@@ -30,14 +38,14 @@ def setup_logging(level: str, log_file: Path | None = None) -> None:
         ConfigError: the file cannot be written.
     """
     handlers: list[logging.Handler] = [_StandardError()]
-    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    handlers[0].setFormatter(_Printable("%(message)s"))
     if log_file is not None:
         make_folder(log_file.parent)
         try:
             handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot write the log file {log_file}: {error.strerror}") from error
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers[1].setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
     for name in ("kalshi_train", "kalshi_sim"):
         named = logging.getLogger(name)
         for old in named.handlers:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
-from kalshi_sim.files import make_folder, write_json
+from kalshi_sim.fees import FeeSchedule
+from kalshi_sim.files import make_folder, write_json, write_whole
 from kalshi_sim.interrupts import StopRequest, deferred
 from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.config import TrainConfig, write_config
@@ -55,9 +56,22 @@ def train(config: TrainConfig, *, sessions: Sequence[Session] | None = None) -> 
     checkpoint = check_resume(config)
     make_folder(config.run_folder)
     with locked(config.run_folder):
+        config = _with_own_fees(config)
         data = prepare(config, sessions)
         with deferred(_say_stopping) as stop:
             return _Run(config.resolve(data.longest_heldout), data, checkpoint, stop).learn()
+
+
+def _with_own_fees(config: TrainConfig) -> TrainConfig:
+    """`config` with its fee schedule from a copy that lies with the model."""
+    given = config.tape.fee_schedule
+    if given is None:
+        return config
+    FeeSchedule.from_file(given)  # it is one
+    kept = config.run_folder / f"fee_schedule{given.suffix}"
+    if not (kept.exists() and kept.samefile(given)):
+        write_whole(kept, given.read_bytes())
+    return config.changed(fee_schedule=kept)
 
 
 def _say_stopping(signum: int) -> None:

@@ -1,0 +1,111 @@
+"""Flip random bits in files we wrote: each must be found, or be without effect.
+
+    python -m benchmarks.byte_flips 10000
+
+Tapes, Parquet sessions, checkpoints and config.json take turns; prints how many flips each kind
+found, how many were without effect (the content read is equal), and fails on any other outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from kalshi_sim import KalshiVecEnv, open_store
+from kalshi_sim.errors import KalshiSimError
+from kalshi_sim.synthetic.session import generate_session
+from kalshi_sim.tape_cache import _ARRAYS, open_tape, save_tape
+from kalshi_train.config import TrainConfig, write_config
+from kalshi_train.training.checkpoints import read_checkpoint, write_checkpoint
+
+Case = tuple[str, list[Path], Callable[[], Any]]
+"""A name, the files of one thing, and what reading it gives, comparable."""
+
+
+def cases(folder: Path) -> list[Case]:
+    """One thing of each kind."""
+    from stable_baselines3 import PPO
+
+    from kalshi_sim import build_tape
+
+    session = generate_session(1, markets=6, minutes=10, seed=1)
+    store = open_store(folder / "store")
+    store.save(session)
+    tape = build_tape([session])
+    save_tape(tape, folder / "tape")
+    model = PPO("MlpPolicy", KalshiVecEnv(tape, 2), n_steps=8, batch_size=8, device="cpu")
+    checkpoint = folder / "model_8_steps.zip"
+    write_checkpoint(checkpoint, model, {"config": {}}, {"a": np.arange(9)})
+    config = folder / "config.json"
+    write_config(config, TrainConfig(session=1))
+
+    def parquet() -> Any:
+        loaded = store.load(1)
+        columns = [getattr(loaded.events, n).tobytes() for n in loaded.events.__dataclass_fields__]
+        return columns, loaded.markets, loaded.quality, store.list_sessions(), store.fingerprint(1)
+
+    def tapes() -> Any:
+        opened = open_tape(folder / "tape")
+        arrays = [np.asarray(getattr(opened, name)).tobytes() for name in _ARRAYS]
+        return arrays, opened.views, opened.skipped, opened.payout, opened.depth
+
+    def checkpoints() -> Any:
+        found = read_checkpoint(checkpoint)
+        return found.run, {k: v.tobytes() for k, v in found.arrays.items()}
+
+    return [
+        ("tape", sorted((folder / "tape").iterdir()), tapes),
+        ("parquet", list((folder / "store").iterdir()), parquet),
+        ("checkpoint", [checkpoint], checkpoints),
+        ("config", [config], lambda: TrainConfig.from_file(config)),
+    ]
+
+
+def flip(case: Case, good: Any, rng: random.Random) -> str:
+    """Flip a bit of one file, read, put it back; what came of it."""
+    _, files, read = case
+    path = rng.choice(files)
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(damaged)
+    try:
+        return "without effect" if read() == good else "TAKEN"
+    except (KalshiSimError, msgspec.MsgspecError):
+        return "found"
+    except ValueError as error:  # of a tape, which load_tape then builds anew
+        return "found" if "damaged" in str(error) else f"{type(error).__name__}: {error}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        path.write_bytes(content)
+
+
+def main() -> int:
+    """Flip as often as the command line says; 1 if a flip was taken for content."""
+    flips = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    logging.disable(logging.WARNING)
+    rng = random.Random(0)
+    outcomes: Counter[tuple[str, str]] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        made = cases(Path(name))
+        good = {case[0]: case[2]() for case in made}
+        for k in range(flips):
+            case = made[k % len(made)]
+            outcomes[case[0], flip(case, good[case[0]], rng)] += 1
+    for (kind, outcome), count in sorted(outcomes.items()):
+        print(f"{kind:<12}{outcome:<40}{count:>8,}")
+    return int(any(o not in ("found", "without effect") for _, o in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
