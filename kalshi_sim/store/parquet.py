@@ -167,7 +167,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise StoreError(
             f"{path} is damaged or no Parquet file ({_first_line(error)}); restore it from a "
             "copy, or delete it and import the recording again"

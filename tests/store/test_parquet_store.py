@@ -369,3 +369,12 @@ def test_any_flipped_byte_is_found_or_without_effect(store: ParquetStore) -> Non
         except KalshiSimError:
             found += 1
     assert found > 75
+
+
+def test_a_footer_that_is_no_text_is_damage(store: ParquetStore) -> None:
+    store.save(session())
+    path = store.folder / "session-9.parquet"
+    path.write_bytes(path.read_bytes().replace(b"kind", b"\xf3ind"))
+    for read in (lambda: store.load(9), store.list_sessions, lambda: store.fingerprint(9)):
+        with pytest.raises(StoreError, match="damaged"):
+            read()
