@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kalshi_sim.errors import ConfigError, DataError, SessionNotFoundError, StoreError
-from kalshi_sim.files import whole_file
+from kalshi_sim.files import remove_leftovers, whole_file
 from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
 from kalshi_sim.store.metadata import (
     SessionMetadata,
@@ -66,11 +66,12 @@ class ParquetStore:
         return f"ParquetStore({str(self.folder)!r})"
 
     def list_sessions(self) -> list[SessionInfo]:
-        """All sessions, by id; reads the files' footers only.
+        """All sessions, by id; reads the files' footers only, and removes what killed writers left.
 
         Raises:
             StoreError: a file is damaged, foreign or of a newer version.
         """
+        remove_leftovers(self.folder)
         return [_read_info(path) for _, path in sorted(self._files().items())]
 
     def exists(self, session_id: int) -> bool:
