@@ -43,6 +43,7 @@ _TAPE_ARRAYS: Final = {
     "features": (np.float32, "rows, 40"),
     "flow_offsets": (np.int64, "rows + 1"),
     "flow": (np.int64, "entries, 5"),
+    "states": (np.int32, "rows"),
 }
 
 
@@ -184,6 +185,9 @@ def check_tape(tape: Tape) -> None:
         raise ConfigError("tape: flow_offsets must rise from 0 to the number of flow entries")
     for view in tape.views:
         check_view(view, rows)
+        states = tape.states[view.rows]
+        if states.min() < 0 or states.max() > len(view.later_states):
+            raise ConfigError(f"tape: a row of {view.market_ticker!r} is in a state it lacks")
 
 
 def check_view(view: MarketSessionView, rows: int) -> None:
@@ -196,14 +200,15 @@ def check_view(view: MarketSessionView, rows: int) -> None:
     start = check_int(f"{name}: start", view.start, 0, max(0, rows - 1))
     check_int(f"{name}: stop", view.stop, start + 1, rows)
     check_int(f"{name}: fee_unit", view.fee_unit, 1, PRICE_SCALE)
-    for field in ("taker_multiplier", "maker_multiplier"):
-        check_int(f"{name}: {field}", getattr(view, field), 0, 2**31)
+    for state in view.states:
+        for field in ("taker_multiplier", "maker_multiplier"):
+            check_int(f"{name}: {field}", getattr(state, field), 0, 2**31)
+        for band in state.tick_bands:
+            for value in band:
+                check_int(f"{name}: tick_bands", value, 0, PRICE_SCALE)
+            check_int(f"{name}: step of tick_bands", band[2], 1, PRICE_SCALE)
     if view.settlement_value is not None:
         check_int(f"{name}: settlement_value", view.settlement_value, 0, PRICE_SCALE)
-    for band in view.tick_bands:
-        for value in band:
-            check_int(f"{name}: tick_bands", value, 0, PRICE_SCALE)
-        check_int(f"{name}: step of tick_bands", band[2], 1, PRICE_SCALE)
 
 
 def check_playable(tape: Tape) -> None:
@@ -229,6 +234,8 @@ _RANGES: Final = {
     layout.A_CONTRACTS: (0, 2**62),
     layout.A_AHEAD: (0, layout.BEYOND_DEPTH),
     layout.A_AHEAD_NO: (0, layout.BEYOND_DEPTH),
+    layout.A_MAKER: (0, 2**31),
+    layout.A_MAKER_NO: (0, 2**31),
     layout.A_TAKEN: (0, layout.MAX_TAKEN),
     layout.A_TAKEN_NO: (0, layout.MAX_TAKEN),
 }

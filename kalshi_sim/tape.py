@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, SupportsIndex
@@ -20,79 +20,41 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.tops import empty_tops, tops_fit, write_tops
+from kalshi_sim.market_state import (
+    fee_terms,
+    in_unit,
+    market_payout,
+    off_grid,
+    pause_times,
+    states_of_rows,
+    taker_updates,
+)
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import EventKind, Events, MarketInfo, Session
 from kalshi_sim.units import (
     PAYOUT_CENT,
     PAYOUT_FINE,
-    PRICE_SCALE,
     STORED_PER_CENT,
     stored_per_money,
 )
+from kalshi_sim.views import MarketSessionView, SkippedView, view_tables
 
+Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
+__all__ = [
+    "MarketSessionView",
+    "SkippedView",
+    "Tape",
+    "build_tape",
+    "decide_payout",
+    "known_settlement",
+    "make_market_replay",
+    "utc_offset_ms",
+]
+
 _EASTERN: Final = ZoneInfo("America/New_York")
-_CENT_GRID: Final = ((0, PRICE_SCALE, STORED_PER_CENT),)
-_TENTH: Final = PRICE_SCALE // 10
-_SUB_PENNY_GRID: Final = (
-    (0, _TENTH, STORED_PER_CENT // 10),
-    (_TENTH, PRICE_SCALE - _TENTH, STORED_PER_CENT),
-    (PRICE_SCALE - _TENTH, PRICE_SCALE, STORED_PER_CENT // 10),
-)
-
-
-@dataclass(frozen=True, repr=False)
-class MarketSessionView:
-    """One market of one session: rows `start:stop` of the tape. Money in tape units."""
-
-    session_id: int
-    market_ticker: str
-    start: int
-    stop: int
-    event: str = ""
-    settlement_value: int | None = None
-    """What a YES contract pays at the view's end, None if that was not known by then."""
-    taker_multiplier: int = 0
-    """In 1/10 000."""
-    maker_multiplier: int = 0
-    """In 1/10 000."""
-    fee_unit: int = 1
-    tick_bands: tuple[tuple[int, int, int], ...] = ()
-    """(start, end, step) of YES prices."""
-    utc_offset_ms: int = 0
-    """US Eastern time minus UTC at the session's start."""
-    first_book_ms: int = 0
-    """Time of the session's first applied book event of any market."""
-    trades_recorded: bool = False
-    rows_after_close: int = 0
-    """Rows left out because they came at or after the close time as known then."""
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __repr__(self) -> str:
-        settled = "" if self.settlement_value is None else f", settles at {self.settlement_value}"
-        return (
-            f"MarketSessionView({self.market_ticker} of session {self.session_id}: "
-            f"{len(self):,} rows, {self.start}:{self.stop}{settled})"
-        )
-
-    @property
-    def rows(self) -> slice:
-        """The view's rows, to index the tape's arrays with."""
-        return slice(self.start, self.stop)
-
-
-@dataclass(frozen=True)
-class SkippedView:
-    """A market that has no view on the tape, and why."""
-
-    session_id: int
-    market_ticker: str
-    rows: int
-    reason: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,7 +65,8 @@ class Tape:
     · px, qty int64 [rows, 2, depth] (best first, zero-padded; side 0 YES bids, 1 NO bids) ·
     mark2 int64 [rows] (twice the mark of YES) · features float32 [rows, 40] (0-34, then 47-51) ·
     flow_offsets int64 [rows + 1] · flow int64 [entries, 5] (side, price, and the whole contracts
-    removed, added, traded since the row before; by side and price).
+    removed, added, traded since the row before; by side and price) · states int32 [rows] (which of
+    its view's `states` a row is in).
     """
 
     payout: int
@@ -121,12 +84,16 @@ class Tape:
     skipped: tuple[SkippedView, ...] = ()
     tops: Int64Array = field(default_factory=lambda: empty_tops(0), repr=False)
     """int64 [rows, N_TOP] the tops of the rows (`layout.T_*`); made of the above if not equal."""
+    states: Int32Array = field(default_factory=lambda: np.zeros(0, np.int32))
+    """If not given, every row is in its view's first state."""
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
     saved_in: Path | None = field(init=False, default=None, repr=False)
     """The folder whose files this tape maps, set by `tape_cache.open_tape`."""
 
     def __post_init__(self) -> None:
+        if len(self.states) == 0:
+            object.__setattr__(self, "states", np.zeros(len(self.ts_ms), np.int32))
         gate.check_tape(self)
         rows = (self.ts_ms, self.mark2, self.flow_offsets, self.px, self.qty)
         if not tops_fit(self.tops, *rows):
@@ -136,9 +103,9 @@ class Tape:
         self._set_arrays()
 
     def _set_arrays(self) -> None:
-        views, bands = _view_tables(self.views)
-        columns = (self.tops, self.px, self.qty, self.features, self.flow)
-        arrays = layout.TapeArrays(*columns, views, bands)
+        views, bands, pauses = view_tables(self.views)
+        columns = (self.tops, self.px, self.qty, self.features, self.states, self.flow)
+        arrays = layout.TapeArrays(*columns, views, bands, pauses)
         for array in (*arrays, self.ts_ms, self.mark2, self.flow_offsets):
             array.flags.writeable = False
         object.__setattr__(self, "arrays", arrays)
@@ -218,43 +185,10 @@ def _reopen(folder: Path, views: tuple[MarketSessionView, ...]) -> Tape:
     return tape._with_views(views)
 
 
-def _view_tables(views: Sequence[MarketSessionView]) -> tuple[Int64Array, Int64Array]:
-    table = np.zeros((len(views), layout.N_VIEW), np.int64)
-    bands: list[tuple[int, int, int]] = []
-    for row, view in zip(table, views, strict=True):
-        row[layout.V_START] = view.start
-        row[layout.V_STOP] = view.stop
-        value = view.settlement_value
-        row[layout.V_SETTLEMENT] = layout.NO_SETTLEMENT if value is None else value
-        row[layout.V_TAKER] = view.taker_multiplier
-        row[layout.V_MAKER] = view.maker_multiplier
-        row[layout.V_FEE_UNIT] = view.fee_unit
-        row[layout.V_TRADES] = int(view.trades_recorded)
-        row[layout.V_BANDS] = len(bands)
-        bands.extend(view.tick_bands)
-        row[layout.V_BANDS_END] = len(bands)
-    return table, np.array(bands, np.int64).reshape(-1, 3)
-
-
-def price_grid(market: MarketInfo) -> tuple[tuple[int, int, int], ...]:
-    """The market's grid: (start, end, step) of YES prices in 1/100 cent."""
-    if market.price_ranges is not None:
-        return market.price_ranges
-    return _SUB_PENNY_GRID if market.sub_penny else _CENT_GRID
-
-
 def utc_offset_ms(ts_ms: int) -> int:
     """US Eastern time minus UTC at a time, in ms."""
     offset = datetime.fromtimestamp(ts_ms // 1000, UTC).astimezone(_EASTERN).utcoffset()
     return 0 if offset is None else int(offset.total_seconds()) * 1000
-
-
-def market_payout(market: MarketInfo, first_book_ms: int, schedule: FeeSchedule) -> int:
-    """The coarsest money unit that fits a market's grid, settlement value and fee unit."""
-    numbers = [n for band in price_grid(market) for n in band]
-    numbers.append(schedule.terms(market, first_book_ms).fee_unit)
-    numbers.append(market.settlement_value or 0)
-    return PAYOUT_FINE if any(n % STORED_PER_CENT for n in numbers) else PAYOUT_CENT
 
 
 def decide_payout(sessions: Sequence[Session], schedule: FeeSchedule = DEFAULT_SCHEDULE) -> int:
@@ -295,6 +229,7 @@ class _Job:
     stop: int
     most_rows: int
     terms: FeeTerms
+    schedule: FeeSchedule
 
 
 def _plan(
@@ -308,8 +243,8 @@ def _plan(
         for i, market in enumerate(session.markets):
             events = session.events[slice(offsets[i], offsets[i + 1])]
             most = _rows_at_most(events, row_interval_ms)
-            terms = schedule.terms(market, session.first_book_ms)
-            jobs.append(_Job(session, market, i, offsets[i], offsets[i + 1], most, terms))
+            terms = fee_terms(market, session.first_book_ms, session.first_book_ms, schedule)
+            jobs.append(_Job(session, market, i, offsets[i], offsets[i + 1], most, terms, schedule))
     return jobs
 
 
@@ -319,7 +254,7 @@ def make_market_replay(
     payout: int,
     row_interval_ms: int,
     first_book_ms: int,
-    taker_multiplier: int,
+    terms: FeeTerms,
     history_rows: int,
 ) -> kernel.Replay:
     """A fresh replay of one market, as the tape and a live market both use it."""
@@ -328,10 +263,11 @@ def make_market_replay(
         row_interval_ms=row_interval_ms,
         session_first_ms=first_book_ms,
         utc_offset_ms=utc_offset_ms(first_book_ms),
-        taker_multiplier=taker_multiplier,
+        taker_multiplier=terms.taker_multiplier,
         close_ms=market.close_time_ms,
         close_updates=market.close_updates,
         history_rows=history_rows,
+        taker_updates=taker_updates(market, terms),
     )
 
 
@@ -345,26 +281,36 @@ def _skip_reason(rows: int, after_close: int, min_episode_length: int, job: _Job
 
 
 def _make_view(
-    job: _Job, payout: int, start: int, rows: int, after_close: int
+    job: _Job, payout: int, start: int, after_close: int, rows: kernel.Rows, states: Int32Array
 ) -> MarketSessionView:
+    """The view of a replayed market from its `rows`; writes their `states` [rows]."""
     per_money = stored_per_money(payout)
-    settlement = known_settlement(job.session, job.market)
+    session, market = job.session, job.market
+    settlement = known_settlement(session, market)
+    found, index = states_of_rows(market, job.terms, rows.ts_ms[: len(states)])
+    in_money = tuple(replace(s, tick_bands=in_unit(s.tick_bands, per_money)) for s in found)
+    states[:] = index
+    first = in_money[0]
+    first_row_ms = int(rows.ts_ms[0])
+    terms = fee_terms(market, session.first_book_ms, first_row_ms, job.schedule)
     return MarketSessionView(
-        session_id=job.session.session_id,
-        market_ticker=job.market.ticker,
+        session_id=session.session_id,
+        market_ticker=market.ticker,
         start=start,
-        stop=start + rows,
-        event=job.market.event,
+        stop=start + len(states),
+        event=market.event,
         settlement_value=None if settlement is None else settlement // per_money,
-        taker_multiplier=job.terms.taker_multiplier,
-        maker_multiplier=job.terms.maker_multiplier,
-        fee_unit=job.terms.fee_unit // per_money,
-        tick_bands=tuple(
-            (a // per_money, b // per_money, c // per_money) for a, b, c in price_grid(job.market)
-        ),
-        utc_offset_ms=utc_offset_ms(job.session.first_book_ms),
-        first_book_ms=job.session.first_book_ms,
-        trades_recorded=job.session.trades_recorded,
+        taker_multiplier=first.taker_multiplier,
+        maker_multiplier=first.maker_multiplier,
+        fee_unit=terms.fee_unit // per_money,
+        tick_bands=first.tick_bands,
+        paused=first.paused,
+        later_states=in_money[1:],
+        pauses=pause_times(market),
+        off_grid=off_grid(rows.px[: len(states), :, 0], in_money, states, payout),
+        utc_offset_ms=utc_offset_ms(session.first_book_ms),
+        first_book_ms=session.first_book_ms,
+        trades_recorded=session.trades_recorded,
         rows_after_close=after_close,
     )
 
@@ -416,6 +362,7 @@ def build_tape(
     jobs = _plan(sessions, interval_ms, schedule)
     deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
     out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)
+    states = np.zeros(len(out.ts_ms), np.int32)
     n_rows = n_flow = done = 0
     total = sum(j.stop - j.start for j in jobs)
     views: list[MarketSessionView] = []
@@ -430,7 +377,7 @@ def build_tape(
             payout=payout,
             row_interval_ms=interval_ms,
             first_book_ms=job.session.first_book_ms,
-            taker_multiplier=job.terms.taker_multiplier,
+            terms=job.terms,
             history_rows=job.most_rows,
         )
         rows = kernel.rows_from(out, n_rows, n_flow)
@@ -439,7 +386,8 @@ def build_tape(
         made = int(replay.state[kernel.ROWS])
         after_close = int(replay.counts[kernel.AFTER_CLOSE])
         if made >= shortest:
-            views.append(_make_view(job, payout, n_rows, made, after_close))
+            of_view = states[n_rows : n_rows + made]
+            views.append(_make_view(job, payout, n_rows, after_close, rows, of_view))
             out.flow_end[n_rows : n_rows + made] += n_flow
             out.tops[n_rows : n_rows + made, layout.T_FLOW : layout.T_FLOW_END + 1] += n_flow
             n_rows += made
@@ -467,6 +415,7 @@ def build_tape(
         views=tuple(views),
         skipped=tuple(skipped),
         tops=out.tops[:n_rows],
+        states=states[:n_rows],
     )
 
 

@@ -32,10 +32,27 @@ from kalshi_sim.store import SessionStore
 from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape
 
 DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
-_ARRAYS: Final = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
+_ARRAYS: Final = (
+    "ts_ms",
+    "px",
+    "qty",
+    "mark2",
+    "features",
+    "flow_offsets",
+    "flow",
+    "tops",
+    "states",
+)
 _HEADER: Final = "tape.json"
 _BLOCK_BYTES: Final = 2**22
-_BUILDERS: Final = ("tape.py", "quality.py", "session.py", "fees.py")
+_BUILDERS: Final = (
+    "tape.py",
+    "views.py",
+    "market_state.py",
+    "quality.py",
+    "session.py",
+    "fees.py",
+)
 
 _log = logging.getLogger(__name__)
 

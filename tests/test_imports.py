@@ -18,6 +18,8 @@ ROOMS = (
     "session",
     "kernels",
     "fees quality gate",
+    "market_state",
+    "views",
     "ingest",
     "synthetic",
     "store",

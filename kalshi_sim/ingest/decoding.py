@@ -81,24 +81,28 @@ class FrameDecoder:
         self._dollars, self._cents = self.values.dollars, self.values.cents
         self._contracts = self.values.contracts
 
-    def decode(self, lines: bytes) -> Batch:
+    def decode(self, lines: bytes, received_ms: int | None = None) -> Batch:
         """All frames in `lines` (JSON, one a line; blank lines are skipped).
+
+        `received_ms` is when they were received, for frames that do not say so themselves.
 
         Raises:
             ValueError: any of them is malformed; which one is for the caller to find.
         """
         noticed, rounded = self.noticed.copy(), self.values.rounded
         try:
-            return self._decode(lines)
+            return self._decode(lines, received_ms)
         except MALFORMED:
             # What is decoded again is counted then.
             self.noticed, self.values.rounded = noticed, rounded
             raise
 
-    def _decode(self, lines: bytes) -> Batch:
+    def _decode(self, lines: bytes, received_ms: int | None) -> Batch:
         outer = FRAME.decode_lines(lines)
         # Most recordings have neither, and looking at every frame for them is dear.
         recv = receive_times(outer) if b'"rec' in lines else no_times(len(outer))
+        if received_ms is not None:
+            recv = np.where(recv == NO_TIME, received_ms, recv)
         frames = unwrap(outer) if b'"raw"' in lines else outer
         types = [f.type for f in frames]
         kinds = [_KINDS.get(t, OTHER) for t in types]  # type: ignore[arg-type]  # None: OTHER
@@ -112,7 +116,7 @@ class FrameDecoder:
             odd = [i for i, k in enumerate(kinds) if k == OTHER and types[i] not in CONTROL_TYPES]
             known = in_known_envelopes(records(lines, len(types)), odd, self.noticed)
             if known is not None:
-                return self._decode(known)
+                return self._decode(known, received_ms)
         if _SNAPSHOT in kinds:
             lacking = [i for i, k in enumerate(kinds) if k == _SNAPSHOT and frames[i].lacks_a_side]
             check_levels(records(lines, len(types)) if lacking else [], lacking)

@@ -217,8 +217,14 @@ def fold_lifecycles(
                 of_market.setdefault(i, []).append(change)
     out = list(markets)
     for i in sorted(of_market):
-        out[i], complaints = _fold_market(markets[i], _in_order(of_market[i]))
+        out[i], complaints = fold_market(markets[i], _in_order(of_market[i]))
         notes += complaints
+        given = markets[i].settlement_value
+        if given is not None and given != out[i].settlement_value:
+            raise DataError(
+                f"{markets[i].ticker}: the recording tells another result than the file of "
+                "markets; correct the result there"
+            )
     times = tuple(t.event.known_ms for t in told if t.event.known_ms != NO_TIME)
     return Folded(tuple(out), tuple(notes), times)
 
@@ -299,7 +305,8 @@ def _is_repeat(change: _Told, other: _Told) -> bool:
     return other.inferred and 0 < later <= _SAME_FRAME_MS
 
 
-def _fold_market(market: MarketInfo, events: Sequence[Lifecycle]) -> tuple[MarketInfo, list[str]]:
+def fold_market(market: MarketInfo, events: Sequence[Lifecycle]) -> tuple[MarketInfo, list[str]]:
+    """A market after its changes, which come by `known_ms`, and what could not be used of them."""
     ignored = sum(
         e.known_ms == NO_TIME and e.event_type in ("deactivated", "activated") for e in events
     )
@@ -396,17 +403,11 @@ def _with_closes(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
 def _with_result(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
     """The last result told; one without a time was known at the end, so it is the last."""
     told = [e for e in events if e.event_type in ("determined", "settled") and e.value is not None]
-    value, known = market.settlement_value, market.settlement_known_ms
     found: Lifecycle | None = None
     for event in sorted(told, key=lambda e: e.known_ms == NO_TIME):
         if event.event_type == "determined" or found is None or event.value != found.value:
             found = event
     if found is None:
         return market
-    if value is not None and value != found.value:
-        raise DataError(
-            f"{market.ticker}: the recording tells another result than the file of markets; "
-            "correct the result there"
-        )
-    known = known if found.known_ms == NO_TIME else found.known_ms
+    known = market.settlement_known_ms if found.known_ms == NO_TIME else found.known_ms
     return replace(market, settlement_value=found.value, settlement_known_ms=known)

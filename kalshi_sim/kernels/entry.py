@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels.footprint import shown_at, take_crossed
+from kalshi_sim.kernels.grid import grid_above, grid_below
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.ladder import mirror
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_CASH,
     A_ENTERED,
+    A_MAKER,
     A_N_RECORDS,
     A_POSITION,
     A_PRICE,
@@ -38,8 +40,9 @@ from kalshi_sim.kernels.layout import (
     R_QTY,
     R_ROW,
     R_SIDE,
-    V_BANDS,
-    V_BANDS_END,
+    V_MAKER,
+    V_OFF_GRID,
+    V_PAUSED,
     TapeArrays,
 )
 from kalshi_sim.kernels.ledger import (
@@ -74,48 +77,35 @@ def cancel_order(agent: Int64Array, side: int) -> None:
     agent[A_SIZE + side] = 0
     agent[A_AHEAD + side] = 0
     agent[A_ENTERED + side] = 0
-
-
-@hot_jit
-def next_price(tape: TapeArrays, view: Int64Array, side: int, price: int, payout: int) -> int:
-    """The next price of the market's grid above `price` on a side; `payout` if there is none.
-
-    A NO price lies on the grid where its mirrored YES price does.
-    """
-    first, last = view[V_BANDS], view[V_BANDS_END]
-    if side == 0:
-        for b in range(first, last):
-            start, end, step = tape.bands[b, 0], tape.bands[b, 1], tape.bands[b, 2]
-            if price < start:
-                return int(start)
-            if price < end:
-                return int(min(end, start + ((price - start) // step + 1) * step))
-        return payout
-    yes = mirror(price, payout)
-    for b in range(last - 1, first - 1, -1):
-        start, end, step = tape.bands[b, 0], tape.bands[b, 1], tape.bands[b, 2]
-        if yes > end:
-            return int(mirror(end, payout))
-        if yes > start:
-            return int(mirror(start + (yes - start - 1) // step * step, payout))
-    return payout
+    agent[A_MAKER + side] = 0
 
 
 @hot_jit
 def limit_price(
     tape: TapeArrays, view: Int64Array, row: int, side: int, pricing: int, payout: int
 ) -> int:
-    """The limit price of a bid on `side` at a row; 0 if there is no price to refer to."""
+    """The limit price of a bid on `side` at a row; 0 if there is no price to refer to.
+
+    A best bid that lies off the grid leads to the next price of the grid that is worse for the
+    agent: less of a place in the queue to join, more to pay to cross.
+    """
     opposite = best_bid(tape, row, 1 - side)
     if pricing == CROSS:
-        return int(mirror(opposite, payout)) if opposite > 0 else 0
+        if opposite == 0:
+            return 0
+        price = mirror(opposite, payout)
+        if view[V_OFF_GRID] == 1:
+            price = grid_above(tape, view, side, price - 1, payout)
+        return int(price) if price < payout else 0
     best = best_bid(tape, row, side)
     if best == 0:
         return 0
     if pricing == IMPROVE:
-        better = next_price(tape, view, side, best, payout)
+        better = grid_above(tape, view, side, best, payout)
         if better + opposite < payout:
             return better
+    if view[V_OFF_GRID] == 1:
+        return grid_below(tape, view, side, best + 1, payout)
     return int(best)
 
 
@@ -136,7 +126,8 @@ def entry_size(
     if agent[A_SIZE + other] > 0 and agent[A_PRICE + other] + price < payout:
         cash -= resting_reserve(agent, other, ints, view)
     worst_fee = max(
-        maker_fee(ints, view, 1, price), taker_fee(ints, view, 1, min(price, payout // 2))
+        maker_fee(ints, view, view[V_MAKER], 1, price),
+        taker_fee(ints, view, 1, min(price, payout // 2)),
     )
     return affordable(agent, side, size, price, worst_fee, cash, payout)
 
@@ -151,6 +142,8 @@ def decide_order(
     action: int,
 ) -> tuple[int, int]:
     """(limit price, contracts) of an action at a row, (0, 0) if the action is invalid there."""
+    if view[V_PAUSED] == 1:
+        return 0, 0
     side = action_side(action)
     closes = action_closes(action)
     if closes and toward(agent[A_POSITION], side) >= 0:
@@ -247,3 +240,4 @@ def enter_order(
         agent[A_SIZE + side] = left
         agent[A_AHEAD + side] = shown if shown >= 0 else BEYOND_DEPTH
         agent[A_ENTERED + side] = arrival
+        agent[A_MAKER + side] = view[V_MAKER]

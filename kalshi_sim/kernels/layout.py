@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Int8Array = npt.NDArray[np.int8]
+Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -40,8 +41,18 @@ MID, LIQUIDATION = 0, 1
     V_TRADES,
     V_BANDS,
     V_BANDS_END,
+    V_CHANGES,
+    V_PAUSED,
+    V_LATER,
+    V_PAUSES,
+    V_PAUSES_END,
+    V_OFF_GRID,
     N_VIEW,
-) = range(10)
+) = range(16)
+"""V_CHANGES is 0 where all rows are in one state and nothing is ever paused: nothing more of that
+is then looked at."""
+STILL_PAUSED = 2**62
+"""The end of a pause that none was recorded of."""
 NO_SETTLEMENT = -1
 
 TOP_LEVELS = 3
@@ -106,8 +117,10 @@ F_TRADE_SHARE, F_REWARD, N_FLOATS = 0, 1, 2
     A_TAKEN_NO,
     A_N_RECORDS,
     A_START,
+    A_MAKER,
+    A_MAKER_NO,
     N_CORE,
-) = range(32)
+) = range(34)
 
 # columns of Agents.records
 R_ROW, R_SIDE, R_PRICE, R_QTY, R_FEE, R_MAKER, N_RECORD = 0, 1, 2, 3, 4, 5, 6
@@ -127,12 +140,17 @@ class TapeArrays(NamedTuple):
     """[rows, 2, depth]"""
     features: Float32Array
     """[rows, 40]"""
+    states: Int32Array
+    """[rows] which state of its view holds at a row"""
     flow: Int64Array
     """[entries, 5]"""
     views: Int64Array
-    """[views, N_VIEW]"""
+    """[views + their later states, N_VIEW] a view in its first state stands at its number, in
+    state k > 0 at its V_LATER + k - 1"""
     bands: Int64Array
     """[bands, 3] start, end, step of YES prices"""
+    pauses: Int64Array
+    """[pauses, 2] first millisecond, the one after the last"""
 
 
 class Settings(NamedTuple):

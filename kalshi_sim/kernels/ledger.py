@@ -18,6 +18,7 @@ from kalshi_sim.kernels.layout import (
     A_FEES,
     A_FILLS,
     A_FREE,
+    A_MAKER,
     A_POSITION,
     A_PRICE,
     A_REALIZED,
@@ -25,7 +26,6 @@ from kalshi_sim.kernels.layout import (
     C_FEES,
     C_PAYOUT,
     V_FEE_UNIT,
-    V_MAKER,
     V_TAKER,
 )
 
@@ -74,14 +74,14 @@ def taker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
 
 
 @inlined_jit
-def maker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
-    """The fee of a fill of a resting order."""
+def maker_fee(ints: Int64Array, view: Int64Array, multiplier: int, qty: int, price: int) -> int:
+    """The fee of a fill of a resting order; `multiplier` held when it came to rest."""
     if ints[C_FEES] == 0:
         return 0
     return fill_fee(
         MAKER_NUMERATOR,
         MAKER_DENOMINATOR,
-        view[V_MAKER],
+        multiplier,
         qty,
         price,
         ints[C_PAYOUT],
@@ -131,7 +131,8 @@ def resting_reserve(agent: Int64Array, side: int, ints: Int64Array, view: Int64A
     if size == 0:
         return 0
     price = agent[A_PRICE + side]
-    return order_reserve(agent, side, size, price, maker_fee(ints, view, 1, price), ints[C_PAYOUT])
+    worst_fee = maker_fee(ints, view, agent[A_MAKER + side], 1, price)
+    return order_reserve(agent, side, size, price, worst_fee, ints[C_PAYOUT])
 
 
 @inlined_jit

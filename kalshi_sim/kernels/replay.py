@@ -6,6 +6,7 @@ The same kernel builds a tape (all events of a market in one call) and follows a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,8 +56,9 @@ FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 
     CLOSE_AT,
     CLOSE_MS,
     FIRST_APPLIED,
+    FEE_AT,
     N_STATE,
-) = range(14)
+) = range(15)
 
 # places in `Replay.counts`
 (
@@ -102,6 +104,8 @@ class Replay(NamedTuple):
     market: Int64Array
     closes: Int64Array
     """[n, 2] (time known, close time) updates, by the first."""
+    takers: Int64Array
+    """[n, 2] (time known, taker multiplier) updates, by the first."""
     history: History
     shape: Int64Array
     """[2, 3] scratch space of the features."""
@@ -131,8 +135,9 @@ def make_replay(
     utc_offset_ms: int,
     taker_multiplier: int,
     close_ms: int | None,
-    close_updates: tuple[tuple[int, int], ...],
+    close_updates: Sequence[tuple[int, int]],
     history_rows: int,
+    taker_updates: Sequence[tuple[int, int]] = (),
 ) -> Replay:
     """A replay that has seen nothing yet; `history_rows` is how many rows it can compute."""
     width = payout + 1
@@ -150,7 +155,8 @@ def make_replay(
         state=np.zeros(N_STATE, np.int64),
         counts=np.zeros(N_COUNTS, np.int64),
         market=market,
-        closes=np.array(sorted(close_updates, key=lambda u: u[0]), np.int64).reshape(-1, 2),
+        closes=by_time(close_updates),
+        takers=by_time(taker_updates),
         history=make_history(history_rows),
         shape=np.zeros((2, 3), np.int64),
     )
@@ -159,6 +165,11 @@ def make_replay(
     replay.state[CLOSE_MS] = UNKNOWN_CLOSE if close_ms is None else close_ms
     replay.state[FIRST_APPLIED] = NO_TIME
     return replay
+
+
+def by_time(updates: Sequence[tuple[int, int]]) -> Int64Array:
+    """Updates (time known, value) as [n, 2] by time; of one time the later stands last."""
+    return np.array(sorted(updates, key=lambda u: u[0]), np.int64).reshape(-1, 2)
 
 
 def make_rows(rows: int, flow: int, depth: int) -> Rows:
@@ -304,6 +315,9 @@ def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
     while state[CLOSE_AT] < len(replay.closes) and replay.closes[state[CLOSE_AT], 0] <= now:
         state[CLOSE_MS] = replay.closes[state[CLOSE_AT], 1]
         state[CLOSE_AT] += 1
+    while state[FEE_AT] < len(replay.takers) and replay.takers[state[FEE_AT], 0] <= now:
+        replay.market[TAKER_MULTIPLIER] = replay.takers[state[FEE_AT], 1]
+        state[FEE_AT] += 1
     if state[CLOSE_MS] != UNKNOWN_CLOSE and now >= state[CLOSE_MS]:
         state[ENDED] = 1
     if state[ENDED] == 1:

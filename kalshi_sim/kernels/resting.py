@@ -16,6 +16,7 @@ from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_ENTERED,
+    A_MAKER,
     A_PRICE,
     A_SIZE,
     C_FILL_MODEL,
@@ -51,7 +52,7 @@ def fill_resting(
 ) -> None:
     """Fill `qty` of the resting order of a side, as maker, at its price."""
     price = agent[A_PRICE + side]
-    fee = maker_fee(ints, view, qty, price)
+    fee = maker_fee(ints, view, agent[A_MAKER + side], qty, price)
     book_fill(agent, side, qty, price, fee, ints[C_PAYOUT])
     record_fill(agent, records, ints, side, qty, price, fee, 1)
     agent[A_SIZE + side] -= qty
@@ -119,12 +120,13 @@ def apply_flow(
         entry = tape.flow[k]
         if entry[FLOW_SIDE] != side or entry[FLOW_PRICE] > price:
             continue
-        traded = entry[FLOW_TRADED]
+        removed, traded = entry[FLOW_REMOVED], entry[FLOW_TRADED]
         if entry[FLOW_PRICE] < price:
             if view[V_TRADES] == 1:
                 filled += traded  # these would have met the order first
+            elif model == TOUCH:
+                filled += removed
             continue
-        removed = entry[FLOW_REMOVED]
         if view[V_TRADES] == 0:
             best_before = best_bid(tape, row - 1, side)
             share = settings.floats[F_TRADE_SHARE]
@@ -142,6 +144,15 @@ def apply_flow(
                 advance_by_cancels(agent, side, removed - traded, level, ints[C_QUEUE_POWER])
     if filled > 0:
         fill_resting(agent, view, records, ints, side, min(size, filled))
+
+
+@hot_jit
+def keep_ahead(tape: TapeArrays, agent: Int64Array, row: int, side: int) -> None:
+    """No more stands ahead of an order than its level shows within the row's depth."""
+    if agent[A_SIZE + side] > 0:
+        shown = shown_at(tape, row, side, agent[A_PRICE + side])
+        if shown >= 0:
+            agent[A_AHEAD + side] = min(agent[A_AHEAD + side], shown)
 
 
 @hot_jit
@@ -172,7 +183,4 @@ def apply_book(
         filled += got
     if filled > 0:
         fill_resting(agent, view, records, ints, side, filled)
-    if agent[A_SIZE + side] > 0:
-        shown = shown_at(tape, row, side, price)
-        if shown >= 0:
-            agent[A_AHEAD + side] = min(agent[A_AHEAD + side], shown)
+    keep_ahead(tape, agent, row, side)

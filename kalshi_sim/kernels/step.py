@@ -56,6 +56,8 @@ from kalshi_sim.kernels.layout import (
     T_TS,
     TERMINATED,
     TRUNCATED,
+    V_CHANGES,
+    V_PAUSED,
     V_SETTLEMENT,
     V_START,
     V_STOP,
@@ -78,8 +80,9 @@ from kalshi_sim.kernels.observation import (
 )
 from kalshi_sim.kernels.portfolio import portfolio_features
 from kalshi_sim.kernels.prefetch import prefetch
-from kalshi_sim.kernels.resting import apply_book, apply_flow
+from kalshi_sim.kernels.resting import apply_book, apply_flow, keep_ahead
 from kalshi_sim.kernels.tops import LINE_BYTES, best_bid
+from kalshi_sim.kernels.trading import cancel_after_pause, in_pause, view_at
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -113,7 +116,7 @@ def act(
     """Decide the action at the agent's row; enter the order that meets this row, if any."""
     ints = settings.ints
     row = agent[A_ROW]
-    view = tape.views[agent[A_VIEW]]
+    view = tape.views[view_at(tape, agent[A_VIEW], row)]
     flying = agent[A_FLIGHT]
     if flying == HOLD:
         if action == HOLD:
@@ -130,6 +133,9 @@ def act(
             agent[A_FLIGHT_ARRIVAL] = arrival
             return
         side = action_side(action)
+        if view[V_CHANGES] == 1 and in_pause(tape, view, arrival):
+            agent[A_INVALID] += 1
+            return
     else:
         if action != HOLD:
             agent[A_INVALID] += 1
@@ -139,7 +145,7 @@ def act(
         agent[A_FLIGHT] = HOLD
         side, price = action_side(flying), agent[A_FLIGHT_PRICE]
         size = entry_size(agent, ints, view, side, action_closes(flying), price)
-        if size == 0:
+        if size == 0 or in_pause(tape, view, arrival):
             agent[A_INVALID] += 1
             return
     enter_order(tape, view, agent, taken, records, ints, row, side, price, size, arrival)
@@ -155,10 +161,18 @@ def work_orders(
 ) -> None:
     """The flow into the agent's row, then its book, act on the resting orders.
 
-    The order that closes the position goes first, so that its fill pays for the other's.
+    The order that closes the position goes first, so that its fill pays for the other's. While
+    the market is paused nothing fills.
     """
     row = agent[A_ROW]
-    view = tape.views[agent[A_VIEW]]
+    view = tape.views[view_at(tape, agent[A_VIEW], row)]
+    if view[V_CHANGES] == 1:
+        cancel_after_pause(tape, view, agent)
+        if view[V_PAUSED] == 1:
+            for side in range(2):
+                trim_taken(tape, agent, taken, row, side)
+                keep_ahead(tape, agent, row, side)
+            return
     if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
         first = 1 if agent[A_POSITION] > 0 else 0
         apply_flow(tape, view, agent, records, settings, row, first)
@@ -358,8 +372,8 @@ def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: Bo
     ints = settings.ints
     for i in range(len(masks)):
         agent = agents.core[i]
-        view = tape.views[agent[A_VIEW]]
         row = agent[A_ROW]
+        view = tape.views[view_at(tape, agent[A_VIEW], row)]
         masks[i, HOLD] = True
         for action in range(1, N_ACTIONS):
             masks[i, action] = (

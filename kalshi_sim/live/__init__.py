@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from kalshi_sim.live.market import LiveMarket, Portfolio
+from kalshi_sim.live.market import LiveMarket
+from kalshi_sim.live.portfolio import Portfolio
 
 __all__ = ["LiveMarket", "Portfolio"]

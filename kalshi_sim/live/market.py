@@ -8,22 +8,23 @@ uses it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any, Protocol
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
-from kalshi_sim.config import MAX_CONTRACTS, SimConfig, TapeOptions
+from kalshi_sim.config import SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
+from kalshi_sim.ingest.lifecycle import Lifecycle, fold_market
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.live.portfolio import Policy, Portfolio, agent_row
+from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at, taker_updates
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.simulator import settings_of
@@ -31,44 +32,12 @@ from kalshi_sim.tape import (
     MarketSessionView,
     Tape,
     make_market_replay,
-    market_payout,
-    price_grid,
     utc_offset_ms,
 )
-from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, money_per_cent, stored_per_money
+from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, stored_per_money
 
 Float32Array = npt.NDArray[np.float32]
-Cents = int | Decimal
-
 _FIRST_ROOM = 1024
-
-
-class Policy(Protocol):
-    """What SB3's algorithms offer: an action for an observation."""
-
-    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, Any]:
-        """The action for an observation, and a state that is not used here."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Portfolio:
-    """What an agent has in one market; money in cents, exact (int or Decimal).
-
-    Orders are (price of their side in cents, contracts left, contracts ahead) or None.
-    """
-
-    cash: Cents
-    position: int = 0
-    """Contracts held: + YES, - NO."""
-    cost: Cents = 0
-    """What the open contracts cost, fees apart."""
-    realized: Cents = 0
-    fees_paid: Cents = 0
-    peak_equity: Cents | None = None
-    """Highest equity by mid since the start; None: the equity now, or cash_start if higher."""
-    yes_order: tuple[Cents, int, int] | None = None
-    no_order: tuple[Cents, int, int] | None = None
 
 
 class LiveMarket:
@@ -111,6 +80,9 @@ class LiveMarket:
         if first_book_ms is not None:
             first_book_ms = gate.check_int("first_book_ms", first_book_ms, 0, gate.MAX_TIME_MS)
         self.market = market
+        self._base = market
+        self._changes: list[Lifecycle] = []
+        self._told_ms = NO_TIME
         self.depth = depth
         self.row_interval_ms = row_interval_ms
         self._schedule = fee_schedule
@@ -127,13 +99,13 @@ class LiveMarket:
         self._first_book_ms = first_book_ms
         if self._payout is None:
             self._payout = market_payout(self.market, first_book_ms, self._schedule)
-        self._terms = self._schedule.terms(self.market, first_book_ms)
+        self._terms = fee_terms(self.market, first_book_ms, first_book_ms, self._schedule)
         self._replay = make_market_replay(
             self.market,
             payout=self._payout,
             row_interval_ms=self.row_interval_ms,
             first_book_ms=first_book_ms,
-            taker_multiplier=self._terms.taker_multiplier,
+            terms=self._terms,
             history_rows=len(self._out.ts_ms),
         )
         return self._replay
@@ -241,15 +213,16 @@ class LiveMarket:
         """
         line = frame.encode() if isinstance(frame, str) else frame
         try:
-            batch = self._decode(line)
+            batch = self._decode(line, recv_ms)
         except MALFORMED as error:
             raise DataError(f"{self.market.ticker}: {error}") from None
         number = self._decoder.tickers.get(self.market.ticker, -1)
         for change in batch.lifecycles:
-            known = recv_ms if change.known_ms == NO_TIME else change.known_ms
-            close = change.close_ms
-            if change.market == number and close is not None and known is not None:
-                self.update_close(known, close)
+            if change.market == number or (
+                change.market < 0 and change.event_ticker == self.market.event
+            ):
+                self._change(change)
+        self._told_ms = max(self._told_ms, int(batch.ts_ms.max(initial=NO_TIME)))
         total = 0
         for i in range(len(batch)):
             if batch.market[i] != number or batch.kind[i] > EventKind.DELTA:
@@ -271,9 +244,9 @@ class LiveMarket:
                 total += self.feed(_delta_event(ts, *delta))
         return total
 
-    def _decode(self, line: bytes) -> Batch:
+    def _decode(self, line: bytes, recv_ms: int | None) -> Batch:
         try:
-            return self._decoder.decode(line)
+            return self._decoder.decode(line, recv_ms)
         except MALFORMED:
             try:
                 return self._decoder.decode_other(line)
@@ -289,11 +262,28 @@ class LiveMarket:
         """
         known_ms = gate.check_int("known_ms", known_ms, 0, gate.MAX_TIME_MS)
         close_ms = gate.check_int("close_ms", close_ms, 0, gate.MAX_TIME_MS)
-        updates = (*self.market.close_updates, (known_ms, close_ms))
-        self.market = replace(self.market, close_updates=updates)
+        self._change(Lifecycle(0, "close_date_updated", known_ms, close_ms))
+
+    def _change(self, change: Lifecycle) -> None:
+        """Follow a change in the market's life; its rows from `known_ms` on have it."""
+        if change.known_ms == NO_TIME and self._told_ms != NO_TIME:
+            change = replace(change, known_ms=self._told_ms + 1)
+        changes = sorted([*self._changes, change], key=lambda c: c.known_ms)
+        market, _ = fold_market(self._base, changes)
+        numbers = [n for grid in market.told_ranges for band in grid for n in band]
+        if self._payout is not None and any(n % stored_per_money(self._payout) for n in numbers):
+            raise DataError(
+                f"{self.market.ticker}: the new grid is finer than the money unit; "
+                "follow the market with payout=10_000, as a tape that holds sub-penny prices"
+            )
+        self._changes, self.market = changes, market
         if self._replay is not None:
-            closes = np.vstack([self._replay.closes, [[known_ms, close_ms]]]).astype(np.int64)
-            self._replay = self._replay._replace(closes=closes)
+            self._replay = self._replay._replace(
+                closes=kernel.by_time(market.close_updates),
+                takers=kernel.by_time(taker_updates(market, self._terms)),
+            )
+            # From the first on again: a change may be older than one that was followed before.
+            self._replay.state[[kernel.CLOSE_AT, kernel.FEE_AT]] = 0
 
     def gap(self) -> None:
         """Messages were missed: the book is invalid until the next snapshot."""
@@ -342,10 +332,33 @@ class LiveMarket:
             raise DataError(f"{self.market.ticker}: no row has closed yet; feed a snapshot first")
         tape = self._tape()
         settings = settings_of(config or SimConfig(), tape)
-        agent = self._agent(portfolio, settings, tape)
+        agent = agent_row(portfolio, settings, tape)
         obs = np.empty(N_FEATURES, np.float32)
         step_kernel.observe_agent(tape.arrays, settings, agent, obs)
         return obs
+
+    def action_mask(
+        self, portfolio: Portfolio, config: SimConfig | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Which actions are valid at the last row with this portfolio: bool [5].
+
+        Raises:
+            DataError: no row has closed yet.
+            ConfigError: an amount is finer than the tape's money unit.
+        """
+        if not len(self):
+            raise DataError(f"{self.market.ticker}: no row has closed yet; feed a snapshot first")
+        tape = self._tape()
+        settings = settings_of(config or SimConfig(), tape)
+        agents = layout.Agents(
+            core=agent_row(portfolio, settings, tape)[None],
+            taken=np.zeros((1, 2, layout.MAX_TAKEN, 2), np.int64),
+            records=np.zeros((1, 0, layout.N_RECORD), np.int64),
+        )
+        masks = np.zeros((1, layout.N_ACTIONS), np.bool_)
+        step_kernel.mask_actions(tape.arrays, settings, agents, masks)
+        mask: npt.NDArray[np.bool_] = masks[0]
+        return mask
 
     def act(
         self,
@@ -364,18 +377,18 @@ class LiveMarket:
         last = slice(len(self) - 1, len(self))
         per_money = stored_per_money(self.payout)
         first = self._first_book_ms or 0
+        state = state_at(self.market, self._terms, int(self.ts_ms[-1]))
+        terms = fee_terms(self.market, first, int(self.ts_ms[0]), self._schedule)
         view = MarketSessionView(
             session_id=0,
             market_ticker=self.market.ticker,
             start=0,
             stop=1,
-            taker_multiplier=self._terms.taker_multiplier,
-            maker_multiplier=self._terms.maker_multiplier,
-            fee_unit=self._terms.fee_unit // per_money,
-            tick_bands=tuple(
-                (a // per_money, b // per_money, c // per_money)
-                for a, b, c in price_grid(self.market)
-            ),
+            taker_multiplier=state.taker_multiplier,
+            maker_multiplier=state.maker_multiplier,
+            fee_unit=terms.fee_unit // per_money,
+            tick_bands=in_unit(state.tick_bands, per_money),
+            paused=state.paused,
             utc_offset_ms=utc_offset_ms(first),
             first_book_ms=first,
         )
@@ -393,43 +406,6 @@ class LiveMarket:
             flow=np.zeros((0, kernel.N_FLOW), np.int64),
             views=(view,),
         )
-
-    def _money(self, cents: Cents) -> int:
-        if isinstance(cents, bool) or not isinstance(cents, (int, np.integer, Decimal)):
-            raise ConfigError(f"{cents!r} cents: must be exact, an int or a Decimal")
-        exact = cents if isinstance(cents, Decimal) else Decimal(int(cents))
-        if not exact.is_finite() or abs(exact) > gate.MAX_CENTS:
-            raise ConfigError(f"{cents} cents: no number, or more than {gate.MAX_CENTS}")
-        money = exact * money_per_cent(self.payout)
-        if money != int(money):
-            raise ConfigError(f"{cents} cents are finer than the market's money unit")
-        return int(money)
-
-    def _agent(
-        self, portfolio: Portfolio, settings: layout.Settings, tape: Tape
-    ) -> npt.NDArray[np.int64]:
-        agent = np.zeros(layout.N_CORE, np.int64)
-        agent[layout.A_CASH] = self._money(portfolio.cash)
-        position = gate.check_int("position", portfolio.position, -MAX_CONTRACTS, MAX_CONTRACTS)
-        agent[layout.A_POSITION] = position
-        agent[layout.A_COST] = self._money(portfolio.cost)
-        agent[layout.A_REALIZED] = self._money(portfolio.realized)
-        agent[layout.A_FEES] = self._money(portfolio.fees_paid)
-        for side, order in enumerate((portfolio.yes_order, portfolio.no_order)):
-            if order is not None:
-                price = gate.check_int("order price", self._money(order[0]), 0, self.payout)
-                agent[layout.A_PRICE + side] = price
-                agent[layout.A_SIZE + side] = gate.check_int(
-                    "order size", order[1], 0, MAX_CONTRACTS
-                )
-                ahead = gate.check_int("contracts ahead", order[2], 0, layout.BEYOND_DEPTH)
-                agent[layout.A_AHEAD + side] = ahead
-        agent[layout.A_EQUITY2] = 2 * int(settings.ints[layout.C_CASH_START])
-        agent[layout.A_PEAK2] = agent[layout.A_EQUITY2]
-        if portfolio.peak_equity is not None:
-            agent[layout.A_PEAK2] = self._money(2 * portfolio.peak_equity)
-        step_kernel.value_row(tape.arrays, settings, agent)
-        return agent
 
     def _make_room(self, events: int) -> None:
         """Double the arrays where `events` more might not fit."""

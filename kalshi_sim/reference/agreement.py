@@ -60,14 +60,16 @@ def assert_tapes_equal(tape: Tape, views: Sequence[OracleView]) -> None:
     """Every row of the tape is the oracle's: times, books, marks, flow and features."""
     named = [(view.session_id, view.market_ticker, len(view)) for view in tape.views]
     assert named == [(view.session_id, view.ticker, len(view.rows)) for view in views]
-    for compiled, view in zip(tape.views, views, strict=True):
+    for number, (compiled, view) in enumerate(zip(tape.views, views, strict=True)):
         assert tape.payout == view.payout
+        assert compiled.fee_unit == view.fee_unit
         assert compiled.rows_after_close == view.left_out
         for t in range(len(view.rows)):
-            _assert_row_equal(tape, compiled.start + t, view, t)
+            _assert_row_equal(tape, number, view, t)
 
 
-def _assert_row_equal(tape: Tape, at: int, view: OracleView, t: int) -> None:
+def _assert_row_equal(tape: Tape, number: int, view: OracleView, t: int) -> None:
+    at = tape.views[number].start + t
     row, where = view.rows[t], f"{view.ticker} row {t}"
     assert tape.ts_ms[at] == row.ts, where
     assert tape.mark2[at] == row.mark2, where
@@ -75,6 +77,11 @@ def _assert_row_equal(tape: Tape, at: int, view: OracleView, t: int) -> None:
         padded = [*view.top(t, side), *[(0, 0)] * view.depth][: view.depth]
         assert tape.px[at, side].tolist() == [price for price, _ in padded], where
         assert tape.qty[at, side].tolist() == [size for _, size in padded], where
+    state = tape.views[number].states[tape.states[at]]
+    terms = view.terms[t]
+    assert state.paused == terms.paused, where
+    assert state.taker_multiplier == terms.taker_multiplier, where
+    assert state.maker_multiplier == terms.maker_multiplier, where
     assert tape_flow(tape, at) == sorted((*key, *amounts) for key, amounts in row.flow.items())
     assert_features_equal(
         tape.features[at].tolist(), tape_features(view, t), AGENT_INDEPENDENT, where

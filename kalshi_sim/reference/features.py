@@ -170,7 +170,7 @@ def global_features(view: OracleView, t: int) -> list[float]:
         to_close = log_scale(max(0, close - row.ts) / 1000, 30 * 86_400)
     day = (row.ts + view.eastern_offset_ms) % MS_PER_DAY / MS_PER_DAY
     mid = row.mark2 / 2 / view.payout
-    multiplier = view.taker_multiplier / MULTIPLIER_SCALE
+    multiplier = view.terms[t].taker_multiplier / MULTIPLIER_SCALE
     return [
         log_scale(minutes, 1440),
         to_close,

@@ -13,7 +13,7 @@ from typing import Any
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.reference.features import portfolio_features, tape_features
-from kalshi_sim.reference.tape import Level, OracleRow, OracleView
+from kalshi_sim.reference.tape import Level, OracleRow, OracleTerms, OracleView
 from kalshi_sim.units import MULTIPLIER_SCALE, mirror, money_per_cent
 
 FAR_BACK = 2**40
@@ -34,6 +34,8 @@ class OracleOrder:
     ahead: int
     arrival: int
     """When it arrived: the flow of that interval does not act on it."""
+    maker_multiplier: int
+    """What held when it came to rest."""
 
 
 @dataclass
@@ -132,14 +134,25 @@ class OracleEnv:
         """Contracts held of one side."""
         return max(0, self.position if side == 0 else -self.position)
 
-    def fee(self, contracts: int, price: int, maker: bool) -> int:
-        """The fee of one fill, rounded up to the market's unit."""
+    @property
+    def terms(self) -> OracleTerms:
+        """What holds at this row."""
+        return self.view.terms[self.row]
+
+    def maker_fee(self, contracts: int, price: int, multiplier: int) -> int:
+        """The fee of a resting order's fill, by the multiplier of when it came to rest."""
+        return self._rounded(exact_fee(contracts, price, self.payout, multiplier, maker=True))
+
+    def taker_fee(self, contracts: int, price: int) -> int:
+        """The fee of a fill at entry, by the multiplier that holds at this row."""
+        multiplier = self.terms.taker_multiplier
+        return self._rounded(exact_fee(contracts, price, self.payout, multiplier, maker=False))
+
+    def _rounded(self, exact: Fraction) -> int:
+        """A fee rounded up to the market's unit; nothing if fees are off."""
         if not self.config.fees:
             return 0
-        view = self.view
-        multiplier = view.maker_multiplier if maker else view.taker_multiplier
-        exact = exact_fee(contracts, price, self.payout, multiplier, maker)
-        return math.ceil(exact / view.fee_unit) * view.fee_unit
+        return math.ceil(exact / self.view.fee_unit) * self.view.fee_unit
 
     def _reserve(self, side: int, price: int, size: int, fee_of_one: int) -> int:
         offset = min(size, self.held(1 - side))
@@ -150,16 +163,18 @@ class OracleEnv:
         order = self.orders[side]
         if order is None:
             return 0
-        return self._reserve(side, order.price, order.size, self.fee(1, order.price, maker=True))
+        fee_of_one = self.maker_fee(1, order.price, order.maker_multiplier)
+        return self._reserve(side, order.price, order.size, fee_of_one)
 
     def _entry_reserve(self, side: int, price: int, size: int) -> int:
         dearest = min(price, self.payout // 2)
-        fee_of_one = max(self.fee(1, price, maker=True), self.fee(1, dearest, maker=False))
+        fee_of_one = max(
+            self.maker_fee(1, price, self.terms.maker_multiplier), self.taker_fee(1, dearest)
+        )
         return self._reserve(side, price, size, fee_of_one)
 
-    def _fill(self, side: int, price: int, contracts: int, maker: bool) -> None:
+    def _fill(self, side: int, price: int, contracts: int, fee: int, maker: bool) -> None:
         """Buy contracts of a side; what is held of the other side pays out in pairs."""
-        fee = self.fee(contracts, price, maker)
         held = self.held(1 - side)
         pairs = min(contracts, held)
         self.cash -= price * contracts + fee
@@ -188,7 +203,7 @@ class OracleEnv:
 
     def _decide(self, action: int) -> InFlight | None:
         """The order an action means at this row, None if the action is invalid."""
-        if self.in_flight is not None:
+        if self.in_flight is not None or self.terms.paused:
             return None
         sells = action in (SELL_YES, SELL_NO)
         named = 0 if action in (BUY_YES, SELL_YES) else 1
@@ -203,15 +218,19 @@ class OracleEnv:
     def _limit_price(self, side: int) -> int | None:
         row = self.view.rows[self.row]
         own, opposite = row.best(side), row.best(1 - side)
+        grid = self.view.side_grid(self.row, side)
         if self.config.pricing == "cross":
-            return mirror(opposite, self.payout) if opposite else None
+            if not opposite:
+                return None
+            crossing = mirror(opposite, self.payout)
+            return min((price for price in grid if price >= crossing), default=None)
         if not own:
             return None
         if self.config.pricing == "improve":
-            better = self.view.next_price_above(side, own)
+            better = min((price for price in grid if price > own), default=None)
             if better is not None and better + opposite < self.payout:
                 return better
-        return own
+        return max((price for price in grid if price <= own), default=None)
 
     def _size(self, side: int, price: int, sells: bool) -> int:
         """The size an order gets now, as if the orders it replaces or meets were gone."""
@@ -233,7 +252,7 @@ class OracleEnv:
         """The order meets the book of this row."""
         side, price = order.side, order.price
         size = self._size(side, price, order.sells)
-        if size < 1:
+        if size < 1 or self.view.is_paused_at(order.arrival):
             self.invalid_actions += 1
             return
         old, other = self.orders[side], self.orders[1 - side]
@@ -243,13 +262,15 @@ class OracleEnv:
         if other is not None and other.price + price >= self.payout:
             self.orders[1 - side] = None
         for level, contracts in self._take(side, price, size):
-            self._fill(side, mirror(level, self.payout), contracts, maker=False)
+            paid = mirror(level, self.payout)
+            self._fill(side, paid, contracts, self.taker_fee(contracts, paid), maker=False)
             size -= contracts
         if size > 0 and self.config.time_in_force == "gtc":
             row = self.view.rows[self.row]
             near = within_depth(row, side, price, self.view.depth)
             ahead = row.shown(side, price) if near else FAR_BACK
-            self.orders[side] = OracleOrder(price, size, ahead, order.arrival)
+            multiplier = self.terms.maker_multiplier
+            self.orders[side] = OracleOrder(price, size, ahead, order.arrival, multiplier)
 
     def _take(self, side: int, price: int, size: int) -> list[Level]:
         """Take contracts from the opposite levels that meet a bid: (level, contracts) each."""
@@ -287,7 +308,9 @@ class OracleEnv:
             self._arrive(order)
         self.row += 1
         self.steps += 1
-        self._flow_acts()
+        self._resume()
+        if not self.terms.paused:
+            self._flow_acts()
         self._book_acts()
         terminated, truncated = self._end()
         self.peak_equity2 = max(self.peak_equity2, self.mid_equity2)
@@ -321,6 +344,17 @@ class OracleEnv:
         truncated = at_last or (limit is not None and self.steps >= limit)
         return terminated, truncated and not terminated
 
+    def _resume(self) -> None:
+        """The end of a pause cancels what rests then."""
+        before, now = self.view.rows[self.row - 1].ts, self.view.rows[self.row].ts
+        for _, end in self.view.pauses:
+            if end is None or not before < end <= now:
+                continue
+            for side in (0, 1):
+                order = self.orders[side]
+                if order is not None and order.arrival < end:
+                    self.orders[side] = None
+
     def _closing_first(self) -> tuple[int, int]:
         return (1, 0) if self.position > 0 else (0, 1)
 
@@ -344,9 +378,11 @@ class OracleEnv:
         flow = self.view.rows[self.row].flow
         removed, added, traded = flow.get((side, order.price), (0, 0, 0))
         offered = 0
+        below = [amounts for (s, p), amounts in flow.items() if s == side and p < order.price]
         if self.view.trades_recorded:
-            offered += sum(t for (s, p), (_, _, t) in flow.items() if s == side and p < order.price)
+            offered += sum(below_traded for _, _, below_traded in below)
         elif model == "touch":
+            offered += sum(below_removed for below_removed, _, _ in below)
             traded = removed
         elif order.price == before.best(side):
             traded = math.floor(removed * self.config.trade_share)
@@ -383,6 +419,8 @@ class OracleEnv:
             order = self.orders[side]
             if order is not None and within_depth(row, side, order.price, depth):
                 order.ahead = min(order.ahead, row.shown(side, order.price))
+        if self.terms.paused:
+            return
         for side in self._closing_first():
             order = self.orders[side]
             if order is None:
@@ -392,7 +430,8 @@ class OracleEnv:
                 self._fill_resting(side, order, contracts)
 
     def _fill_resting(self, side: int, order: OracleOrder, contracts: int) -> None:
-        self._fill(side, order.price, contracts, maker=True)
+        fee = self.maker_fee(contracts, order.price, order.maker_multiplier)
+        self._fill(side, order.price, contracts, fee, maker=True)
         order.size -= contracts
         if order.size == 0:
             self.orders[side] = None

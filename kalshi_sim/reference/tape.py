@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from kalshi_sim.session import NO_TIME, EventKind, MarketInfo, Session
@@ -30,6 +31,7 @@ Band = tuple[int, int, int]
 DEFAULT_TAKER = 10_000
 DEFAULT_MAKER = 0
 FINE_FEES_SINCE = date(2026, 5, 28)
+BEFORE_ALL = -(2**63)
 DECI_CENT = STORED_PER_CENT // 10
 
 
@@ -52,6 +54,17 @@ class OracleRow:
 
 
 @dataclass
+class OracleTerms:
+    """What holds at a row, as known at its time."""
+
+    grid: list[int]
+    """All YES prices of the market's grid, ascending, in money units."""
+    taker_multiplier: int
+    maker_multiplier: int
+    paused: bool
+
+
+@dataclass
 class OracleView:
     """One market of one session, as the simulation sees it."""
 
@@ -64,12 +77,12 @@ class OracleView:
     skipped: bool
     left_out: int
     counts: dict[str, int]
-    grid: list[int]
-    """All YES prices of the market's grid, ascending, in money units."""
+    terms: list[OracleTerms]
+    """What holds at each row."""
+    pauses: list[tuple[int, int | None]]
+    """(first millisecond, the one after the last or None) of each pause."""
     settlement: int | None
     """What a YES contract pays at the last row; None if that cannot be known by then."""
-    taker_multiplier: int
-    maker_multiplier: int
     fee_unit: int
     trades_recorded: bool
     first_book_ms: int
@@ -86,10 +99,14 @@ class OracleView:
         """The close time as known at `ts`."""
         return known_close_time(self.close_times, ts)
 
-    def next_price_above(self, side: int, price: int) -> int | None:
-        """The grid's next price above `price` on a side; a NO price mirrors a YES price."""
-        side_grid = self.grid if side == 0 else [self.payout - p for p in self.grid]
-        return min((p for p in side_grid if p > price), default=None)
+    def side_grid(self, row: int, side: int) -> list[int]:
+        """The prices of a side's grid at a row; a NO price mirrors a YES price."""
+        grid = self.terms[row].grid
+        return grid if side == 0 else [self.payout - p for p in grid]
+
+    def is_paused_at(self, ts: int) -> bool:
+        """Whether trading is paused at a time."""
+        return any(start <= ts and (end is None or ts < end) for start, end in self.pauses)
 
 
 def known_close_time(close_times: list[tuple[int | None, int | None]], ts: int) -> int | None:
@@ -101,30 +118,60 @@ def known_close_time(close_times: list[tuple[int | None, int | None]], ts: int) 
     return close
 
 
-def tick_bands(market: MarketInfo) -> list[Band]:
-    """The market's grid as (start, end, step) of YES prices in 1/100 cent."""
-    if market.price_ranges is not None:
-        return list(market.price_ranges)
+def tick_bands(market: MarketInfo, ts: int) -> list[Band]:
+    """The market's grid known at `ts` as (start, end, step) of YES prices in 1/100 cent."""
+    known = [update for update in market.grid_updates if update.known_ms <= ts]
+    if known:
+        return list(known[-1].price_ranges)
+    first = market.first_price_ranges if market.grid_updates else market.price_ranges
+    if first is not None:
+        return list(first)
     if not market.sub_penny:
         return [(0, PRICE_SCALE, STORED_PER_CENT)]
     low, high = 10 * STORED_PER_CENT, 90 * STORED_PER_CENT
     return [(0, low, DECI_CENT), (low, high, STORED_PER_CENT), (high, PRICE_SCALE, DECI_CENT)]
 
 
-def price_grid(market: MarketInfo) -> list[int]:
-    """Every YES price of the grid strictly between nothing and a dollar, in 1/100 cent."""
+@cache
+def price_grid(bands: tuple[Band, ...], unit: int) -> list[int]:
+    """Every YES price of a grid strictly between nothing and a dollar, in money units."""
     prices: set[int] = set()
-    for start, end, step in tick_bands(market):
+    for start, end, step in bands:
         prices.update(range(start, end + 1, step))
-    return sorted(p for p in prices if 0 < p < PRICE_SCALE)
+    return sorted(p // unit for p in prices if 0 < p < PRICE_SCALE)
 
 
-def stored_fee_unit(session: Session, market: MarketInfo) -> int:
-    """The fee's rounding unit in 1/100 cent."""
+def terms_at(market: MarketInfo, ts: int, unit: int) -> OracleTerms:
+    """What holds in a market at a time, as known then."""
+    taker, maker = None, None
+    for update in market.fee_updates:
+        if update.known_ms <= ts:
+            taker, maker = update.taker_multiplier, update.maker_multiplier
+    for own_taker, own_maker in (
+        (market.taker_multiplier, market.maker_multiplier),
+        (DEFAULT_TAKER, DEFAULT_MAKER),
+    ):
+        taker = own_taker if taker is None else taker
+        maker = own_maker if maker is None else maker
+    assert taker is not None
+    assert maker is not None
+    return OracleTerms(
+        grid=price_grid(tuple(tick_bands(market, ts)), unit),
+        taker_multiplier=taker,
+        maker_multiplier=maker,
+        paused=any(
+            pause.start_ms <= ts and (pause.end_ms is None or ts < pause.end_ms)
+            for pause in market.pauses
+        ),
+    )
+
+
+def stored_fee_unit(session: Session, market: MarketInfo, bands: list[Band]) -> int:
+    """The fee's rounding unit in 1/100 cent on a grid."""
     if market.fee_unit is not None:
         return market.fee_unit
     day = datetime.fromtimestamp(session.first_book_ms / 1000, UTC).date()
-    cent_grid = all(step % STORED_PER_CENT == 0 for _, _, step in tick_bands(market))
+    cent_grid = all(step % STORED_PER_CENT == 0 for _, _, step in bands)
     return STORED_PER_CENT if day < FINE_FEES_SINCE or cent_grid else 1
 
 
@@ -133,8 +180,10 @@ def oracle_payout(sessions: Iterable[Session]) -> int:
     for session in sessions:
         for market in session.markets:
             events = session.market_events(market.ticker)
-            amounts = [step for _, _, step in tick_bands(market)]
-            amounts.append(stored_fee_unit(session, market))
+            grids = [tick_bands(market, BEFORE_ALL)]
+            grids += [list(update.price_ranges) for update in market.grid_updates]
+            amounts = [amount for bands in grids for band in bands for amount in band]
+            amounts += [stored_fee_unit(session, market, bands) for bands in grids]
             amounts.append(market.settlement_value or 0)
             amounts.extend(
                 int(price)
@@ -316,7 +365,8 @@ def replay(
     started = session.first_book_ms if session.started_ms is None else session.started_ms
     offset = datetime.fromtimestamp(started / 1000, ZoneInfo("America/New_York")).utcoffset()
     assert offset is not None
-    taker, maker = market.taker_multiplier, market.maker_multiplier
+    first_row = kept[0].ts if kept else session.first_book_ms
+    fee_unit = stored_fee_unit(session, market, tick_bands(market, first_row))
     return OracleView(
         session_id=session.session_id,
         ticker=market_ticker,
@@ -327,11 +377,10 @@ def replay(
         skipped=len(kept) < min_episode_length,
         left_out=len(rows) - len(kept),
         counts=counts,
-        grid=[price // unit for price in price_grid(market)],
+        terms=[terms_at(market, row.ts, unit) for row in kept],
+        pauses=[(pause.start_ms, pause.end_ms) for pause in market.pauses],
         settlement=settlement,
-        taker_multiplier=DEFAULT_TAKER if taker is None else taker,
-        maker_multiplier=DEFAULT_MAKER if maker is None else maker,
-        fee_unit=stored_fee_unit(session, market) // unit,
+        fee_unit=fee_unit // unit,
         trades_recorded=session.trades_recorded,
         first_book_ms=session.first_book_ms,
         eastern_offset_ms=round(offset.total_seconds() * 1000),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kalshi_sim import BatchSimulator, LiveMarket, SimConfig, Tape, build_tape
 from kalshi_sim.errors import ConfigError, DataError
-from kalshi_sim.live.market import Portfolio
+from kalshi_sim.live.portfolio import Portfolio
 from kalshi_sim.session import Events, MarketInfo, Session
 from kalshi_sim.units import money_per_cent
 from tests.support.modes import INTERPRETED

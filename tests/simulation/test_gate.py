@@ -18,7 +18,7 @@ from kalshi_sim import BatchSimulator, KalshiVecEnv, LiveMarket, SimConfig, Tape
 from kalshi_sim.errors import ConfigError, DataError, KalshiSimError
 from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
 from kalshi_sim.kernels import layout
-from kalshi_sim.live.market import Portfolio
+from kalshi_sim.live.portfolio import Portfolio
 from kalshi_sim.session import EventKind, Events
 from tests.support.modes import examples
 from tests.support.streams import quiet, session_of, snapshot

@@ -27,10 +27,18 @@ SEEDS = st.integers(0, 2**32)
 
 
 def limit_price(episode: Episode, row: int, side: int) -> int:
-    """The price of a bid under `cross` and `join`."""
+    """The price of a bid under `cross` and `join`: off the grid the next one that is worse."""
+    payout = episode.tape.payout
+    grid = {
+        price if side == 0 else payout - price
+        for start, end, step in episode.terms(row).tick_bands
+        for price in range(start, end + 1, step)
+        if 0 < price < payout
+    }
     if episode.config.pricing == "cross":
-        return episode.tape.payout - episode.best(row, 1 - side)
-    return episode.best(row, side)
+        crossing = payout - episode.best(row, 1 - side)
+        return min((price for price in grid if price >= crossing), default=0)
+    return max((price for price in grid if price <= episode.best(row, side)), default=0)
 
 
 @OFTEN
@@ -79,6 +87,7 @@ def test_no_resting_order_fills_beyond_what_traded_or_crossed(drawn: list[Episod
     for episode in drawn:
         payout = episode.tape.payout
         assumed = not episode.view.trades_recorded
+        worse_too = not assumed or episode.config.fill_model == "touch"
         for row in {fill.row for fill in episode.run.fills if fill.maker}:
             for side in (0, 1):
                 fills = [f for f in episode.run.fills if f.maker and (f.row, f.side) == (row, side)]
@@ -92,7 +101,7 @@ def test_no_resting_order_fills_beyond_what_traded_or_crossed(drawn: list[Episod
                     met = sum(
                         removed if assumed else traded
                         for s, p, removed, _, traded in episode.flow(row)
-                        if s == side and (p == price or (p < price and not assumed))
+                        if s == side and (p == price or (p < price and worse_too))
                     )
                     met = 0 if episode.config.fill_model == "through" else met
                     assert sum(f.qty for f in fills) <= crossing + met

@@ -17,7 +17,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.features import FEATURES
 from kalshi_sim.reference.engines import Trajectory
 from kalshi_sim.reference.simulator import BUY_NO, BUY_YES, HOLD, SELL_NO, SELL_YES
-from kalshi_sim.session import EventKind, MarketInfo, Session
+from kalshi_sim.session import EventKind, GridUpdate, MarketInfo, PriceRanges, Session
 from kalshi_sim.units import PRICE_SCALE
 from tests.support.cases import ENVS, run_episodes, tape_of, tapes
 from tests.support.modes import examples
@@ -63,15 +63,24 @@ def mirrored_session(session: Session) -> Session:
 
 
 def _mirrored_market(market: MarketInfo) -> MarketInfo:
-    value, ranges = market.settlement_value, market.price_ranges
-    if ranges is not None:
-        ends = [(PRICE_SCALE - end, PRICE_SCALE - start, step) for start, end, step in ranges]
-        ranges = tuple(sorted(ends))
+    value = market.settlement_value
     return replace(
         market,
         settlement_value=None if value is None else PRICE_SCALE - value,
-        price_ranges=ranges,
+        price_ranges=_mirrored_ranges(market.price_ranges),
+        first_price_ranges=_mirrored_ranges(market.first_price_ranges),
+        grid_updates=tuple(
+            GridUpdate(u.known_ms, _mirrored_ranges(u.price_ranges) or ())
+            for u in market.grid_updates
+        ),
     )
+
+
+def _mirrored_ranges(ranges: PriceRanges | None) -> PriceRanges | None:
+    if ranges is None:
+        return None
+    ends = [(PRICE_SCALE - end, PRICE_SCALE - start, step) for start, end, step in ranges]
+    return tuple(sorted(ends))
 
 
 def mirrored_features(features: list[float]) -> list[float]:

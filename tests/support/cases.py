@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from kalshi_sim import MarketSessionView, SimConfig, Tape, build_tape
+from kalshi_sim.market_state import MarketState
 from kalshi_sim.reference.agreement import tape_flow
 from kalshi_sim.reference.engines import Trajectory, run_compiled_batch
 from kalshi_sim.session import Session
@@ -49,6 +50,10 @@ class Episode:
         at = self.view.start + row
         pairs = zip(self.tape.px[at, side].tolist(), self.tape.qty[at, side].tolist(), strict=True)
         return {price: size for price, size in pairs if size}
+
+    def terms(self, row: int) -> MarketState:
+        """What holds in the market at a row."""
+        return self.view.states[int(self.tape.states[self.view.start + row])]
 
     def best(self, row: int, side: int) -> int:
         """The best bid of a side, 0 if there is none."""

@@ -14,7 +14,16 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kalshi_sim.config import FillModel, Pricing, SimConfig
-from kalshi_sim.session import EventKind, Events, MarketInfo, Session
+from kalshi_sim.session import (
+    NO_TIME,
+    EventKind,
+    Events,
+    FeeUpdate,
+    GridUpdate,
+    MarketInfo,
+    Pause,
+    Session,
+)
 from kalshi_sim.units import PRICE_SCALE, SIZE_SCALE, STORED_PER_CENT, mirror
 
 CENT = STORED_PER_CENT
@@ -345,6 +354,42 @@ def _market_info(rng: random.Random, walk: MarketWalk, ticker: str) -> MarketInf
         )
         close = rng.choice((None, *when[1:]))
         info = replace(info, close_time_ms=close, close_updates=tuple(updates))
+    return with_changes(rng, info, walk) if rng.random() < 0.6 else info
+
+
+def with_changes(rng: random.Random, info: MarketInfo, walk: MarketWalk) -> MarketInfo:
+    """The market with changes of its grid and fees and with pauses, at, before and between rows."""
+    times = [row[5] for row in walk.events]
+
+    def moments(count: int) -> list[int]:
+        found = [rng.choice(times) + rng.choice((-1, 0, 0, 1, 7, 500)) for _ in range(count)]
+        return sorted(found)
+
+    if rng.random() < 0.6:
+        grids = [g for g in (FINE_GRIDS if walk.knobs.fine else CENT_GRIDS) if g is not None]
+        updates = tuple(GridUpdate(at, rng.choice(grids)) for at in moments(rng.randrange(1, 4)))
+        info = replace(
+            info,
+            first_price_ranges=info.price_ranges,
+            grid_updates=updates,
+            price_ranges=updates[-1].price_ranges,
+        )
+    if rng.random() < 0.6:
+        multipliers = (None, 0, 2_500, 10_000, 12_345, 50_000)
+        known = [rng.choice((NO_TIME, at)) for at in moments(1)] + moments(rng.randrange(3))
+        info = replace(
+            info,
+            fee_updates=tuple(
+                FeeUpdate(at, rng.choice(multipliers), rng.choice(multipliers))
+                for at in sorted(known)
+            ),
+        )
+    if rng.random() < 0.6:
+        ends = moments(2 * rng.randrange(1, 4))
+        pauses = [Pause(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True)]
+        if rng.random() < 0.2:
+            pauses[-1] = Pause(pauses[-1].start_ms)
+        info = replace(info, pauses=tuple(pauses))
     return info
 
 
