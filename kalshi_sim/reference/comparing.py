@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kalshi_sim.features import FEATURES
 from kalshi_sim.reference.agreement import assert_features_equal
 from kalshi_sim.reference.engines import Trajectory
 
@@ -29,7 +30,7 @@ def assert_same_episode(compiled: Trajectory, oracle: Trajectory) -> None:
         strict=True,
     )
     for t, (seen, expected_seen) in enumerate(observations):
-        assert_features_equal(seen, expected_seen, range(52), f"observation {t}")
+        assert_features_equal(seen, expected_seen, range(len(FEATURES)), f"observation {t}")
 
 
 def _difference(got: dict[str, object], expected: dict[str, object]) -> str:

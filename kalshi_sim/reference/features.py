@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from kalshi_sim.features import FEATURES
 from kalshi_sim.reference.tape import Level, OracleRow, OracleView
 from kalshi_sim.units import MS_PER_DAY, MULTIPLIER_SCALE, money_per_cent
 
 if TYPE_CHECKING:
     from kalshi_sim.reference.simulator import OracleEnv
 
-AGENT_INDEPENDENT = [*range(35), *range(47, 52)]
+AGENT_INDEPENDENT = [f.index for f in FEATURES if f.group != "portfolio"]
 """The features a tape holds, in the order of its columns."""
 
 

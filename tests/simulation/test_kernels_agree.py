@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kalshi_sim import BatchSimulator, KalshiVecEnv, SimConfig
+from kalshi_sim import FEATURES, BatchSimulator, KalshiVecEnv, SimConfig
 from kalshi_sim.config import MAX_CASH_CENTS, MAX_CONTRACTS
 from kalshi_sim.quality import audit_events
 from kalshi_sim.reference.agreement import (
@@ -114,13 +114,13 @@ def test_restarts_agree(session: Session, seed: int, n_envs: int) -> None:
                 assert finished is not None
                 k = finished.envs.tolist().index(i)
                 assert_features_equal(
-                    finished.observations[k].tolist(), env.observation(), range(52), f"last {i}"
+                    finished.observations[k].tolist(), env.observation(), range(len(FEATURES)), f"last {i}"
                 )
                 assert bool(finished.truncated[k]) == truncated
                 slow[i] = OracleEnv(views[cursor % len(views)], config)
                 cursor += 1
                 ended.append(i)
-            assert_features_equal(seen[i].tolist(), slow[i].observation(), range(52), f"env {i}")
+            assert_features_equal(seen[i].tolist(), slow[i].observation(), range(len(FEATURES)), f"env {i}")
         assert ended == ([] if finished is None else finished.envs.tolist())
     sim.close()
 
@@ -196,7 +196,7 @@ def test_vec_env_infos_agree(session: Session, seed: int) -> None:
             assert info["episode"]["r"] == twin.reward(twin.equity2 - twin.start_equity2)
             assert info["episode"]["l"] == twin.steps
             last = info["terminal_observation"].tolist()
-            assert_features_equal(last, twin.observation(), range(52), f"last {i}")
+            assert_features_equal(last, twin.observation(), range(len(FEATURES)), f"last {i}")
             slow[i] = OracleEnv(views[cursor % len(views)], config)
             cursor += 1
     env.close()
