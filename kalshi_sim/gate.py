@@ -34,7 +34,6 @@ MAX_CENTS: Final = 2**53
 """Largest amount of a portfolio, in cents."""
 MAX_TIME_MS: Final = 253_402_300_799_000
 """The last second of the year 9999, as far as calendars go."""
-N_FLOW: Final = 5
 _TAPE_ARRAYS: Final = {
     "ts_ms": (np.int64, "rows"),
     "mark2": (np.int64, "rows"),
@@ -166,7 +165,7 @@ def check_tape(tape: Tape) -> None:
     check_int("tape: min_episode_length", tape.min_episode_length, 1, 2**40)
     rows = len(tape.ts_ms)
     sizes = {"rows": rows, "rows + 1": rows + 1, "2": 2, "depth": tape.depth}
-    sizes |= {"40": N_TAPE_FEATURES, "5": N_FLOW, "entries": len(tape.flow)}
+    sizes |= {"40": N_TAPE_FEATURES, "5": layout.N_FLOW, "entries": len(tape.flow)}
     for name, (dtype, text) in _TAPE_ARRAYS.items():
         array = getattr(tape, name)
         shape = tuple(sizes[word] for word in text.split(", "))

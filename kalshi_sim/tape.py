@@ -124,27 +124,27 @@ class Tape:
     @property
     def flow_side(self) -> Int64Array:
         """int64 [entries] side of each flow entry."""
-        return self.flow[:, kernel.FLOW_SIDE]
+        return self.flow[:, layout.FLOW_SIDE]
 
     @property
     def flow_price(self) -> Int64Array:
         """int64 [entries] price of each flow entry."""
-        return self.flow[:, kernel.FLOW_PRICE]
+        return self.flow[:, layout.FLOW_PRICE]
 
     @property
     def flow_removed(self) -> Int64Array:
         """int64 [entries] whole contracts removed."""
-        return self.flow[:, kernel.FLOW_REMOVED]
+        return self.flow[:, layout.FLOW_REMOVED]
 
     @property
     def flow_added(self) -> Int64Array:
         """int64 [entries] whole contracts added."""
-        return self.flow[:, kernel.FLOW_ADDED]
+        return self.flow[:, layout.FLOW_ADDED]
 
     @property
     def flow_traded(self) -> Int64Array:
         """int64 [entries] whole contracts of `removed` that are known trades."""
-        return self.flow[:, kernel.FLOW_TRADED]
+        return self.flow[:, layout.FLOW_TRADED]
 
     @property
     def row_bytes(self) -> float:

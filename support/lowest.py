@@ -2,9 +2,9 @@
 
     python -m support.lowest > lowest.txt
 
-Those of what the package itself needs, extras included; the tools of the tests stand at the versions
-of constraints.txt. So does PyTorch: its lowest release comes from PyPI only as a build with several
-GB of CUDA libraries.
+Those of what the package itself needs, extras included; the tools of the tests stand at the
+versions of constraints.txt. So does PyTorch: its lowest release comes from PyPI only as a build
+with several GB of CUDA libraries.
 """
 
 from __future__ import annotations

@@ -61,6 +61,9 @@ TOP_LEVELS = 3
 T_TS, T_MARK2, T_FLOW, T_FLOW_END, T_LEVELS = 0, 1, 2, 3, 4
 N_TOP = T_LEVELS + 4 * TOP_LEVELS
 
+# columns of a flow entry
+FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 3, 4, 5
+
 # places in Settings.ints
 (
     C_CASH_START,

@@ -31,15 +31,20 @@ from kalshi_sim.kernels.ladder import (
     make_ladders,
     set_level,
 )
+from kalshi_sim.kernels.layout import (
+    FLOW_ADDED,
+    FLOW_PRICE,
+    FLOW_REMOVED,
+    FLOW_SIDE,
+    FLOW_TRADED,
+    N_FLOW,
+)
 from kalshi_sim.kernels.observation import N_TAPE_FEATURES
 from kalshi_sim.kernels.tops import empty_tops, write_top
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
-
-# columns of a flow entry
-FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 3, 4, 5
 
 # places in `Replay.state`
 (

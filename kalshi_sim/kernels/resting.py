@@ -5,12 +5,11 @@ The rules are docs/contract.md#6-resting-orders-fill-models.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels.entry import cancel_order, record_fill
+from kalshi_sim.kernels.fill_models import assumed_trades, own_price, worse_price
 from kalshi_sim.kernels.footprint import shown_at, take_crossed
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import (
@@ -24,18 +23,21 @@ from kalshi_sim.kernels.layout import (
     C_PAYOUT,
     C_QUEUE_POWER,
     F_TRADE_SHARE,
+    FLOW_ADDED,
+    FLOW_PRICE,
+    FLOW_REMOVED,
+    FLOW_SIDE,
+    FLOW_TRADED,
     PROB,
     T_FLOW,
     T_FLOW_END,
     T_TS,
     THROUGH,
-    TOUCH,
     V_TRADES,
     Settings,
     TapeArrays,
 )
 from kalshi_sim.kernels.ledger import book_fill, maker_fee
-from kalshi_sim.kernels.replay import FLOW_ADDED, FLOW_PRICE, FLOW_REMOVED, FLOW_SIDE, FLOW_TRADED
 from kalshi_sim.kernels.tops import best_bid
 
 Int64Array = npt.NDArray[np.int64]
@@ -58,41 +60,6 @@ def fill_resting(
     agent[A_SIZE + side] -= qty
     if agent[A_SIZE + side] == 0:
         cancel_order(agent, side)
-
-
-@hot_jit
-def queue_weight(contracts: int, power: int) -> float:
-    """contracts ** power in float64 by repeated multiplication."""
-    x = float(contracts)
-    weight = x
-    for _ in range(power - 1):
-        weight = weight * x
-    return weight
-
-
-@hot_jit
-def assumed_trades(
-    removed: int, price: int, best_before: int, fill_model: int, trade_share: float
-) -> int:
-    """Removals at an order's price taken for trades where no trades were recorded."""
-    if fill_model == TOUCH:
-        return removed
-    if price == best_before:
-        return int(math.floor(removed * trade_share))
-    return 0
-
-
-@hot_jit
-def advance_by_cancels(
-    agent: Int64Array, side: int, cancelled: int, behind_and_ahead: int, power: int
-) -> None:
-    """Move the order forward by its likely share of the cancels (fill model `prob`)."""
-    front = agent[A_AHEAD + side]
-    back = max(0, behind_and_ahead - front)
-    in_front = queue_weight(front, power)
-    behind = queue_weight(back, power)
-    share = in_front / (in_front + behind)
-    agent[A_AHEAD + side] = max(0, front - int(math.floor(cancelled * share)))
 
 
 @hot_jit
@@ -121,27 +88,24 @@ def apply_flow(
         if entry[FLOW_SIDE] != side or entry[FLOW_PRICE] > price:
             continue
         removed, traded = entry[FLOW_REMOVED], entry[FLOW_TRADED]
+        recorded = view[V_TRADES] == 1
         if entry[FLOW_PRICE] < price:
-            if view[V_TRADES] == 1:
-                filled += traded  # these would have met the order first
-            elif model == TOUCH:
-                filled += removed
+            filled += worse_price(model, recorded, removed, traded)
             continue
-        if view[V_TRADES] == 0:
+        if not recorded:
             best_before = best_bid(tape, row - 1, side)
             share = settings.floats[F_TRADE_SHARE]
             traded = assumed_trades(removed, price, best_before, model, share)
-        if model == TOUCH:
-            filled += traded
-            continue
-        passed = min(agent[A_AHEAD + side], traded)
-        agent[A_AHEAD + side] -= passed
-        filled += traded - passed
-        if model == PROB and agent[A_AHEAD + side] > 0:
+        ahead = agent[A_AHEAD + side]
+        level = -1
+        if model == PROB and ahead > traded:
             shown = shown_at(tape, row - 1, side, price)
             if shown >= 0:
-                level = shown + entry[FLOW_ADDED] - traded
-                advance_by_cancels(agent, side, removed - traded, level, ints[C_QUEUE_POWER])
+                level = shown + entry[FLOW_ADDED]
+        power = ints[C_QUEUE_POWER]
+        got, ahead = own_price(model, ahead, removed, traded, level, power)
+        agent[A_AHEAD + side] = ahead
+        filled += got
     if filled > 0:
         fill_resting(agent, view, records, ints, side, min(size, filled))
 

@@ -403,7 +403,7 @@ class LiveMarket:
             mark2=self.mark2[last].copy(),
             features=self.features[last].copy(),
             flow_offsets=np.zeros(2, np.int64),
-            flow=np.zeros((0, kernel.N_FLOW), np.int64),
+            flow=np.zeros((0, layout.N_FLOW), np.int64),
             views=(view,),
         )
 

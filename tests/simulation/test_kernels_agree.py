@@ -114,13 +114,18 @@ def test_restarts_agree(session: Session, seed: int, n_envs: int) -> None:
                 assert finished is not None
                 k = finished.envs.tolist().index(i)
                 assert_features_equal(
-                    finished.observations[k].tolist(), env.observation(), range(len(FEATURES)), f"last {i}"
+                    finished.observations[k].tolist(),
+                    env.observation(),
+                    range(len(FEATURES)),
+                    f"last {i}",
                 )
                 assert bool(finished.truncated[k]) == truncated
                 slow[i] = OracleEnv(views[cursor % len(views)], config)
                 cursor += 1
                 ended.append(i)
-            assert_features_equal(seen[i].tolist(), slow[i].observation(), range(len(FEATURES)), f"env {i}")
+            assert_features_equal(
+                seen[i].tolist(), slow[i].observation(), range(len(FEATURES)), f"env {i}"
+            )
         assert ended == ([] if finished is None else finished.envs.tolist())
     sim.close()
 
