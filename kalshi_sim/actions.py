@@ -1,4 +1,7 @@
-"""The five actions by name, in the order of their numbers (`docs/contract.md`, section 5)."""
+"""The five actions by name, in the order of their numbers.
+
+The order is that of docs/contract.md#5-actions-and-order-entry.
+"""
 
 from __future__ import annotations
 

@@ -124,6 +124,16 @@ def test_references_to_documents_in_the_code_lead_somewhere() -> None:
     assert seen > 10
 
 
+def test_the_contract_is_referred_to_by_links() -> None:
+    bare = re.compile(r"\bsection \d|\bsimulation\.md\b")
+    found = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path != Path(__file__) and bare.search(path.read_text("utf-8"))
+    ]
+    assert found == []
+
+
 def test_the_page_of_features_is_printed_from_the_table() -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "kalshi_sim.features"], capture_output=True, check=True, cwd=ROOT

@@ -1,9 +1,9 @@
 """Frames of a market's life: grid, fees, pauses, close times and results, decoded and folded.
 
 They are `market_lifecycle_v2`, `market_lifecycle`, `multivariate_market_lifecycle` and
-`event_fee_update`. Many carry no time: `simulation.md` section 2 says which one they get. What
-they say is folded market by market into a `MarketInfo`, so that neither the order of the files
-nor a frame that two files share changes anything.
+`event_fee_update`. Many carry no time: docs/contract.md#2-book-and-events says which one they
+get. What they say is folded market by market into a `MarketInfo`, so that neither the order of the
+files nor a frame that two files share changes anything.
 """
 
 from __future__ import annotations
