@@ -73,7 +73,9 @@ def test_binary_noise_is_rounded_only_on_request_and_counted(tmp_path: Path) -> 
     said = refused(tmp_path, book(), *lines)
     assert "0.30000000000000004" in said
     assert "--nearest-tick" in said
-    session = imported(tmp_path, book(), *lines, "nonsense", nearest_tick=True, max_bad_lines=1)
+    session = imported(
+        tmp_path, book(), *lines, trade(1, 0, taker=""), nearest_tick=True, max_bad_lines=1
+    )
     assert rows(session.events, EventKind.DELTA) == [(0, 3000, 330)] * 3
     assert "6 prices and sizes were rounded to the nearest tick" in session.quality.notes
     exact = imported(tmp_path, book(), delta(2, 0), nearest_tick=True)
