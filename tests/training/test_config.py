@@ -230,7 +230,8 @@ def test_a_config_file_of_before_loads(tmp_path: Path) -> None:
     assert config.tape == TapeOptions(min_episode_length=20, depth=5)
     assert (config.learner.algorithm, config.learner.net_arch) == ("a2c", (16, 16))
     assert (config.model_save_path, config.eval_sessions) == (Path("run/model.zip"), (8,))
-    assert json.loads(json.dumps(config.to_json())) == OLD_CONFIG
+    written = json.loads(json.dumps(config.to_json()))
+    assert {name: written[name] for name in OLD_CONFIG} == OLD_CONFIG
 
 
 def test_a_config_file_may_have_objects_of_settings(tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_every_setting_has_one_home() -> None:
     own = {f.name for f in fields(TrainConfig)} - {"sim", "tape", "learner"}
     names = [name for part in (*parts, own) for name in part]
     assert len(names) == len(set(names))
-    assert set(TrainConfig().flat()) == set(names) == set(OLD_CONFIG)
+    assert set(TrainConfig().flat()) == set(names) >= set(OLD_CONFIG)
 
 
 def test_resolving_twice_changes_nothing() -> None:
