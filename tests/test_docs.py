@@ -99,8 +99,6 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
             assert anchor in anchors(target), f"{file}#{anchor}"
 
 
-PENDING = {"formats.md"}  # named by the readers before it is written
-
 SOURCES = [
     path
     for folder in ("kalshi_sim", "kalshi_train", "tests", "benchmarks", "support", "examples")
@@ -116,9 +114,7 @@ def test_references_to_documents_in_the_code_lead_somewhere() -> None:
         ):
             target = ROOT / "docs" / name
             seen += 1
-            if (name not in PENDING and not target.is_file()) or (
-                anchor and anchor not in anchors(target)
-            ):
+            if not target.is_file() or (anchor and anchor not in anchors(target)):
                 wrong.append(f"{path.relative_to(ROOT)}: docs/{name}#{anchor}")
     assert wrong == []
     assert seen > 10

@@ -1,4 +1,7 @@
-"""What holds in a market at a row, and its pauses (`simulation.md` sections 3 and 4)."""
+"""What holds in a market at a row, and its pauses.
+
+The rules are docs/contract.md#3-rows-views-tapes and docs/contract.md#4-one-step.
+"""
 
 from __future__ import annotations
 

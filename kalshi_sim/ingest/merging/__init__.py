@@ -1,4 +1,6 @@
-"""One stream of events a market from the frames of several files (contract, section 2).
+"""One stream of events a market from the frames of several files.
+
+The rules are docs/contract.md#2-book-and-events.
 
 The order of frames inside a file is a fact. `pieces` finds what files share, `joints` puts the
 pieces of a market in order, `connections` tells which connection and subscription a frame is
