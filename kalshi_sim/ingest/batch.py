@@ -37,8 +37,8 @@ class Batch:
     sid: Int64Array
     seq: Int64Array
     ts_ms: Int64Array
-    recv_ms: Int64Array
-    """When the frame was received, NO_TIME where its envelope does not say."""
+    recv_ns: Int64Array
+    """When the frame was received, in ns; NO_TIME where its envelope does not say."""
     trade_id: Int64Array
     """A number for each `trade_id` of an import, -1 for frames without one."""
     flags: Int8Array

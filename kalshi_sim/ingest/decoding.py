@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.ingest.batch import BLOCK_TRADE, CONTROL, LIFECYCLE, OTHER, Batch, Control
-from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_times, unwrap
+from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_order, receive_times, unwrap
 from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
 from kalshi_sim.ingest.lifecycle import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
 from kalshi_sim.ingest.unknown import (
@@ -120,7 +120,8 @@ class FrameDecoder:
         if _SNAPSHOT in kinds:
             lacking = [i for i, k in enumerate(kinds) if k == _SNAPSHOT and frames[i].lacks_a_side]
             check_levels(records(lines, len(types)) if lacking else [], lacking)
-        return self._columns(frames, kinds, recv)
+        order = receive_order(outer, recv) if b'"rec' in lines else recv
+        return self._columns(frames, kinds, recv, order)
 
     def decode_other(self, line: bytes) -> Batch:
         """One frame of a type that is not read, whatever its message looks like.
@@ -144,9 +145,12 @@ class FrameDecoder:
             sid=head.sid if isinstance(head.sid, int) else None,
             seq=head.seq if isinstance(head.seq, int) else None,
         )
-        return self._columns([frame], [OTHER], receive_times([outer]))
+        recv = receive_times([outer])
+        return self._columns([frame], [OTHER], recv, receive_order([outer], recv))
 
-    def _columns(self, frames: list[Frame], kinds: list[int], recv: Int64Array) -> Batch:
+    def _columns(
+        self, frames: list[Frame], kinds: list[int], recv: Int64Array, recv_ns: Int64Array
+    ) -> Batch:
         n = len(frames)
         kind = np.array(kinds, dtype=np.int8)
         sids, seqs = [f.sid for f in frames], [f.seq for f in frames]
@@ -156,7 +160,7 @@ class FrameDecoder:
             sid=_numbers(sids, "sid"),
             seq=_numbers(seqs, "seq"),
             ts_ms=no_times(n),
-            recv_ms=recv,
+            recv_ns=recv_ns,
             trade_id=np.full(n, -1, dtype=np.int64),
             flags=np.zeros(n, dtype=np.int8),
             side=np.zeros(n, dtype=np.int8),

@@ -72,6 +72,20 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
     return out
 
 
+def receive_order(frames: Sequence[Frame | FrameHead], recv: Int64Array) -> Int64Array:
+    """Receive times as finely as they are told, in ns, int64 [n]: what orders frames.
+
+    `recv` are those in ms, NO_TIME where none is told.
+    """
+    out = np.where(recv == NO_TIME, NO_TIME, recv * _NS_PER_MS)
+    for name, ns in (("recv_ts_us", _NS_PER_MS // _US_PER_MS), ("recv_ts_ns", 1)):
+        values = [getattr(f, name) for f in frames]
+        if values.count(None) < len(values):
+            told = [i for i, v in enumerate(values) if v is not None]
+            out[told] = [int(values[i]) * ns for i in told]
+    return out
+
+
 def no_times(n: int) -> Int64Array:
     """NO_TIME `n` times, int64 [n]."""
     return np.full(n, NO_TIME, dtype=np.int64)

@@ -102,7 +102,7 @@ def _repeated(
             if earlier != at:
                 original[at] = earlier
     again = [(at, places) for places in snapshots.values() for at in places if len(places) > 1]
-    line = frames.batch.recv_ms[rows]
+    line = frames.batch.recv_ns[rows]
     for step, ordered in ((1, sorted(again, reverse=True)), (-1, sorted(again))):
         for at, places in ordered:
             beside = original.get(at + step)

@@ -21,11 +21,13 @@ from kalshi_sim.ingest.merging.pieces import (
     Subscription,
     joined,
     pieces_of,
+    shared_run,
     snapshots_shared,
+    whole_file,
     without_overlaps,
 )
 from kalshi_sim.ingest.merging.view import APART_MS, Frames
-from kalshi_sim.session import NO_TIME, Int64Array
+from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
 
 _RESTART_MS: Final = 20
 """A new connection is as likely as times that run back by so much."""
@@ -64,8 +66,15 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
     dropped = {k: v for piece in pieces for k, v in piece.dropped.items()}
     pieces = [piece for piece in pieces if len(piece.book)]
     book = np.concatenate([piece.book for piece in pieces])
+    notes = []
+    if dropped and frames.is_snapshot[list(dropped)].all() and not frames.received(book):
+        ticker = frames.tickers[int(frames.batch.market[rows[0]])]
+        notes.append(
+            f"{len(dropped)} equal snapshots of {ticker} "
+            "lie in several files: taken as an overlap, read once"
+        )
     if len(pieces) == 1:
-        return Stream(book, np.zeros(len(book), np.int64), dropped)
+        return Stream(book, np.zeros(len(book), np.int64), dropped, tuple(notes))
     if frames.received(book):
         ordered, recorder = _woven_by_receive_time(pieces)
         return Stream(ordered, recorder, dropped)
@@ -76,12 +85,34 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
     if found is None:
         ordered = _woven_by_seq(pieces, settled=False)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
-    return _one_after_the_other(found, dropped)
+    if _is_doubtful(pieces):
+        ticker = frames.tickers[int(frames.batch.market[rows[0]])]
+        notes.append(
+            f"{_names(frames, pieces)}: only the numbers of lone snapshots of {ticker} tell where "
+            "they belong; add the other markets of the recording, or record receive times"
+        )
+    return _one_after_the_other(found, dropped, notes)
 
 
-def _one_after_the_other(pieces: Sequence[Piece], dropped: dict[int, int]) -> Stream:
+def _is_doubtful(pieces: Sequence[Piece]) -> bool:
+    """Whether a snapshot without a time could as well be of a new connection elsewhere."""
+    if all(piece.times is not None for piece in pieces):
+        return False
+    frames = pieces[0].frames
+    files = [file for piece in pieces for file in piece.files]
+    here = frames.is_book & np.isin(frames.file_of, files)
+    if (frames.batch.market[here] != frames.batch.market[pieces[0].rows[0]]).any():
+        return False
+    costs = [cost for order in _orders(pieces) if (cost := cost_of(order)) is not None]
+    best = min(costs)
+    return sum(c[0] == best[0] and c[1] <= best[1] + 2 * _RESTART_MS for c in costs) > 1
+
+
+def _one_after_the_other(
+    pieces: Sequence[Piece], dropped: dict[int, int], notes: list[str]
+) -> Stream:
     """Pieces in order; snapshots that end one and begin the next are read once, noted."""
-    whole, notes = pieces[0], []
+    whole = pieces[0]
     for piece in pieces[1:]:
         shared = snapshots_shared(whole, piece)
         if shared:
@@ -90,7 +121,7 @@ def _one_after_the_other(pieces: Sequence[Piece], dropped: dict[int, int]) -> St
                 f"{_names(piece.frames, (whole, piece))}: {shared} equal snapshots of {ticker} end "
                 "one file and begin the next: taken as an overlap, read once"
             )
-        whole = joined(whole, piece, shared)
+        whole = joined(whole, piece, shared, at_end=True)
     book = whole.book
     return Stream(book, np.zeros(len(book), np.int64), {**dropped, **whole.dropped}, tuple(notes))
 
@@ -114,7 +145,7 @@ def _refuse(pieces: Sequence[Piece], why: str) -> DataError:
 
 def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array]:
     """Frames by receive time, in each file in its order; and which recorder wrote each."""
-    recv = pieces[0].frames.batch.recv_ms
+    recv = pieces[0].frames.batch.recv_ns
     rows = np.concatenate([piece.book for piece in pieces])
     of = np.repeat(np.arange(len(pieces)), [len(piece.book) for piece in pieces])
     clock = np.concatenate([np.maximum.accumulate(recv[piece.book]) for piece in pieces])
@@ -131,7 +162,7 @@ def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Ar
         if len(part) > 1 and part.min() < part.max()
     }
     for at, part in enumerate(np.split(order, cuts)):
-        chosen = _tie(pieces[0].frames, rows, of, part, last) if at in mixed else part
+        chosen = _tie(pieces, rows, of, part, last) if at in mixed else part
         if mixed:
             for row in rows[chosen].tolist():
                 last[int(pieces[0].frames.batch.sid[row])] = int(pieces[0].frames.seq[row])
@@ -142,7 +173,7 @@ def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Ar
 
 def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
     """Whether two pieces that hold deltas were received at the same time: two recorders."""
-    recv = pieces[0].frames.batch.recv_ms
+    recv = pieces[0].frames.batch.recv_ns
     spans = sorted(
         (int(recv[piece.book].min()), int(recv[piece.book].max()))
         for piece in pieces
@@ -152,21 +183,40 @@ def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
 
 
 def _tie(
-    frames: Frames, rows: Int64Array, of: Int64Array, part: Int64Array, last: dict[int, int]
+    pieces: Sequence[Piece],
+    rows: Int64Array,
+    of: Int64Array,
+    part: Int64Array,
+    last: dict[int, int],
 ) -> Int64Array:
-    """Frames of several files received in one millisecond: each continues the number before."""
+    """Frames of several files received at one time: each continues the number before.
+
+    What ends its file comes before what begins its own.
+    """
+    frames = pieces[0].frames
+    begins = {
+        piece: rows[part[of[part] == piece][0]] == pieces[piece].book[0] for piece in of[part]
+    }
+    ends = {
+        piece: rows[part[of[part] == piece][-1]] == pieces[piece].book[-1] for piece in of[part]
+    }
+
+    def phase(piece: int) -> int:
+        return int(begins[piece]) - int(ends[piece])
+
     queues = [part[of[part] == piece].tolist() for piece in np.unique(of[part])]
     latest = dict(last)
     out: list[int] = []
     while queues:
 
-        def key(queue: list[int]) -> tuple[int, int, int, int]:
+        def key(queue: list[int]) -> tuple[int, int, int, int, int]:
             row = int(rows[queue[0]])
             sid, seq = int(frames.batch.sid[row]), int(frames.seq[row])
             step = seq - latest.get(sid, -1)
             known = sid in latest and seq >= 0
             anew = 0 if known and step > 0 else 1
-            return anew, step if known and step > 0 else seq, sid, int(frames.line[row] >> 1)
+            place = phase(int(of[queue[0]]))
+            return place, anew, step if known and step > 0 else seq, sid, int(frames.line[row] >> 1)
 
         queue = min(queues, key=key)
         chosen = queue.pop(0)
@@ -270,13 +320,25 @@ def _arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         files = [(_cost_of_files(order), cost, order) for cost, order in near]
         least = min(cost for cost, _, _ in files)
         near = [(cost, order) for whole, cost, order in files if whole == least]
-    least_cost = min(cost for cost, _ in near)
-    near = [(cost, order) for cost, order in near if cost == least_cost]
+        if sum(piece.times is None for piece in pieces) > 1:
+            # Of several lone snapshots without a time numbers alone do not tell the order.
+            near = [
+                ((0, 0, 0, 0), order)
+                for whole, _, order in files
+                if whole[0] == least[0] and whole[1] <= least[1] + 2 * _RESTART_MS
+            ]
+    likeliest = min(cost[:2] for cost, _ in near)
+    near = [(cost, order) for cost, order in near if cost[:2] == likeliest]
     if len(near) == 1:
         return near[0][1]
     overlapping = [order for _, order in near if any(map(snapshots_shared, order, order[1:]))]
     if len(overlapping) == 1:
         return overlapping[0]
+    if all(piece.times is not None for piece in pieces):
+        nearest = min(cost for cost, _ in near)
+        near = [(cost, order) for cost, order in near if cost == nearest]
+        if len(near) == 1:
+            return near[0][1]
     raise _refuse(pieces, "neither times nor numbers tell the order of")
 
 
@@ -312,7 +374,8 @@ def cost_of(order: Sequence[Piece]) -> Cost | None:
     continues_nothing = restarts = back = not_next = distance = 0
     latest: dict[int, Subscription] = {}
     clock = NO_TIME
-    for piece in order:
+    for at, piece in enumerate(order):
+        overlaps = at > 0 and not piece.has_delta and snapshots_shared(order[at - 1], piece) > 0
         if piece.times is not None:
             step_back = max(clock - piece.times[0], 0)
             if step_back > APART_MS:
@@ -330,7 +393,7 @@ def cost_of(order: Sequence[Piece]) -> Cost | None:
                 if not own.begins_anew and own.snapshot < 0:
                     latest[sid] = _continued(before, own)
             elif own.begins_anew:
-                restarts += before is not None
+                restarts += before is not None and not overlaps
             elif before is not None and _is_late(before, own.first):
                 latest[sid] = _continued(before, own)
             else:
@@ -353,27 +416,33 @@ def _is_late(before: Subscription, first: int) -> bool:
     return before.snapshot < first < before.last and first not in before.used
 
 
-def _cost_of_files(order: Sequence[Piece]) -> tuple[int, int, int, int]:
-    """How unlikely this order of files is for all their frames, of whatever market."""
+def _cost_of_files(order: Sequence[Piece]) -> Cost:
+    """How unlikely this order of files is for the frames of all their markets."""
     frames = order[0].frames
-    files = [piece.files[0] for piece in order]
-    clock, back = NO_TIME, 0
-    for file in files:
-        if file in frames.file_times:
-            first, last = frames.file_times[file]
-            back += max(clock - first, 0) if clock != NO_TIME else 0
-            clock = max(clock, last)
-    total = [0, back, 0, 0]
-    rows = np.flatnonzero(frames.is_book & np.isin(frames.file_of, files))
-    own = frames.batch.market[order[0].rows[0]]
-    for market in np.unique(frames.batch.market[rows]).tolist():
-        if market == own:
-            continue
-        parts = {
-            p.files[0]: p for p in pieces_of(frames, rows[frames.batch.market[rows] == market])
-        }
-        cost = cost_of([parts[file] for file in files if file in parts])
+    own = int(frames.batch.market[order[0].rows[0]])
+    rows: list[Int64Array] = []
+    for piece in order:
+        file = whole_file(frames, piece.files[0])
+        before = whole_file(frames, int(frames.file_of[rows[-1][0]])) if rows else None
+        repeated = shared_run(before, file) if before is not None else 0
+        if repeated < len(file.rows):
+            rows.append(file.rows[repeated:])
+    total = [0, 0, 0, 0]
+    clock = NO_TIME
+    for part in rows:
+        times = frames.batch.ts_ms[part]
+        whole_second = (frames.batch.flags[part] & EventFlag.WHOLE_SECOND) != 0
+        times = times[(times != NO_TIME) & ~whole_second]
+        if len(times):
+            total[1] += max(clock - int(times.min()), 0) if clock != NO_TIME else 0
+            clock = max(clock, int(times.max()))
+    markets = np.unique(np.concatenate([frames.batch.market[part] for part in rows]))
+    for market in markets[markets != own].tolist():
+        parts = [
+            part[(frames.batch.market[part] == market) & frames.is_book[part]] for part in rows
+        ]
+        cost = cost_of([Piece(frames, (), part, {}) for part in parts if len(part)])
         for k, value in enumerate(cost or (1, APART_MS, 0, 0)):
             total[k] += value
     mine = cost_of(order) or (0, 0, 0, 0)
-    return total[0] + mine[0], total[1] + mine[1], total[2] + mine[2], total[3] + mine[3]
+    return total[0] + mine[0], total[1] + mine[1], total[2], total[3]

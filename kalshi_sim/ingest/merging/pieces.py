@@ -113,7 +113,10 @@ def without_overlaps(pieces: list[Piece]) -> list[Piece]:
     while True:
         for one, other in permutations(range(len(pieces)), 2):
             length = shared_run(pieces[one], pieces[other])
-            if length and _is_certain(pieces[other], length):
+            if length and (
+                _is_certain(pieces[other], length)
+                or _files_overlap(pieces[one], pieces[other], length)
+            ):
                 pieces[one] = joined(pieces[one], pieces[other], length)
                 del pieces[other]
                 break
@@ -151,9 +154,43 @@ def _is_certain(piece: Piece, length: int) -> bool:
     return bool(timed.any()) or piece.frames.received(run)
 
 
-def joined(one: Piece, other: Piece, length: int) -> Piece:
-    """`one`, then what `other` has beyond the `length` frames that both share."""
-    start = _run_start(one, other, length) if length else len(one.rows)
+def _files_overlap(one: Piece, other: Piece, length: int) -> bool:
+    """Whether a run that their files share with all markets' frames is certain and holds theirs."""
+    start = _run_start(one, other, length)
+    shared = (one.rows[start : start + length], other.rows[:length])
+    for first in one.files:
+        for second in other.files:
+            a, b = whole_file(one.frames, first), whole_file(one.frames, second)
+            run = shared_run(a, b)
+            if not run or not (_is_certain(b, run) or run == len(b.rows)):
+                continue
+            at = _run_start(a, b, run)
+            runs = (a.rows[at : at + run], b.rows[:run])
+            if all(
+                np.array_equal(np.intersect1d(piece.rows, rows), np.sort(own))
+                for piece, rows, own in zip((one, other), runs, shared, strict=True)
+            ):
+                return True
+    return False
+
+
+def whole_file(frames: Frames, file: int) -> Piece:
+    """The event frames of a file, of all markets."""
+    if file not in frames.whole_files:
+        frames.whole_files[file] = np.flatnonzero(
+            (frames.is_book | frames.is_trade) & (frames.file_of == file)
+        )
+    return Piece(frames, (file,), frames.whole_files[file], {})
+
+
+def joined(one: Piece, other: Piece, length: int, *, at_end: bool = False) -> Piece:
+    """`one`, then what `other` has beyond the `length` frames that both share.
+
+    `at_end`: the shared frames are the last of `one`.
+    """
+    start = len(one.rows) - length
+    if length and not at_end:
+        start = _run_start(one, other, length)
     repeats = dict(
         zip(
             other.rows[:length].tolist(),
@@ -171,5 +208,9 @@ def joined(one: Piece, other: Piece, length: int) -> Piece:
 
 def snapshots_shared(one: Piece, other: Piece) -> int:
     """How many snapshots, and nothing else, end `one` and begin `other`."""
-    length = shared_run(one, other)
-    return length if length and not _is_certain(other, length) else 0
+    snapshot = one.frames.is_snapshot
+    leading = int(np.argmin(np.append(snapshot[other.rows], False)))
+    for length in range(min(len(one.rows), leading), 0, -1):
+        if np.array_equal(one.lines[-length:], other.lines[:length]):
+            return length
+    return 0

@@ -41,7 +41,14 @@ def place_trades(
     # After the same book frame: what follows it in its file, then what precedes the next one.
     leading = np.concatenate([known.lead(beside), np.zeros(len(apart), dtype=np.bool_)])
     clock = np.concatenate([np.full(len(beside), NO_TIME), _clock(frames, apart)])
-    order = np.lexsort((rows, clock, leading, places))
+    if len(np.unique(frames.file_of[rows])) > 1:
+        # Trades of several files after one book frame: the order of the files must not count.
+        tie = np.lexsort((rows, frames.line[rows], frames.seq[rows], frames.batch.ts_ms[rows]))
+        within = np.empty(len(rows), dtype=np.int64)
+        within[tie] = np.arange(len(rows))
+    else:
+        within = rows
+    order = np.lexsort((within, clock, leading, places))
     order = order[_once(frames, rows[order])]
     return rows[order], places[order], told - len(order)
 
@@ -62,7 +69,7 @@ def _once(frames: Frames, rows: Int64Array) -> Int64Array:
 def _clock(frames: Frames, rows: Int64Array) -> Int64Array:
     """What orders trades of files without book frames: receive times, else their own."""
     if frames.received(rows):
-        return frames.batch.recv_ms[rows]
+        return frames.batch.recv_ns[rows]
     return _latest_ms(frames, rows)
 
 
@@ -78,8 +85,8 @@ def _by_time(frames: Frames, trades: Int64Array, book: Int64Array) -> Int64Array
     if len(trades) == 0 or len(book) == 0:
         return np.full(len(trades), -1, dtype=np.int64)
     if frames.received(trades) and frames.received(book):
-        clock = np.maximum.accumulate(frames.batch.recv_ms[book])
-        return np.searchsorted(clock, frames.batch.recv_ms[trades], side="right") - 1
+        clock = np.maximum.accumulate(frames.batch.recv_ns[book])
+        return np.searchsorted(clock, frames.batch.recv_ns[trades], side="right") - 1
     clock = np.maximum.accumulate(_resolved(frames.batch.kind[book], frames.batch.ts_ms[book]))
     return np.searchsorted(clock, _latest_ms(frames, trades), side="right") - 1
 

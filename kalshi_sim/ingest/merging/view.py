@@ -40,6 +40,11 @@ class Frames:
     tickers: Sequence[str]
 
     @cached_property
+    def whole_files(self) -> dict[int, Int64Array]:
+        """The event frames of files, as far as they were looked up."""
+        return {}
+
+    @cached_property
     def is_snapshot(self) -> BoolArray:
         """Whether each frame is a snapshot."""
         return np.asarray(self.batch.kind == EventKind.SNAPSHOT)
@@ -85,7 +90,7 @@ class Frames:
     @cached_property
     def line(self) -> UInt64Array:
         """Equal where two frames are the same line: the message and its receive time."""
-        return _hashed((self.message.view(np.int64), self.batch.recv_ms, self.batch.ts_ms))
+        return _hashed((self.message.view(np.int64), self.batch.recv_ns, self.batch.ts_ms))
 
     @cached_property
     def file_kinds(self) -> tuple[frozenset[int], frozenset[int]]:
@@ -96,19 +101,9 @@ class Frames:
             frozenset(np.unique(self.file_of[deltas]).tolist()),
         )
 
-    @cached_property
-    def file_times(self) -> dict[int, tuple[int, int]]:
-        """Earliest and latest time told in each file that tells any."""
-        told = np.flatnonzero(self.batch.ts_ms != NO_TIME)
-        out = {}
-        for file in np.unique(self.file_of[told]).tolist():
-            times = self.batch.ts_ms[told[self.file_of[told] == file]]
-            out[file] = (int(times.min()), int(times.max()))
-        return out
-
     def received(self, rows: Int64Array) -> bool:
         """Whether all of these frames have a receive time."""
-        return len(rows) > 0 and bool((self.batch.recv_ms[rows] != NO_TIME).all())
+        return len(rows) > 0 and bool((self.batch.recv_ns[rows] != NO_TIME).all())
 
 
 def _numbered_apart(first: Int64Array, second: Int64Array) -> Int64Array:
