@@ -36,10 +36,17 @@ def _episode_info(simulator: BatchSimulator, finished: Finished, k: int) -> dict
     }
 
 
-def _require_tape(tape: Tape | None) -> Tape:
-    if not isinstance(tape, Tape):
+def _require_tape(tape: Tape | None, store: str | None, session: int | None) -> Tape:
+    """The tape given, else that of a stored session (cached)."""
+    if tape is None and session is not None:
+        from kalshi_sim.store import open_store
+        from kalshi_sim.tape_cache import load_tape
+
+        return load_tape(open_store(store), [gate.check_int("session", session, 0, gate.MAX_SEED)])
+    if not isinstance(tape, Tape) or session is not None:
         raise ConfigError(
-            f"{ENV_ID} needs a tape: gymnasium.make({ENV_ID!r}, tape=build_tape([session]))"
+            f"{ENV_ID} needs a tape or a stored session: gymnasium.make({ENV_ID!r}, "
+            f"tape=build_tape([session])) or gymnasium.make({ENV_ID!r}, store=FOLDER, session=ID)"
         )
     return tape
 
@@ -61,13 +68,17 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         config: SimConfig | None = None,
         seed: int = 0,
         render_mode: str | None = None,
+        store: str | None = None,
+        session: int | None = None,
     ) -> None:
-        """Trade on `tape`.
+        """Trade on `tape`, or on the stored session `session` of `store`.
 
         Raises:
-            ConfigError: no tape was given.
+            ConfigError: neither was given, or both.
+            StoreError: the session cannot be loaded.
         """
-        self.simulator = BatchSimulator(_require_tape(tape), 1, config, seed, n_threads=1)
+        played = _require_tape(tape, store, session)
+        self.simulator = BatchSimulator(played, 1, config, seed, n_threads=1)
         self.render_mode = render_mode
         self.observation_space: gym.spaces.Space[Any] = observation_space()
         self.action_space: gym.spaces.Space[Any] = action_space()
@@ -169,17 +180,23 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         n_threads: int | None = None,
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        store: str | None = None,
+        session: int | None = None,
     ) -> None:
-        """Trade on `tape` with `num_envs` environments; see `BatchSimulator`.
+        """Trade on `tape`, or a stored session, with `num_envs` environments.
+
+        See `BatchSimulator` and `MarketAgnosticKalshiEnv`.
 
         Raises:
-            ConfigError: no tape was given, a number is outside its range, or the mode is none.
+            ConfigError: no tape or session was given, a number is outside its range, or the
+                mode is none.
         """
         self.autoreset_mode = _checked_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._restarting = np.zeros(0, np.int64)
         """Environments whose next step is their restart (NEXT_STEP)."""
-        self.simulator = BatchSimulator(_require_tape(tape), num_envs, config, seed, n_threads)
+        played = _require_tape(tape, store, session)
+        self.simulator = BatchSimulator(played, num_envs, config, seed, n_threads)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space = observation_space()

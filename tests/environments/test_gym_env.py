@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check
@@ -20,6 +22,7 @@ from kalshi_sim import (
     SimConfig,
     Tape,
     build_tape,
+    open_store,
 )
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.synthetic.session import generate_session
@@ -113,3 +116,20 @@ def test_mistakes_are_named(tape: Tape) -> None:
         env.step(0)
     with pytest.raises(ConfigError, match="view=99"):
         env.reset(options={"view": 99})
+
+
+def test_a_stored_session_is_named_in_a_spec_that_makes_it_again(
+    tape: Tape, tmp_path: Path
+) -> None:
+    store = open_store(tmp_path)
+    store.save(generate_session(1, markets=5, minutes=20, seed=4))
+    made = gym.make(ID, store=str(tmp_path), session=1)
+    assert made.spec is not None
+    again = gym.make(EnvSpec.from_json(made.spec.to_json()))
+    first, _ = made.reset()
+    np.testing.assert_array_equal(first, again.reset()[0])
+    np.testing.assert_array_equal(first, gym.make(ID, tape=tape).reset()[0])
+    vector = gym.make_vec(ID, num_envs=2, store=str(tmp_path), session=1)
+    assert vector.reset()[0].shape == (2, 52)
+    with pytest.raises(ConfigError, match="needs a tape or a stored session"):
+        gym.make(ID, tape=tape, session=1)
