@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,24 +25,34 @@ class Book:
     connection: Int64Array
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A market's book, and where other frames of its files stand in it."""
+
+    book: Book
+    places: Places
+
+
 class Endings:
     """The control frames of an import, and which of them could be laid to no one connection."""
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, frames: Frames, markets: Sequence[Placed]) -> None:
         self._frames = frames
+        self._markets = markets
         self._controls = np.flatnonzero(frames.batch.kind == CONTROL)
         self._unlaid: set[int] = set()
-        self._numbers: dict[int, dict[int, Int64Array]] = {}
+        self._shared: dict[tuple[int, int, int, int], bool] = {}
 
     @property
     def unlaid(self) -> int:
         """Control frames that may be of several connections, and so end nothing."""
         return len(self._unlaid)
 
-    def ends(self, book: Book, places: Places) -> list[int]:
-        """Places in `book` after which it ends."""
+    def ends(self, market: Placed) -> list[int]:
+        """Places in the book of `market` after which it ends."""
         frames = self._frames
         batch = frames.batch
+        book, places = market.book, market.places
         out = []
         for nth, row in enumerate(self._controls.tolist()):
             markets = batch.controls[nth].markets
@@ -50,7 +61,7 @@ class Endings:
             if batch.sid[row] < 0 or int(frames.file_of[row]) not in places.files:
                 continue
             at = places.of(row)
-            if at < 0 or not self._is_of(book, at, row):
+            if at < 0 or not self._is_of(market, at, row):
                 continue
             following = at + 1
             goes_on = (
@@ -62,63 +73,54 @@ class Endings:
                 out.append(at)
         return out
 
-    def _is_of(self, book: Book, at: int, row: int) -> bool:
-        """Whether the control frame is of the connection and sid on which the book is then."""
-        frames = self._frames
-        sid, seq = int(frames.batch.sid[row]), int(frames.batch.seq[row])
-        own = book.rows[: at + 1]
-        if frames.batch.sid[own[-1]] != sid:
+    def _is_of(self, market: Placed, at: int, row: int) -> bool:
+        """Whether the control frame is of the connection and sid on which the book is then.
+
+        It cannot be if its number was used there already. Where other markets are on other
+        connections of the same sid, the number must follow this connection's latest one.
+        """
+        batch = self._frames.batch
+        sid, seq = int(batch.sid[row]), int(self._frames.seq[row])
+        if batch.sid[market.book.rows[at]] != sid:
             return False
-        mine = self._since_restart(own, sid)
-        if seq >= 0 and len(mine) and seq <= mine.max():
+        latest = self._latest(market.book, at)
+        if seq >= 0 and (seq <= latest or seq in self._numbers(market.book, at)):
             return False
-        rivals = [
-            numbers
-            for market, numbers in self._open_numbers(row, sid).items()
-            if market != book.market and _meet(numbers, mine)
-        ]
+        here, rivals = [latest], []
+        for other in self._markets:
+            if other is market or int(self._frames.file_of[row]) not in other.places.files:
+                continue
+            place = other.places.of(row)
+            if place < 0 or batch.sid[other.book.rows[place]] != sid:
+                continue
+            number = self._latest(other.book, place)
+            if not self._meet(market.book, at, other.book, place):
+                here.append(number)
+            elif seq < 0 or seq > number:  # else that connection has used the number
+                rivals.append(number)
         if not rivals:
             return True
-        before = seq - 1
-        if seq >= 0 and before in (int(mine.max()), self._with_companions(row, sid, book, mine)):
-            if all(int(numbers.max()) != before for numbers in rivals):
-                return True
-        elif any(int(numbers.max()) == before for numbers in rivals):
-            return False  # it is the other's
+        follows = seq >= 0 and seq - 1 in (latest, max(here))
+        if follows != (seq - 1 in rivals):
+            return follows
         self._unlaid.add(row)
         return False
 
-    def _with_companions(self, row: int, sid: int, book: Book, mine: Int64Array) -> int:
-        """The highest number so far of the markets that may share the market's connection."""
-        others = self._open_numbers(row, sid)
-        shared = [n for m, n in others.items() if m != book.market and not _meet(n, mine)]
-        return max(int(numbers.max()) for numbers in [mine, *shared])
-
-    def _open_numbers(self, row: int, sid: int) -> dict[int, Int64Array]:
-        """Numbers of each market on `sid` in the control frame's file before it."""
-        if row in self._numbers:
-            return self._numbers[row]
-        frames = self._frames
-        rows = np.flatnonzero(frames.is_book[:row] & (frames.file_of[:row] == frames.file_of[row]))
-        rows = rows[frames.batch.sid[rows] == sid]
-        out = {}
-        for market in np.unique(frames.batch.market[rows]).tolist():
-            numbers = self._since_restart(rows[frames.batch.market[rows] == market], sid)
-            if len(numbers):
-                out[market] = numbers
-        self._numbers[row] = out
-        return out
-
-    def _since_restart(self, rows: Int64Array, sid: int) -> Int64Array:
-        """The numbers of a market's latest connection on `sid`."""
-        frames = self._frames
-        rows = rows[frames.batch.sid[rows] == sid]
-        seq = frames.seq[rows]
-        before = np.concatenate([[-1], np.maximum.accumulate(seq)[:-1]])
-        anew = np.flatnonzero(frames.is_snapshot[rows] & (seq <= before))
-        numbers: Int64Array = seq[max(anew.tolist(), default=0) :]
+    def _numbers(self, book: Book, at: int) -> Int64Array:
+        """All numbers of a market on the connection on which its book is at a place."""
+        numbers: Int64Array = self._frames.seq[book.rows[book.connection == book.connection[at]]]
         return numbers[numbers >= 0]
 
+    def _latest(self, book: Book, at: int) -> int:
+        """The highest of them up to that place, -1 without any."""
+        upto = slice(0, at + 1)
+        rows = book.rows[upto][book.connection[upto] == book.connection[at]]
+        return int(self._frames.seq[rows].max(initial=-1))
 
-def _meet(one: Int64Array, other: Int64Array) -> bool:
-    return len(np.intersect1d(one, other)) > 0
+    def _meet(self, one: Book, at: int, other: Book, place: int) -> bool:
+        """Whether a number stands on both connections, so that they are two."""
+        key = (one.market, int(one.connection[at]), other.market, int(other.connection[place]))
+        if key not in self._shared:
+            both = np.intersect1d(self._numbers(one, at), self._numbers(other, place))
+            self._shared[key] = len(both) > 0
+        return self._shared[key]

@@ -9,7 +9,7 @@ import numpy as np
 
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
 from kalshi_sim.ingest.merging.connections import Told, passed_over, tell_connections
-from kalshi_sim.ingest.merging.endings import Book, Endings
+from kalshi_sim.ingest.merging.endings import Book, Endings, Placed
 from kalshi_sim.ingest.merging.holes import find_holes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
 from kalshi_sim.ingest.merging.places import Places
@@ -39,13 +39,18 @@ class Merged:
 class _Market:
     """One market, merged: trades stand after the book frames at `places`; -1: before the first."""
 
-    book: Book
+    placed: Placed
     trades: Int64Array
     places: Int64Array
     ends: list[int]
     """Places of book frames after which messages are missing."""
     quality: MarketQuality
     notes: tuple[str, ...]
+
+    @property
+    def book(self) -> Book:
+        """The market's book frames in order."""
+        return self.placed.book
 
 
 def merge_frames(
@@ -72,9 +77,11 @@ def merge_frames(
     events = np.flatnonzero(frames.is_book | frames.is_trade)
     events = events[np.argsort(batch.market[events], kind="stable")]
     cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
-    endings = Endings(frames)
-    markets = [_merge_market(frames, rows, endings) for rows in np.split(events, cuts) if len(rows)]
+    markets = [_merge_market(frames, rows) for rows in np.split(events, cuts) if len(rows)]
     markets.sort(key=lambda market: tickers[market.book.market])
+    endings = Endings(frames, [market.placed for market in markets])
+    for market in markets:
+        market.ends += endings.ends(market.placed)
     if find_gaps:
         holes = find_holes(frames, [market.book for market in markets])
         for market in markets:
@@ -88,7 +95,7 @@ def merge_frames(
     return _as_table(frames, markets, quality, tuple(notes))
 
 
-def _merge_market(frames: Frames, rows: Int64Array, endings: Endings) -> _Market:
+def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
     """One market's frames (by file and line): its book, its trades, where the book ends."""
     is_book = frames.is_book[rows]
     nothing = np.empty(0, dtype=np.int64)
@@ -114,10 +121,10 @@ def _merge_market(frames: Frames, rows: Int64Array, endings: Endings) -> _Market
         block_trades_dropped=int(block.sum()),
     )
     return _Market(
-        book,
+        Placed(book, known),
         trades[~block],
         places[~block],
-        [*kept[ends].tolist(), *endings.ends(book, known)],
+        kept[ends].tolist(),
         quality,
         stream.notes,
     )
