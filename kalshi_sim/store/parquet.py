@@ -193,8 +193,10 @@ def _header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
 
 def _checked_header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
     header = _header(file, path)
-    sums = _checks(file).header
-    if sums != {key.decode(): _digest(header.get(key, b"")) for key in _CHECKED_KEYS}:
+    checks = _checks(file)
+    if checks is not None and checks.header != {
+        key.decode(): _digest(header.get(key, b"")) for key in _CHECKED_KEYS
+    }:
         raise DataError("its description is damaged; import the recording again")
     return header
 
@@ -212,12 +214,19 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _checks(file: pq.ParquetFile) -> _Checks:
+def _checks(file: pq.ParquetFile) -> _Checks | None:
+    """The checksums of a file; None in files of before there were any, which are read as they are.
+
+    Raises:
+        DataError: they are damaged.
+    """
     found: dict[bytes, bytes] = file.schema_arrow.metadata or {}
+    if _CHECKS_KEY not in found:
+        return None
     try:
         return msgspec.json.decode(found[_CHECKS_KEY], type=_Checks)
-    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError("its checksums are missing; import the recording again") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError("its checksums are damaged; import the recording again") from error
 
 
 def _checksum(events: Events, first: int, stop: int) -> int:
@@ -230,13 +239,15 @@ def _checksum(events: Events, first: int, stop: int) -> int:
 
 
 def _damaged_market(
-    checks: _Checks,
+    checks: _Checks | None,
     metadata: SessionMetadata,
     markets: Sequence[str] | None,
     events: Events,
     rows: list[tuple[int, int]],
 ) -> str | None:
     """The first market whose events are not those of its checksum, None if all are."""
+    if checks is None:
+        return None
     place = {market.ticker: i for i, market in enumerate(metadata.markets)}
     wanted = range(len(place)) if markets is None else [place[ticker] for ticker in markets]
     at = 0

@@ -21,6 +21,7 @@ from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.session import Events, MarketInfo, MarketQuality, QualityReport, Session
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.parquet import ParquetStore
+from kalshi_sim.synthetic.session import generate_session
 from tests.support.modes import examples
 
 RICH = MarketInfo(
@@ -378,3 +379,21 @@ def test_a_footer_that_is_no_text_is_damage(store: ParquetStore) -> None:
     for read in (lambda: store.load(9), store.list_sessions, lambda: store.fingerprint(9)):
         with pytest.raises(StoreError, match="damaged"):
             read()
+
+
+def test_a_file_of_before_there_were_checksums_is_read(tmp_path: Path) -> None:
+    session = generate_session(4, markets=2, deltas=200, seed=1)
+    store = open_store(tmp_path)
+    store.save(session)
+    path = tmp_path / "session-4.parquet"
+    table = pq.read_table(path)
+    kept = {k: v for k, v in table.schema.metadata.items() if k != b"kalshi-sim.checks"}
+    assert len(kept) < len(table.schema.metadata)
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(i) for i in range(file.num_row_groups)]
+    with pq.ParquetWriter(path, groups[0].schema.with_metadata(kept)) as writer:
+        for group in groups:
+            writer.write_table(group.replace_schema_metadata(kept))
+    assert [info.session_id for info in store.list_sessions()] == [4]
+    assert store.load(4).events.equals(session.events)
+    assert store.fingerprint(4)
