@@ -177,8 +177,9 @@ def study(cases: list[Case]) -> Results:
 def broken_claims(case: Case) -> list[str]:
     """What the contract claims and this case refutes, as sentences.
 
-    With recorded trades nothing under `through` or `queue` fills before its time, and under
-    `touch` nothing after it, except what takers wanted and nobody showed: no recording has that.
+    With recorded trades nothing under `through` or `queue` fills before its time. Under `touch`
+    nothing fills after it, with or without recorded trades, except what takers wanted and nobody
+    showed: no recording has that.
     """
     found = []
     for model in MODELS:
@@ -189,6 +190,11 @@ def broken_claims(case: Case) -> list[str]:
             found.append(f"{model} fills {result.earlier} contracts too early")
         if model == "touch" and seen.later:
             found.append(f"{model} fills {seen.later} contracts too late")
+    bare = compare(
+        case.tape, case.orders, case.when_seen, model_rows(case.bare, case.orders, "touch")
+    )
+    if bare.later:
+        found.append(f"touch fills {bare.later} contracts too late without recorded trades")
     return found
 
 
