@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -226,11 +227,18 @@ def _read_records(path: Path) -> list[Mapping[str, Any]]:
     return records
 
 
+def _plain_decimal(text: str, scale: int) -> int:
+    """`text` as a whole number of 1/`scale`, without an exponent: people write these files."""
+    if re.fullmatch(r"[-+.0-9]+[eE][-+0-9]+", text.strip()):
+        raise ValueError(f"not a decimal number: {text!r} has an exponent; write 0.01, not 1e-2")
+    return parse_decimal(text, scale)
+
+
 def _read_rule(record: Mapping[str, Any], where: str) -> FeeRule:
     try:
         raw = msgspec.convert(record, _RuleRecord, strict=False)
         scaled = {
-            name: parse_decimal(text, scale)
+            name: _plain_decimal(text, scale)
             for name, (_, _, scale) in _LIMITS.items()
             if (text := getattr(raw, name)) is not None
         }
