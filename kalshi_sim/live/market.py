@@ -7,7 +7,7 @@ uses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.live.portfolio import Policy, Portfolio, agent_row
+from kalshi_sim.live.subscription import Subscription, book_events
 from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at, taker_updates
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
@@ -57,6 +58,7 @@ class LiveMarket:
         row_interval_ms: int = 1,
         fee_schedule: FeeSchedule = DEFAULT_SCHEDULE,
         use_yes_price: bool = False,
+        whole_subscription: bool = True,
     ) -> None:
         """Follow `market`, of which nothing is known yet but its metadata.
 
@@ -70,6 +72,9 @@ class LiveMarket:
             row_interval_ms: as in `build_tape`.
             fee_schedule: as in `build_tape`.
             use_yes_price: frames tell NO prices in YES terms (`feed_frame`).
+            whole_subscription: `feed_frame` is given every frame of the subscription, so that a
+                hole in its numbers is a gap; False: frames of this market alone, whose numbers
+                have holes by nature and cannot tell of a missed frame.
 
         Raises:
             ConfigError: an option is outside its range.
@@ -89,6 +94,9 @@ class LiveMarket:
         self._payout = payout
         self._first_book_ms = first_book_ms
         self._decoder = FrameDecoder(use_yes_price=use_yes_price)
+        self._subscription = Subscription(market.ticker, whole=whole_subscription)
+        self.noticed: Counter[str] = Counter()
+        """Why frames made the book unknown or were passed over, and how often."""
         self._early: list[Events] = []
         self._out = kernel.make_rows(_FIRST_ROOM, _FIRST_ROOM, depth)
         self._replay: kernel.Replay | None = None
@@ -199,7 +207,11 @@ class LiveMarket:
         return self._replay
 
     def feed_frame(self, frame: bytes | str, recv_ms: int | None = None) -> int:
-        """Apply one WebSocket frame (JSON); other markets' and other frames do nothing.
+        """Apply one WebSocket frame (JSON); frames that are not of this market move no book.
+
+        The book is unknown until the market's next snapshot (`gap`) after a hole in the numbers
+        of its subscription, a frame that is refused, and a frame that ends the subscription or
+        drops the market from it; `noticed` counts which.
 
         Args:
             frame: the frame as received.
@@ -213,9 +225,18 @@ class LiveMarket:
         """
         line = frame.encode() if isinstance(frame, str) else frame
         try:
-            batch = self._decode(line, recv_ms)
+            return self._apply(self._decode(line, recv_ms), recv_ms)
         except MALFORMED as error:
+            self._lose("a frame was refused")
             raise DataError(f"{self.market.ticker}: {error}") from None
+        except DataError:
+            self._lose("a frame was refused")
+            raise
+
+    def _apply(self, batch: Batch, recv_ms: int | None) -> int:
+        reason = self._subscription.lost(batch)
+        if reason is not None:
+            self._lose(reason)
         number = self._decoder.tickers.get(self.market.ticker, -1)
         for change in batch.lifecycles:
             if change.market == number or (
@@ -223,26 +244,17 @@ class LiveMarket:
             ):
                 self._change(change)
         self._told_ms = max(self._told_ms, int(batch.ts_ms.max(initial=NO_TIME)))
-        total = 0
-        for i in range(len(batch)):
-            if batch.market[i] != number or batch.kind[i] > EventKind.DELTA:
-                continue
-            snapshot = batch.kind[i] == EventKind.SNAPSHOT
-            ts = int(batch.ts_ms[i])
-            if recv_ms is not None and (snapshot or ts == NO_TIME):
-                ts = recv_ms
-            if batch.kind[i] == EventKind.SNAPSHOT:
-                levels = zip(
-                    batch.level_side.tolist(),
-                    batch.level_price.tolist(),
-                    batch.level_size.tolist(),
-                    strict=True,
-                )
-                total += self.feed(_snapshot_events(ts, levels))
-            else:
-                delta = (int(batch.side[i]), int(batch.price[i]), int(batch.size[i]))
-                total += self.feed(_delta_event(ts, *delta))
-        return total
+        events, sid = book_events(batch, number, recv_ms)
+        if events is None:
+            return 0
+        if not self._subscription.owns(events, sid):
+            self.noticed["a frame of another subscription than the book's was passed over"] += 1
+            return 0
+        return self.feed(events)
+
+    def _lose(self, reason: str) -> None:
+        self.noticed[reason] += 1
+        self.gap()
 
     def _decode(self, line: bytes, recv_ms: int | None) -> Batch:
         try:
@@ -434,21 +446,3 @@ class LiveMarket:
         while now <= needed:
             now *= 2
         return now
-
-
-def _snapshot_events(ts_ms: int, levels: Iterable[tuple[int, int, int]]) -> Events:
-    rows = list(levels)
-    n = 1 + len(rows)
-    return Events.from_columns(
-        kind=[EventKind.SNAPSHOT] + [EventKind.LEVEL] * len(rows),
-        side=[0] + [side for side, _, _ in rows],
-        price=[0] + [price for _, price, _ in rows],
-        size=[0] + [size for _, _, size in rows],
-        ts_ms=[ts_ms] * n,
-    )
-
-
-def _delta_event(ts_ms: int, side: int, price: int, change: int) -> Events:
-    return Events.from_columns(
-        kind=[EventKind.DELTA], side=[side], price=[price], size=[change], ts_ms=[ts_ms]
-    )

@@ -102,7 +102,9 @@ def example() -> Session:
     )
 
 
-def wire(side: str, price: str, change: str, ts: int, ticker: str = "KXHAND-26-A") -> str:
+def wire(
+    side: str, price: str, change: str, ts: int, ticker: str = "KXHAND-26-A", seq: int = 2
+) -> str:
     message = {
         "market_ticker": ticker,
         "price_dollars": price,
@@ -110,7 +112,7 @@ def wire(side: str, price: str, change: str, ts: int, ticker: str = "KXHAND-26-A
         "side": side,
         "ts_ms": ts,
     }
-    return json.dumps({"type": "orderbook_delta", "sid": 1, "seq": 2, "msg": message})
+    return json.dumps({"type": "orderbook_delta", "sid": 1, "seq": seq, "msg": message})
 
 
 def test_wire_frames_are_read_and_other_markets_ignored() -> None:
@@ -125,8 +127,8 @@ def test_wire_frames_are_read_and_other_markets_ignored() -> None:
     assert market.feed_frame(wire("yes", "0.41", "7.00", t0)) == 0  # before the snapshot
     assert market.feed_frame(snapshot_frame, recv_ms=t0) == 0
     assert market.feed_frame(wire("yes", "0.41", "7.00", t0 + 5, "KXOTHER-26-B")) == 0
-    assert market.feed_frame(wire("yes", "0.41", "7.00", t0 + 10).encode()) == 1
-    assert market.feed_frame('{"type": "ok", "id": 1, "sid": 1, "seq": 3}') == 0
+    assert market.feed_frame(wire("yes", "0.41", "7.00", t0 + 10, seq=3).encode()) == 1
+    assert market.feed_frame('{"type": "ok", "id": 1, "sid": 1, "seq": 4}') == 0
     assert market.finish() == 1
     assert market.ts_ms.tolist() == [t0, t0 + 10]
     assert market.px[1, 0, :3].tolist() == [41, 40, 0]
@@ -156,8 +158,8 @@ def test_a_close_time_that_moves_is_followed() -> None:
     market.feed_frame(frame, recv_ms=t0)
     market.feed_frame(wire("yes", "0.41", "7.00", t0 + 1_500))
     market.feed_frame(lifecycle("close_date_updated", t0 + 100_000, t0 + 2_000))
-    for ts in (t0 + 2_500, t0 + 4_000, t0 + 5_000):
-        market.feed_frame(wire("yes", "0.41", "1.00", ts))
+    for seq, ts in enumerate((t0 + 2_500, t0 + 4_000, t0 + 5_000), start=3):
+        market.feed_frame(wire("yes", "0.41", "1.00", ts, seq=seq))
     market.finish()
     assert market.ts_ms.tolist() == [t0, t0 + 1_500, t0 + 2_500, t0 + 4_000, t0 + 5_000]
 
