@@ -98,6 +98,7 @@ def resized(tape: Tape, rows: int) -> Tape:
     counts = np.diff(tape.flow_offsets)[taken]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     entries = np.arange(offsets[-1]) + np.repeat(tape.flow_offsets[taken] - offsets[:-1], counts)
-    columns = {n: getattr(tape, n)[taken] for n in ("ts_ms", "px", "qty", "mark2", "features")}
+    by_row = ("ts_ms", "px", "qty", "mark2", "features", "states")
+    columns = {n: getattr(tape, n)[taken] for n in by_row}
     columns |= {"flow_offsets": offsets, "flow": tape.flow[entries], "tops": empty_tops(0)}
     return replace(tape, **columns, views=tuple(views))
