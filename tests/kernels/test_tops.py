@@ -10,7 +10,7 @@ import pytest
 
 from kalshi_sim import Tape, build_tape
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels.tops import LINE_BYTES, empty_tops
+from kalshi_sim.kernels.tops import LINE_BYTES, empty_tops, tops_fit
 from kalshi_sim.synthetic.session import generate_session
 
 pytestmark = pytest.mark.kernel
@@ -45,3 +45,14 @@ def test_a_skipped_market_leaves_no_flow_behind() -> None:
     tape = build_tape([session], min_episode_length=max(rows))
     assert len(tape.skipped) == 3
     assert np.array_equal(tape.tops, expected_tops(tape))
+
+
+def test_tops_of_other_arrays_do_not_fit() -> None:
+    tape = build_tape([generate_session(1, markets=2, deltas=300, seed=3)])
+    arrays = [tape.ts_ms, tape.mark2, tape.flow_offsets, tape.px, tape.qty]
+    assert tops_fit(tape.tops, *arrays)
+    assert not tops_fit(tape.tops[1:], *arrays)
+    for k, array in enumerate(arrays):
+        other = array.copy()
+        other.reshape(-1)[0] += 1
+        assert not tops_fit(tape.tops, *arrays[:k], other, *arrays[k + 1 :])
