@@ -49,10 +49,11 @@ def test_a_skipped_market_leaves_no_flow_behind() -> None:
 
 def test_tops_of_other_arrays_do_not_fit() -> None:
     tape = build_tape([generate_session(1, markets=2, deltas=300, seed=3)])
-    arrays = [tape.ts_ms, tape.mark2, tape.flow_offsets, tape.px, tape.qty]
-    assert tops_fit(tape.tops, *arrays)
-    assert not tops_fit(tape.tops[1:], *arrays)
-    for k, array in enumerate(arrays):
-        other = array.copy()
+    names = ("ts_ms", "mark2", "flow_offsets", "px", "qty")
+    arrays: dict[str, npt.NDArray[np.int64]] = {name: getattr(tape, name) for name in names}
+    assert tops_fit(tape.tops, **arrays)
+    assert not tops_fit(tape.tops[1:], **arrays)
+    for name in names:
+        other = arrays[name].copy()
         other.reshape(-1)[0] += 1
-        assert not tops_fit(tape.tops, *arrays[:k], other, *arrays[k + 1 :])
+        assert not tops_fit(tape.tops, **{**arrays, name: other})
