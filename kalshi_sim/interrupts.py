@@ -139,6 +139,36 @@ def watched(program: str, grace_s: float = GRACE_S) -> Iterator[None]:
         waker.close()
 
 
+@contextmanager
+def raised_late() -> Iterator[None]:
+    """Inside the block an error that follows a dropped `Interrupted` is raised as `Interrupted`.
+
+    A library that calls Python back from C drops what a handler raises there, and may fail a moment
+    later with an error of its own: Numba does when a signal comes while it hands over compiled code.
+
+    Raises:
+        Interrupted: a signal came, was dropped by a library, and an error followed.
+    """
+    dropped: list[Interrupted] = []
+    before = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if isinstance(lost.exc_value, Interrupted):
+            dropped.append(lost.exc_value)
+        else:
+            before(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    except Exception as error:
+        if dropped:
+            raise dropped[0] from error
+        raise
+    finally:
+        sys.unraisablehook = before
+
+
 def _watch(program: str, woken: socket.socket, over: threading.Event, grace_s: float) -> None:
     with woken:
         signum = _next_signal(woken)

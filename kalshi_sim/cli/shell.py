@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from kalshi_sim.interrupts import Interrupted, watched
+from kalshi_sim.interrupts import Interrupted, raised_late, watched
 
 FAILED: Final = 1
 USER_MISTAKE: Final = 2
@@ -72,7 +72,8 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
     from kalshi_sim.errors import ConfigError, KalshiSimError
 
     try:
-        return work()
+        with raised_late():
+            return work()
     except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
         return end.code if isinstance(end.code, int) else USER_MISTAKE
     except KalshiSimError as error:

@@ -64,3 +64,27 @@ def test_a_signal_ends_a_command_promptly(
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+_DROPPED = """
+import ctypes, os, signal, sys
+from kalshi_sim.cli.shell import run_command
+
+def work():
+    callback = ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.{signum}))
+    callback()  # what the signal's handler raises there is dropped by ctypes
+    raise RuntimeError("no compiled object yet")
+
+sys.exit(run_command("program", work))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_error_after_a_dropped_signal_is_the_interruption(signum: signal.Signals) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _DROPPED.format(signum=signum.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (128 + signum, "program: interrupted\n")
