@@ -144,7 +144,7 @@ def raised_late() -> Iterator[None]:
     """Inside the block an error that follows a dropped `Interrupted` is raised as `Interrupted`.
 
     A library that calls Python back from C drops what a handler raises there, and may fail a moment
-    later with an error of its own: Numba does when a signal comes while it hands over compiled code.
+    later with an error of its own: Numba does when a signal comes while it passes on machine code.
 
     Raises:
         Interrupted: a signal came, was dropped by a library, and an error followed.
