@@ -19,6 +19,7 @@ from kalshi_sim.actions import ACTIONS
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import KalshiSimError, NoViewsError
 from kalshi_sim.features import FEATURES
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, chosen_schedule
 from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
 from kalshi_sim.kernels.observation import TIME_TO_CLOSE
 from kalshi_sim.session import Session
@@ -29,6 +30,7 @@ from kalshi_sim.vec_env import KalshiVecEnv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 N_FEATURES: Final = 52
 N_ACTIONS: Final = 5
@@ -57,9 +59,18 @@ class Check:
 
 
 def run_validation(
-    store: SessionStore | str | None, session_id: int | None, json_output: bool
+    store: SessionStore | str | None,
+    session_id: int | None,
+    json_output: bool,
+    fee_schedule: Path | None = None,
 ) -> int:
     """Check a session (the newest one without an id), print a table or JSON.
+
+    Args:
+        store: the store, or its address.
+        session_id: which session; None: the newest.
+        json_output: whether to print JSON.
+        fee_schedule: file of dated fees; None: the published ones.
 
     Returns:
         0 if all holds, 1 if something does not, 2 if the session cannot be checked at all.
@@ -71,7 +82,8 @@ def run_validation(
             if not listed:
                 raise NoViewsError("the store holds no session to validate")
             session_id = max(info.session_id for info in listed)
-        checks = validate_session(source.load(session_id))
+        fees = chosen_schedule(None, fee_schedule)
+        checks = validate_session(source.load(session_id), fees)
     except KalshiSimError as error:
         print(f"kalshi-sim: {error}", file=sys.stderr)
         return 2
@@ -88,13 +100,13 @@ def run_validation(
     return 1 if failed else 0
 
 
-def validate_session(session: Session) -> list[Check]:
-    """All checks on one session.
+def validate_session(session: Session, fees: FeeSchedule = DEFAULT_SCHEDULE) -> list[Check]:
+    """All checks on one session, under a schedule of fees.
 
     Raises:
         NoViewsError: no market of it has enough rows.
     """
-    tape = build_tape([session])
+    tape = build_tape([session], fee_schedule=fees)
     if not tape.views:
         raise NoViewsError(f"session {session.session_id}: no market has enough rows to validate")
     seen = _Rollout(tape)
@@ -108,7 +120,7 @@ def validate_session(session: Session) -> list[Check]:
         _check("no constant feature", seen.constant),
         _check("no duplicated feature", seen.duplicated),
         _check("invariants", seen.invariants),
-        _oracle(session),
+        _oracle(session, fees),
     ]
 
 
@@ -286,18 +298,22 @@ def _excuses(tape: Tape, observed: npt.NDArray[np.float64]) -> set[str]:
     return excused
 
 
-def _oracle(session: Session) -> Check:
+def _oracle(session: Session, fees: FeeSchedule) -> Check:
     """Kernels against the reference simulator."""
     name = "agreement with the reference"
-    return _check(name, lambda: _agreement(session))
+    return _check(name, lambda: _agreement(session, fees))
 
 
-def _agreement(session: Session) -> str:
+def _agreement(session: Session, fees: FeeSchedule) -> str:
     from kalshi_sim.reference.agreement import assert_tapes_equal, twins
     from kalshi_sim.reference.comparing import assert_same_episode
     from kalshi_sim.reference.engines import run_compiled_batch, run_oracle_on
 
     part = _slice(session)
+    if fees != DEFAULT_SCHEDULE:  # the reference knows the published ones, and a market's own
+        terms = [asdict(fees.terms(m, session.first_book_ms)) for m in part.markets]
+        own = [replace(m, **t) for m, t in zip(part.markets, terms, strict=True)]
+        part = replace(part, markets=tuple(own))
     tape, views = twins([part])
     if not tape.views:
         raise _BrokenError("no market has enough rows in its first events")

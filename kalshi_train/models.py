@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
+import logging
 import struct
 import zipfile
 import zlib
@@ -19,10 +21,15 @@ from kalshi_train.safe_pickle import read_attributes
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
+_log = logging.getLogger(__name__)
+
 OWN_FOLDER: Final = b"kalshi_train/"
 """Where in a zip our members lie."""
 _SEAL: Final = b"kalshi-train sha256 "
 _SEAL_BYTES: Final = len(_SEAL) + 2 * hashlib.sha256().digest_size
+_END: Final = b"PK\x05\x06"
+"""Begins the last record of a zip, which ends with the length of the comment and the comment."""
+_END_BYTES: Final = 22
 _MOST_BYTES: Final = 2**34
 """Largest model that is unpacked: a zip can claim to hold more than any disk."""
 _NEEDED: Final = ("observation_space", "action_space", "policy_class", "policy_kwargs")
@@ -50,12 +57,31 @@ def seal(archive: bytes) -> bytes:
 
 
 def _is_whole(archive: bytes) -> bool:
-    """Whether a zip's bytes are those that `seal` saw; one of others cannot be told."""
+    """Whether a zip's bytes are those that `seal` saw; of one without a seal its end alone."""
     comment = archive[-_SEAL_BYTES:]
     if comment.startswith(_SEAL):
         sealed = archive[:-_SEAL_BYTES]
         return hashlib.sha256(sealed).hexdigest().encode() == comment[len(_SEAL) :]
-    return OWN_FOLDER not in archive and b"kalshi-train" not in archive
+    if OWN_FOLDER in archive or _SEAL in archive:
+        return _ends_without_comment(archive)
+    return True  # of others, who write what they like
+
+
+def _ends_without_comment(archive: bytes) -> bool:
+    """Whether a zip ends as it did before `seal`: a sealed one names the length of its comment."""
+    return archive[-_END_BYTES:].startswith(_END) and archive.endswith(b"\0\0")
+
+
+@functools.cache
+def note_if_unsealed(path: Path) -> None:
+    """Say, once for a file, that a checkpoint is of before there were checksums.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    if OWN_FOLDER in content and _ends_without_comment(content):
+        _log.warning("%s carries no checksum (it is of an earlier version); read as it is", path)
 
 
 @contextmanager
@@ -155,6 +181,7 @@ def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
     if not path.exists() and path.with_suffix(".zip").exists():
         path = path.with_suffix(".zip")
     data, left_out = _attributes(path)
+    note_if_unsealed(path)
     contrib = next((why for why in left_out.values() if why.startswith("sb3_contrib.")), None)
     if contrib is not None:
         raise ConfigError(

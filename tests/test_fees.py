@@ -283,3 +283,27 @@ def test_commands_take_a_file_of_fees(capsys: pytest.CaptureFixture[str]) -> Non
         assert command(["--help"]) == 0
         assert "--fee-schedule" in capsys.readouterr().out
         assert command(["--session", "1", "--fee-schedule", "nowhere.json"]) == 2
+
+
+def test_analyze_and_validate_take_a_file_of_fees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kalshi_sim import open_store
+    from kalshi_sim.cli.commands import main
+    from kalshi_sim.synthetic.session import generate_session
+    from kalshi_sim.tape_cache import cache_folder, open_tape
+
+    monkeypatch.setenv("KALSHI_SIM_TAPES", str(tmp_path / "tapes"))
+    store = str(tmp_path / "s")
+    open_store(store).save(generate_session(1, markets=8, minutes=8, seed=1))
+    rules = tmp_path / "fees.json"
+    rules.write_text('[{"taker_multiplier": 0.5, "maker_multiplier": 0.25}]')
+    assert main(["analyze", "1", "--store", store, "--fee-schedule", str(rules)]) == 0
+    (made,) = cache_folder().iterdir()
+    assert {v.taker_multiplier for v in open_tape(made).views} == {5_000}
+    assert main(["validate", "1", "--store", store, "--fee-schedule", str(rules)]) == 0
+    rules.write_text('[{"taker_multiplier": "much"}]')
+    capsys.readouterr()
+    for command in ("analyze", "validate"):
+        assert main([command, "1", "--store", store, "--fee-schedule", str(rules)]) != 0
+        assert "fees.json, rule 1" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from kalshi_sim.cli.console import Progress, print_json, print_table, progress_bar
 from kalshi_sim.cli.import_ import import_sessions
 from kalshi_sim.cli.options import (
+    FeesOption,
     JsonOption,
     SkipOption,
     StoreOption,
@@ -35,6 +36,7 @@ from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.urls import without_password
 
 if TYPE_CHECKING:
+    from kalshi_sim.config import TapeOptions
     from kalshi_sim.session import Session
     from kalshi_sim.tape import Tape
 
@@ -82,18 +84,22 @@ def analyze(
     store: StoreOption = None,
     min_episode_length: Annotated[int, arg(help="Fewest rows of a suitable market.")] = 10,
     top: Annotated[int, arg(help="Show so many markets, those with most rows.")] = 25,
+    fee_schedule: FeesOption = None,
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Rows, spreads, depth, activity, coverage and quality of sessions; suitable markets."""
     source = open_store(store, skip_bad_rows=skip_bad_rows)
+    from kalshi_sim.config import TapeOptions
+
+    options = TapeOptions(min_episode_length=min_episode_length, fee_schedule=fee_schedule)
     found = []
     for number in _chosen(source, session_id, store):
         from kalshi_sim.analysis import analyze_session
 
         session = source.load(number)
         with progress_bar(f"session {number}") as progress:
-            tape = _tape_of(source, session, min_episode_length, progress)
+            tape = _tape_of(source, session, options, progress)
             analysis = analyze_session(session, min_episode_length=min_episode_length, tape=tape)
         found.append(analysis)
         if not as_json:
@@ -104,14 +110,12 @@ def analyze(
 
 
 def _tape_of(
-    source: SessionStore, session: Session, min_episode_length: int, progress: Progress
+    source: SessionStore, session: Session, options: TapeOptions, progress: Progress
 ) -> Tape | None:
     """The session's tape, cached as for training; None if no market has rows enough."""
-    from kalshi_sim.config import TapeOptions
     from kalshi_sim.errors import NoViewsError
     from kalshi_sim.tape_cache import load_tape
 
-    options = TapeOptions(min_episode_length=min_episode_length)
     try:
         return load_tape(
             source, [session.session_id], options, load=lambda *_: [session], progress=progress
@@ -195,6 +199,7 @@ def validate(
         Positional[int | None], arg(metavar="[ID]", help="The newest, if not given.")
     ] = None,
     store: StoreOption = None,
+    fee_schedule: FeesOption = None,
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -202,7 +207,7 @@ def validate(
     source = open_store(store, skip_bad_rows=skip_bad_rows)
     from kalshi_sim.validation import run_validation
 
-    return run_validation(source, session_id, as_json)
+    return run_validation(source, session_id, as_json, fee_schedule)
 
 
 _COMMANDS: Final[dict[str, Callable[..., Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
@@ -21,6 +22,14 @@ JsonOption = Annotated[bool, arg(name="json", help="Print JSON.")]
 SkipOption = Annotated[
     bool,
     arg(help="Leave out rows of a kalshiflow database that cannot be right; they are counted."),
+]
+
+FeesOption = Annotated[
+    Path | None,
+    arg(
+        metavar="FILE",
+        help="JSON or CSV file of dated fees that go before the published ones (docs/contract.md).",
+    ),
 ]
 
 

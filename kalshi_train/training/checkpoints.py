@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_whole
-from kalshi_train.models import algorithm_of, model_data, open_model, seal
+from kalshi_train.models import algorithm_of, model_data, note_if_unsealed, open_model, seal
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -116,7 +116,9 @@ def find_checkpoint(path: Path) -> Checkpoint:
         ConfigError: there is none.
     """
     if path.is_file():
-        return read_checkpoint(path)
+        chosen = read_checkpoint(path)
+        note_if_unsealed(path)
+        return chosen
     if not path.is_dir():
         raise ConfigError(f"--resume-from {path}: no such file or folder")
     good = []
@@ -135,7 +137,9 @@ def find_checkpoint(path: Path) -> Checkpoint:
             f"--resume-from {path}: no good checkpoint (model_<n>_steps.zip) in this folder "
             f"or its folder {FOLDER}"
         )
-    return max(good, key=lambda entry: entry[:2])[2]
+    chosen = max(good, key=lambda entry: entry[:2])[2]
+    note_if_unsealed(chosen.path)
+    return chosen
 
 
 def check_model(path: Path, algorithm: str, observation_size: int, actions: int) -> None:

@@ -107,9 +107,13 @@ def _restore(
     if run["data"] == views_digest(env.tape) and same_batch:
         curriculum.load_state(arrays["curriculum"])
         curriculum.update(env)
-        env.set_simulation_state(arrays["sim"])
-        model._last_obs = arrays["last_obs"]
-        model._last_episode_starts = arrays["last_episode_starts"]
+        try:
+            env.set_simulation_state(arrays["sim"])
+        except ConfigError as error:  # of a version that kept other columns, or other settings
+            logger.warning("the episodes start anew: %s", error)
+        else:
+            model._last_obs = arrays["last_obs"]
+            model._last_episode_starts = arrays["last_episode_starts"]
     else:
         logger.warning("other markets or another n_envs: the episodes start anew")
     logger.info("resumed from %s at %s steps", checkpoint.path, f"{model.num_timesteps:,}")

@@ -136,3 +136,51 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write into the folder"):
         make_folder(tmp_path / "file" / "below")
+
+
+def unsealed(path: Path) -> None:
+    """Make a checkpoint what it was before there were checksums: a zip without a comment."""
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\x05\x06")
+    content[end + 20 :] = b"\0\0"
+    path.write_bytes(content)
+
+
+def test_a_checkpoint_of_before_checksums_is_read_with_one_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for steps in (100, 200):
+        unsealed(write(tmp_path, steps))
+    newest = checkpoints.checkpoint_path(tmp_path, 200)
+    for path in (tmp_path, newest, newest):
+        found = checkpoints.find_checkpoint(path)
+        assert found.exact
+        assert found.run["num_timesteps"] == 200
+        assert found.arrays["x"].tolist() == [0, 1, 2]
+        checkpoints.check_model(found.path, "ppo", 52, 5)
+    notes = [r.getMessage() for r in caplog.records if "no checksum" in r.getMessage()]
+    assert notes == [
+        f"{newest} carries no checksum (it is of an earlier version); read as it is",
+    ]
+
+
+def test_what_can_be_seen_of_damage_without_a_checksum_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, 100)
+    unsealed(path)
+    content = path.read_bytes()
+    middle = bytearray(content)
+    middle[len(content) // 2] ^= 1
+    for damaged in (middle, content[:-1], content[: len(content) // 2], content + b"\0"):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError):
+            checkpoints.read_checkpoint(path)
+
+
+def test_a_checkpoint_that_lost_its_checksum_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, 100)
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    for damaged in (content[: end + 22], content[:-1], content + b"\0", content + content):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match="damaged"):
+            checkpoints.read_checkpoint(path)

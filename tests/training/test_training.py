@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from kalshi_train.config import TrainConfig
 from kalshi_train.data.prepare import prepare
 from kalshi_train.evaluation.heldout import play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
+from kalshi_train.training.checkpoints import STATE_MEMBER
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.run import train
 
@@ -194,6 +197,31 @@ def test_changed_settings_go_on_from_the_weights(
     assert result.num_timesteps > 3000
     assert "n_envs 4 (was 8)" in caplog.text
     assert "episodes start anew" in caplog.text
+
+
+def test_a_state_that_another_version_kept_starts_the_episodes_anew(
+    tmp_path: Path,
+    edge_session: Session,
+    finished: TrainResult,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    older = io.BytesIO()
+    with zipfile.ZipFile(finished.model_path) as now, zipfile.ZipFile(older, "w") as archive:
+        for name in now.namelist():
+            data = now.read(name)
+            if name == STATE_MEMBER:
+                arrays = dict(np.load(io.BytesIO(data)))
+                arrays["sim/core"] = arrays["sim/core"][:, :-2]
+                packed = io.BytesIO()
+                np.savez(packed, **arrays)
+                data = packed.getvalue()
+            archive.writestr(name, data)
+    path = tmp_path / "older.zip"
+    path.write_bytes(older.getvalue())  # and without a checksum, as they were
+    resumed = config(tmp_path / "run", resume_from=path, total_timesteps=3000)
+    assert train(resumed, sessions=[edge_session]).num_timesteps > 3000
+    assert "episodes start anew: the saved state cannot be of this tape" in caplog.text
+    assert "carries no checksum" in caplog.text
 
 
 def test_a_model_of_plain_sb3_goes_on(tmp_path: Path, edge_session: Session) -> None:
