@@ -109,8 +109,8 @@ test-lowest: $(DEV)
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(BIN)/python -m support.lowest > "$$folder/lowest.txt"; \
 	$(PYTHON) -m venv "$$folder/venv"; \
-	"$$folder/venv/bin/python" -m pip install -q -c "$$folder/lowest.txt" -e '.[dev]'; \
-	"$$folder/venv/bin/python" -m pytest -q -p no:cacheprovider $(LOWEST_TESTS)
+	"$$folder/venv/bin/python" -m pip install -q --no-compile -c "$$folder/lowest.txt" -e '.[dev]'; \
+	"$$folder/venv/bin/python" -m pytest -q -p no:cacheprovider $(PARALLEL) $(LOWEST_TESTS)
 
 # The documentation as pages, in site/: links, references to the code and its examples are checked.
 docs: $(DOCS)

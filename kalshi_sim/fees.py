@@ -25,6 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from kalshi_sim.errors import ConfigError, DataError
+from kalshi_sim.grid import is_sub_penny, price_grid
 from kalshi_sim.session import MarketInfo
 from kalshi_sim.units import (
     MAKER_RATE,
@@ -110,7 +111,7 @@ class FeeRule:
                 return False
         elif market.series != self.series:
             return False
-        if self.sub_penny_only and not _finer_than_a_cent(market):
+        if self.sub_penny_only and not is_sub_penny(market.price_ranges or price_grid(market)):
             return False
         return self.since is None or first_book_ms >= (self.since - _EPOCH).days * MS_PER_DAY
 
@@ -198,12 +199,6 @@ def _check(name: str, value: object, where: str) -> None:
     except ConfigError as error:
         shown = f"{format_decimal(low, scale)} to {format_decimal(high, scale)}"
         raise ConfigError(f"{where}: {error} (in 1/{scale}: {shown})") from None
-
-
-def _finer_than_a_cent(market: MarketInfo) -> bool:
-    if market.price_ranges is not None:
-        return any(step % STORED_PER_CENT for _, _, step in market.price_ranges)
-    return market.sub_penny
 
 
 def _read_records(path: Path) -> list[Mapping[str, Any]]:

@@ -303,5 +303,6 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         return self.simulator.fills()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the threads go."""
-        self.simulator.close()
+        """Let the threads go; gymnasium also closes what its constructor refused to make."""
+        if hasattr(self, "simulator"):
+            self.simulator.close()

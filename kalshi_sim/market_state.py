@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.fees import FeeSchedule, FeeTerms
+from kalshi_sim.grid import price_grid, price_grid_at
 from kalshi_sim.kernels.layout import STILL_PAUSED
 from kalshi_sim.session import MarketInfo, PriceRanges
-from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, PRICE_SCALE, STORED_PER_CENT
+from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, STORED_PER_CENT
 
 Int64Array = npt.NDArray[np.int64]
-
-_CENT_GRID: Final = ((0, PRICE_SCALE, STORED_PER_CENT),)
-_TENTH: Final = PRICE_SCALE // 10
-_SUB_PENNY_GRID: Final = (
-    (0, _TENTH, STORED_PER_CENT // 10),
-    (_TENTH, PRICE_SCALE - _TENTH, STORED_PER_CENT),
-    (PRICE_SCALE - _TENTH, PRICE_SCALE, STORED_PER_CENT // 10),
-)
 
 
 @dataclass(frozen=True)
@@ -36,22 +28,6 @@ class MarketState:
     maker_multiplier: int
     """In 1/10 000."""
     paused: bool = False
-
-
-def price_grid(market: MarketInfo) -> PriceRanges:
-    """The market's grid at the session's start: (start, end, step) of YES prices in 1/100 cent."""
-    if market.starting_ranges is not None:
-        return market.starting_ranges
-    return _SUB_PENNY_GRID if market.sub_penny else _CENT_GRID
-
-
-def price_grid_at(market: MarketInfo, ts_ms: int) -> PriceRanges:
-    """The market's grid as known at a time."""
-    grid = price_grid(market)
-    for update in market.grid_updates:
-        if update.known_ms <= ts_ms:
-            grid = update.price_ranges
-    return grid
 
 
 def fee_terms(

@@ -17,6 +17,7 @@ ROOMS = (
     "units errors extras text files validated interrupts config features actions",
     "session",
     "kernels",
+    "grid",
     "fees quality gate",
     "market_state",
     "views",

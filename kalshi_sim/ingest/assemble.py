@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.grid import is_sub_penny
 from kalshi_sim.ingest.formats import MissingSnapshot
 from kalshi_sim.ingest.matching import match_trades as match_trades_to_removals
 from kalshi_sim.ingest.missing_snapshot import with_smallest_books
@@ -129,7 +130,7 @@ def _validate(
 
 def _with_grid(market: MarketInfo, events: Events, first: int, stop: int) -> MarketInfo:
     """`market` with `sub_penny` decided: from its grids if known, else from its prices."""
-    fine = any(n % STORED_PER_CENT for grid in market.told_ranges for band in grid for n in band)
+    fine = any(map(is_sub_penny, market.told_ranges))
     if market.starting_ranges is None and not fine:
         priced = np.isin(
             events.kind[first:stop], (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)

@@ -171,7 +171,7 @@ def stored_fee_unit(session: Session, market: MarketInfo, bands: list[Band]) -> 
     if market.fee_unit is not None:
         return market.fee_unit
     day = datetime.fromtimestamp(session.first_book_ms / 1000, UTC).date()
-    cent_grid = all(step % STORED_PER_CENT == 0 for _, _, step in bands)
+    cent_grid = all(n % STORED_PER_CENT == 0 for band in bands for n in band)
     return STORED_PER_CENT if day < FINE_FEES_SINCE or cent_grid else 1
 
 

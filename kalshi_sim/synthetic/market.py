@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.grid import CENT_GRID, SUB_PENNY_GRID, grid_prices
 from kalshi_sim.session import Int64Array
 from kalshi_sim.synthetic import edge as synthetic_edge
 from kalshi_sim.synthetic.order_flow import Flow
@@ -50,14 +51,6 @@ MAKER_SIZES: Final = (
 TAKER_SIZES: Final = ((0.0, 1), (0.1, 5), (0.5, 150), (0.9, 4_000), (1.0, 50_000))
 """Contracts of a market order: (quantile, contracts)."""
 
-CENT_RANGES: Final = ((0, PRICE_SCALE, CENT),)
-FINE_RANGES: Final = (
-    (0, 10 * CENT, CENT // 10),
-    (10 * CENT, 90 * CENT, CENT),
-    (90 * CENT, PRICE_SCALE, CENT // 10),
-)
-"""Price bands (start, end, step) of a whole-cent and of a sub-penny market."""
-
 GOLDEN: Final = 0.6180339887498949
 """Multiples of it modulo 1 fill the unit interval evenly, however many are taken."""
 
@@ -86,12 +79,6 @@ def quantile_table(points: tuple[tuple[float, int], ...], n: int = 401) -> Float
     return table
 
 
-def price_grid(ranges: tuple[tuple[int, int, int], ...]) -> Int64Array:
-    """All prices of the bands between nothing and the payout, ascending."""
-    steps = [np.arange(start, end, step, dtype=np.int64) for start, end, step in ranges]
-    return np.unique(np.concatenate(steps))[1:]
-
-
 def market_updates(market: int, seed: int) -> float:
     """Rows the market would have in `USUAL_MINUTES`."""
     share = (0.5 + (market + 1) * GOLDEN + seed * GOLDEN * GOLDEN) % 1.0
@@ -113,8 +100,8 @@ def plan_market(
     close_ms, known_ms = _close(rng, start_ms, stop_ms, ends_later=edge > 0.0)
     first_ms = start_ms + int(rng.integers(50, 2_000))
     times = _instants(rng, updates, first_ms, min(close_ms, stop_ms))
-    ranges = FINE_RANGES if sub_penny else CENT_RANGES
-    grid = price_grid(ranges)
+    ranges = SUB_PENNY_GRID if sub_penny else CENT_GRID
+    grid = grid_prices(ranges)
     if edge > 0.0:
         flow, fair = synthetic_edge.draw_flow(rng, edge, fractional)
         sizes = synthetic_edge.CROWD_SIZES

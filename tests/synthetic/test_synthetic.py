@@ -7,10 +7,11 @@ import pytest
 
 from kalshi_sim import BatchSimulator, SimConfig, build_tape
 from kalshi_sim.errors import ConfigError, SessionNotFoundError
+from kalshi_sim.grid import SUB_PENNY_GRID, grid_prices
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.synthetic import session as synthetic
 from kalshi_sim.synthetic.edge import best_edge_policy
-from kalshi_sim.synthetic.market import FINE_RANGES, plan_market, price_grid
+from kalshi_sim.synthetic.market import plan_market
 from kalshi_sim.synthetic.order_flow import Flow, run_market
 from kalshi_sim.synthetic.queue_book import (
     ADD,
@@ -221,7 +222,7 @@ def hand_made() -> tuple[MarketLog, TrueQueue]:
         (70, ADD, 1, level[60], 100, 3),
     ]
     scaled = [(t, k, s, at, n * SIZE_SCALE, number) for t, k, s, at, n, number in lines]
-    log = MarketLog(price_grid(((0, PRICE_SCALE, 100),)), np.array(scaled, dtype=np.int64))
+    log = MarketLog(grid_prices(((0, PRICE_SCALE, 100),)), np.array(scaled, dtype=np.int64))
     return log, TrueQueue({"M": log})
 
 
@@ -328,8 +329,8 @@ def test_grids_and_fractions(generated: tuple[Session, TrueQueue]) -> None:
     session, _ = generated
     fine = [m for m in session.markets if m.sub_penny]
     assert 0 < len(fine) < len(session.markets)
-    assert all(m.price_ranges == FINE_RANGES for m in fine)
-    grid = price_grid(FINE_RANGES)
+    assert all(m.price_ranges == SUB_PENNY_GRID for m in fine)
+    grid = grid_prices(SUB_PENNY_GRID)
     np.testing.assert_array_equal(grid, PRICE_SCALE - grid[::-1])
     for market in session.markets:
         e = session.market_events(market.ticker)
