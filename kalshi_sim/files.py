@@ -48,22 +48,33 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     temporary, handle = _create(path)
     try:
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with room_for(path):
+            yield temporary
+            sync_file(temporary)
         if replace:
             os.replace(temporary, path)
         else:
             os.link(temporary, path)
         sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Tell of a disk without room as of what cannot be written.
+
+    Raises:
+        StoreError: there was no room for what the block wrote.
+    """
+    try:
+        yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0)
         if advice is None:
             raise
         raise StoreError(f"cannot write {path}: {error.strerror}; {advice}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(handle)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -78,19 +89,43 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, *, exist_ok: bool = True) -> Iterator[Path]:
     """A temporary folder beside `folder` that becomes it when the block ends well.
 
-    If `folder` is there by then, it stays, and the temporary one is dropped.
+    Args:
+        folder: the folder to make; what the block writes into it are files.
+        exist_ok: if `folder` is there by then with something in it, it stays and the temporary
+            one is dropped.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or it is there and `exist_ok` is false.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder.parent)
+    with temporary_folder(folder.parent, folder.name) as temporary:
+        yield temporary
+        for path in temporary.iterdir():
+            sync_file(path)
+        sync_folder(temporary)
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (exist_ok and folder.is_dir()):  # else another process was faster
+                raise
+        sync_folder(folder.parent)
+
+
+@contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder in `parent` that is gone after the block; a killed one is a left-over.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    remove_leftovers(parent)
     while True:
-        name = f".{folder.name[:_LONGEST]}."
-        temporary = Path(tempfile.mkdtemp(prefix=name, suffix=".tmp", dir=folder.parent))
+        prefix = f".{name[:_LONGEST]}."
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=parent))
         handle = os.open(temporary, os.O_RDONLY)
         fcntl.flock(handle, fcntl.LOCK_EX)
         if temporary.exists():  # else it was taken for a left-over before it was locked
@@ -98,17 +133,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         os.close(handle)
     try:
         yield temporary
-        for path in temporary.iterdir():
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-        sync_folder(temporary)
-        temporary.chmod(0o777 & ~_umask())
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster
-                raise
-        sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)
@@ -148,6 +172,16 @@ def _create(path: Path) -> tuple[Path, int]:
         if temporary.exists():  # else it was taken for a left-over before it was locked
             return temporary, handle
         os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """Put a file's content on the disk.
+
+    Raises:
+        OSError: the disk cannot take it.
+    """
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.file_sets import check_finished
 from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch
 from kalshi_sim.ingest.formats import Limits, MissingSnapshot
@@ -75,6 +76,7 @@ def import_captures(
     """
     if not paths:
         raise DataError("no capture files given")
+    check_finished(Path(p) for p in (*paths, *([markets_csv] if markets_csv is not None else ())))
     known = read_markets_csv(markets_csv) if markets_csv is not None else {}
     recording = read_captures(
         paths,

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.errors import ConfigError, StoreError
-from kalshi_sim.files import write_whole
+from kalshi_sim.file_sets import whole_set
 from kalshi_sim.session import (
     NO_TIME,
     EventFlag,
@@ -57,6 +57,9 @@ def export_captures(
 ) -> Exported:
     """Write a session as captures, and its markets' metadata as a CSV file beside them.
 
+    All files appear together or not at all. Killed while it renames them in a folder that was
+    there before, it leaves some, which no import takes and the next export replaces.
+
     Args:
         session: what to write.
         out: a file (`.jsonl`, `.ndjson`, `.json`, `.gz`): all markets in one, whose import gives
@@ -71,30 +74,33 @@ def export_captures(
     _check(session)
     target = Path(out)
     if target.suffix in _SUFFIXES and not target.is_dir():
-        parts = {target: list(range(len(session.markets)))}
-        markets_csv = target.with_name(f"{target.name.partition('.')[0]}-{_MARKETS}")
+        folder, parts = target.parent, {target.name: list(range(len(session.markets)))}
+        metadata = f"{target.name.partition('.')[0]}-{_MARKETS}"
     else:
         stems = file_names([m.ticker for m in session.markets])
-        names = [target / f"{stem}.ndjson.gz" for stem in stems]
-        parts = {name: [i] for i, name in enumerate(names)}
-        markets_csv = target / _MARKETS
-    for path in (*parts, markets_csv):
-        if path.exists() and not overwrite:
-            raise ConfigError(f"{path} is there already; name another, or --overwrite")
+        folder, parts = target, {f"{stem}.ndjson.gz": [i] for i, stem in enumerate(stems)}
+        metadata = _MARKETS
     try:
-        markets_csv.parent.mkdir(parents=True, exist_ok=True)
-        for path, members in parts.items():
-            _write(path, b"".join(line + b"\n" for line in _lines(session, members)))
-        _write(markets_csv, _markets_csv(session.markets))
+        with whole_set(folder, [*parts, metadata], replace=overwrite) as temporary:
+            for name, members in parts.items():
+                data = b"".join(line + b"\n" for line in _lines(session, members))
+                packed = gzip.compress(data, compresslevel=6, mtime=0)
+                (temporary / name).write_bytes(packed if name.endswith(".gz") else data)
+            (temporary / metadata).write_bytes(_markets_csv(session.markets))
+    except FileExistsError as error:
+        raise ConfigError(f"{error}; name another, or --overwrite") from error
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
-    captures = shlex.quote(str(target)) if len(parts) == 1 else f"{shlex.quote(str(target))}/*.gz"
+    markets_csv = folder / metadata
+    captures = f"{shlex.quote(str(target))}/*.gz"
+    if folder != target or {path.name for path in target.glob("*.gz")} - set(parts):
+        captures = " ".join(shlex.quote(str(folder / name)) for name in parts)
     whole = " --whole-subscription" if (session.events.kind == EventKind.GAP).any() else ""
     rebuilt = (session.events.flags & EventFlag.REBUILT != 0).any()
     smallest = " --missing-snapshot smallest" if rebuilt else ""
     markets = shlex.quote(str(markets_csv))
     command = f"kalshi-sim import {captures} --markets {markets}{whole}{smallest}"
-    return Exported((*parts, markets_csv), command)
+    return Exported((*(folder / name for name in parts), markets_csv), command)
 
 
 def _check(session: Session) -> None:
@@ -104,13 +110,6 @@ def _check(session: Session) -> None:
         raise ConfigError(f"captures cannot say that a level's size is unknown; {instead}")
     if ((events.kind == EventKind.GAP) & (events.sid < 0)).any():
         raise ConfigError(f"captures cannot say where messages without seq are missing; {instead}")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write whole or not at all."""
-    if path.suffix == ".gz":
-        data = gzip.compress(data, compresslevel=6, mtime=0)
-    write_whole(path, data)
 
 
 def _lines(session: Session, members: Sequence[int]) -> Iterator[bytes]:
