@@ -14,7 +14,7 @@ EDGES = all_imports(*PACKAGES)
 
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
-    "units errors extras text files validated interrupts config features actions",
+    "units errors extras text files file_sets validated interrupts config features actions",
     "session",
     "kernels",
     "grid",
