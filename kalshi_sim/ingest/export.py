@@ -18,8 +18,11 @@ import numpy as np
 
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.file_sets import whole_set
+from kalshi_sim.ingest.export_gaps import GapWriter, check_gaps, needs_numbers
+from kalshi_sim.ingest.export_life import at_start, has_time, life_frames
 from kalshi_sim.session import (
     NO_TIME,
+    POLLED,
     EventFlag,
     EventKind,
     Events,
@@ -41,6 +44,7 @@ _SIDES: Final = ("yes", "no")
 _NS_PER_MS: Final = 1_000_000
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".gz")
 _MARKETS: Final = "markets.csv"
+_TICKER: Final = "market_ticker"
 _TIMED: Final = (EventKind.SNAPSHOT, EventKind.DELTA, EventKind.TRADE)
 
 
@@ -71,7 +75,8 @@ def export_captures(
         ConfigError: a file is there already, or the session holds what captures cannot.
         StoreError: the files cannot be written.
     """
-    _check(session)
+    instead = f"copy session {session.session_id} into a store with --to instead"
+    _check(session, instead)
     target = Path(out)
     if target.suffix in _SUFFIXES and not target.is_dir():
         folder, parts = target.parent, {target.name: list(range(len(session.markets)))}
@@ -80,13 +85,21 @@ def export_captures(
         stems = file_names([m.ticker for m in session.markets])
         folder, parts = target, {f"{stem}.ndjson.gz": [i] for i, stem in enumerate(stems)}
         metadata = _MARKETS
+    # All that may be refused comes before the first file is written.
+    starts = [at_start(market) for market in session.markets]
+    life = [life_frames(market, instead) for market in session.markets]
+    if (session.events.kind == EventKind.GAP).any():
+        told = [_capture(session, members, life) for members in parts.values()]
+        apart = "give a folder, which gets a file for each market, or "
+        one_of_many = len(parts) == 1 and len(session.markets) > 1
+        check_gaps(session, told, apart + instead if one_of_many else instead)
     try:
         with whole_set(folder, [*parts, metadata], replace=overwrite) as temporary:
             for name, members in parts.items():
-                data = b"".join(line + b"\n" for line in _lines(session, members))
+                data = _capture(session, members, life)
                 packed = gzip.compress(data, compresslevel=6, mtime=0)
                 (temporary / name).write_bytes(packed if name.endswith(".gz") else data)
-            (temporary / metadata).write_bytes(_markets_csv(session.markets))
+            (temporary / metadata).write_bytes(_markets_csv(starts))
     except FileExistsError as error:
         raise ConfigError(f"{error}; name another, or --overwrite") from error
     except OSError as error:
@@ -95,7 +108,7 @@ def export_captures(
     captures = f"{shlex.quote(str(target))}/*.gz"
     if folder != target or {path.name for path in target.glob("*.gz")} - set(parts):
         captures = " ".join(shlex.quote(str(folder / name)) for name in parts)
-    whole = " --whole-subscription" if (session.events.kind == EventKind.GAP).any() else ""
+    whole = " --whole-subscription" if needs_numbers(session) else ""
     rebuilt = (session.events.flags & EventFlag.REBUILT != 0).any()
     smallest = " --missing-snapshot smallest" if rebuilt else ""
     markets = shlex.quote(str(markets_csv))
@@ -103,32 +116,34 @@ def export_captures(
     return Exported((*(folder / name for name in parts), markets_csv), command)
 
 
-def _check(session: Session) -> None:
+def _check(session: Session, instead: str) -> None:
     events = session.events
-    instead = f"copy session {session.session_id} into a store with --to instead"
     if (events.kind == EventKind.DROP_LEVEL).any():
         raise ConfigError(f"captures cannot say that a level's size is unknown; {instead}")
     if ((events.kind == EventKind.GAP) & (events.sid < 0)).any():
         raise ConfigError(f"captures cannot say where messages without seq are missing; {instead}")
 
 
-def _lines(session: Session, members: Sequence[int]) -> Iterator[bytes]:
-    """The capture of some markets, by index, a frame a line."""
-    chosen = session.select([session.markets[i].ticker for i in members])
+def _capture(session: Session, members: Sequence[int], life: Sequence[Sequence[bytes]]) -> bytes:
+    """The capture of some markets, by index, a frame a line; `life` are all markets' changes."""
+    return b"".join(line + b"\n" for line in _lines(session, members, life))
+
+
+def _lines(
+    session: Session, members: Sequence[int], life: Sequence[Sequence[bytes]]
+) -> Iterator[bytes]:
     encode = msgspec.json.encode
+    changes = [line for i in members for line in life[i]]
+    # A change without a time holds from the start only where nothing before it has one.
+    yield from (line for line in changes if not has_time(line))
+    if session.source.startswith(POLLED):
+        yield encode({"type": "recording"})  # a file that begins with a poll is one of polls alone
     if session.trades_recorded:
         yield encode({"type": "subscribed", "id": 1, "msg": {"channel": "trade"}})
     yield from _session_ends(session)
-    for market in chosen.markets:
-        for known_ms, close_ms in market.close_updates:
-            message = {
-                "event_type": "close_date_updated",
-                "market_ticker": market.ticker,
-                "close_ts": close_ms,
-                "ts_ms": known_ms,
-            }
-            yield encode({"type": "market_lifecycle_v2", "msg": message})
-    yield from _frames(chosen)
+    yield from (line for line in changes if has_time(line))
+    chosen = session.select([session.markets[i].ticker for i in members])
+    yield from _frames(chosen, by_numbers=needs_numbers(session))
 
 
 def _session_ends(session: Session) -> Iterator[bytes]:
@@ -146,7 +161,7 @@ def _session_ends(session: Session) -> Iterator[bytes]:
             yield msgspec.json.encode({"type": "recording", "msg": {"ts_ms": wanted}})
 
 
-def _frames(session: Session) -> Iterator[bytes]:
+def _frames(session: Session, *, by_numbers: bool) -> Iterator[bytes]:
     events, offsets = session.events, session.market_offsets
     market = np.repeat(np.arange(len(session.markets)), np.diff(offsets))
     tickers = [m.ticker for m in session.markets]
@@ -158,9 +173,9 @@ def _frames(session: Session) -> Iterator[bytes]:
     next_head = _ends_of_levels(events)
     prices = {p: format_decimal(p, PRICE_SCALE) for p in np.unique(events.price).tolist()}
     sizes = {s: format_decimal(s, SIZE_SCALE) for s in np.unique(events.size).tolist()}
+    polled = session.source.startswith(POLLED)
     has_gaps = bool((events.kind == EventKind.GAP).any())
-    latest: dict[int, int] = {}
-    open_gaps: set[int] = set()
+    gaps = GapWriter(session, heads, market, by_numbers=by_numbers)
     columns = (events.kind, events.side, events.price, events.size, events.ts_ms, events.sid)
     for i, kind, side, price, size, ts_ms, sid, seq, flags in zip(
         heads.tolist(),
@@ -169,17 +184,11 @@ def _frames(session: Session) -> Iterator[bytes]:
         events.flags[heads].tolist(),
         strict=True,
     ):
+        if has_gaps:
+            yield from gaps.before(i, int(market[i]))
         if kind == EventKind.GAP:
-            open_gaps.add(sid)
             continue
-        if has_gaps and seq >= 0:
-            # Control frames consumed the numbers of the holes that were no gaps.
-            if sid not in open_gaps:
-                for missing in range(latest.get(sid, seq) + 1, seq):
-                    yield msgspec.json.encode({"type": "ok", "sid": sid, "seq": missing})
-            open_gaps.discard(sid)
-            latest[sid] = seq
-        message: dict[str, Any] = {"market_ticker": tickers[market[i]]}
+        message: dict[str, Any] = {_TICKER: tickers[market[i]]}
         frame: dict[str, Any] = {"type": "", "sid": sid, "seq": seq, "msg": message}
         if sid < 0:
             del frame["sid"]
@@ -188,6 +197,8 @@ def _frames(session: Session) -> Iterator[bytes]:
         if kind == EventKind.SNAPSHOT:
             frame["type"] = "orderbook_snapshot"
             _add_levels(message, events, i + 1, int(next_head[i]), prices, sizes)
+            if polled and sid < 0 and seq < 0:
+                frame = _poll(message)
             yield _with_receive_time(frame, ts_ms, flags)
             continue
         if kind == EventKind.DELTA:
@@ -207,6 +218,13 @@ def _frames(session: Session) -> Iterator[bytes]:
         elif not flags & EventFlag.TIME_INFERRED and ts_ms != NO_TIME:
             message["ts_ms"] = ts_ms
         yield msgspec.json.encode(frame)
+    yield from gaps.at_end()
+
+
+def _poll(message: dict[str, Any]) -> dict[str, Any]:
+    """An order book of the REST API, which makes a session one of polls."""
+    book = {key.removesuffix("_fp"): value for key, value in message.items() if key != _TICKER}
+    return {_TICKER: message[_TICKER], "orderbook_fp": book}
 
 
 def _ends_of_levels(events: Events) -> Int64Array:

@@ -98,7 +98,7 @@ def read_captures(
     notes += [f"{said} ({n} frames)" for said, n in sorted(decoder.noticed.items())]
     if decoder.values.rounded:
         notes.append(f"{decoder.values.rounded} prices and sizes were rounded to the nearest tick")
-    frames = _concatenate(batches)
+    frames = concatenate(batches)
     return Recording(
         tickers=[str(t) for t in decoder.tickers],
         frames=frames,
@@ -147,7 +147,9 @@ def _search(decoder: FrameDecoder, lines: list[tuple[str, bytes]], errors: _Erro
             return []
 
 
-def _concatenate(batches: list[Batch]) -> Batch:
+def concatenate(batches: list[Batch]) -> Batch:
+    """All frames of the batches, one after the other."""
+
     def column(name: str) -> np.ndarray:
         return np.concatenate([getattr(b, name) for b in batches])
 
@@ -167,4 +169,4 @@ def _flat(parts: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
     return tuple(item for part in parts for item in part)
 
 
-__all__ = ["OTHER", "Progress", "Recording", "read_captures"]
+__all__ = ["OTHER", "Progress", "Recording", "concatenate", "read_captures"]
