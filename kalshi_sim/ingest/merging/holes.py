@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from kalshi_sim.ingest.decoding import OTHER
-from kalshi_sim.ingest.merging.endings import Book
+from kalshi_sim.ingest.merging.sockets import Placed, Sockets
 from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import Int64Array
 
@@ -19,48 +18,56 @@ _SEVERAL: Final = 2
 
 @dataclass
 class _Part:
-    """A market's frames from one snapshot to the next on one sid: their numbers and places."""
+    """A market's frames from one snapshot to the next on one connection: numbers and places."""
 
     market: int
     numbers: Int64Array
     places: Int64Array
 
 
-@dataclass
-class _Group:
-    """Numbers of one connection."""
-
-    numbers: set[int]
-    parts: list[_Part]
-
-
-def find_holes(frames: Frames, books: Sequence[Book]) -> dict[int, list[int]]:
+def find_holes(frames: Frames, markets: Sequence[Placed]) -> dict[int, list[int]]:
     """Places after which each market's book ends, by its number, because messages are missing."""
     out: dict[int, list[int]] = {}
-    sids = np.unique(frames.batch.sid[frames.is_book & (frames.seq >= 0)])
-    for sid in sids.tolist():
-        parts = [part for book in books for part in _parts(frames, book, sid)]
-        if _numbered_apart(parts):
+    sockets = Sockets(frames, markets)
+    parts: dict[int, list[_Part]] = {}
+    for placed in markets:
+        for socket, part in _parts(frames, placed, sockets):
+            parts.setdefault(socket, []).append(part)
+    apart = {
+        sid
+        for sid in set(sockets.sid_of)
+        if _numbered_apart([p for at, of in parts.items() if sockets.sid_of[at] == sid for p in of])
+    }
+    for at, of in parts.items():
+        if sockets.sid_of[at] in apart:
             continue
-        for group in _connections(parts, _controls(frames, sid)):
-            numbers = np.array(sorted(group.numbers), dtype=np.int64)
-            before = numbers[:-1][np.diff(numbers) > 1]
-            for part in group.parts if len(before) else ():
-                order = np.argsort(part.numbers, kind="stable")
-                at = np.searchsorted(part.numbers[order], before, side="right") - 1
-                ends = part.places[order][np.unique(at[at >= 0])]
-                out.setdefault(part.market, []).extend(ends.tolist())
+        numbers = np.array(sorted(sockets.all[at].numbers), dtype=np.int64)
+        before = numbers[:-1][np.diff(numbers) > 1]
+        for part in of if len(before) else ():
+            order = np.argsort(part.numbers, kind="stable")
+            place = np.searchsorted(part.numbers[order], before, side="right") - 1
+            ends = part.places[order][np.unique(place[place >= 0])]
+            out.setdefault(part.market, []).extend(ends.tolist())
     return out
 
 
-def _parts(frames: Frames, book: Book, sid: int) -> list[_Part]:
-    places = np.flatnonzero((frames.batch.sid[book.rows] == sid) & (frames.seq[book.rows] >= 0))
-    if len(places) == 0:
-        return []
-    cuts = np.flatnonzero(frames.is_snapshot[book.rows[places]][1:]) + 1
-    return [
-        _Part(book.market, frames.seq[book.rows[part]], part) for part in np.split(places, cuts)
-    ]
+def _parts(frames: Frames, placed: Placed, sockets: Sockets) -> list[tuple[int, _Part]]:
+    book = placed.book
+    out = []
+    for connection in np.unique(book.connection).tolist():
+        here = (book.connection == connection) & (frames.seq[book.rows] >= 0)
+        places = np.flatnonzero(here)
+        if len(places) == 0:
+            continue
+        cuts = np.flatnonzero(frames.is_snapshot[book.rows[places]][1:]) + 1
+        out += [
+            (
+                sockets.of(book.market, connection),
+                _Part(book.market, frames.seq[book.rows[part]], part),
+            )
+            for part in np.split(places, cuts)
+        ]
+    return out
 
 
 def _numbered_apart(parts: list[_Part]) -> bool:
@@ -71,43 +78,3 @@ def _numbered_apart(parts: list[_Part]) -> bool:
         len(part.numbers) > _SEVERAL and bool((np.diff(np.sort(part.numbers)) == 1).all())
         for part in parts
     )
-
-
-def _controls(frames: Frames, sid: int) -> list[int]:
-    """Numbers that frames other than events consumed."""
-    batch = frames.batch
-    rows = (batch.kind >= OTHER) & ~frames.is_trade & (batch.sid == sid) & (batch.seq >= 0)
-    return [int(number) for number in batch.seq[rows]]
-
-
-def _connections(parts: list[_Part], controls: list[int]) -> list[_Group]:
-    """The parts of each connection: none has a number twice."""
-    everything = np.concatenate([part.numbers for part in parts]) if parts else np.empty(0)
-    if len(np.unique(everything)) == len(everything):
-        groups = [_Group(set(everything.tolist()), parts)] if parts else []
-    else:
-        groups = []
-        latest: dict[int, int] = {}
-        for part in sorted(parts, key=lambda part: (int(part.places[0]), int(part.numbers[0]))):
-            own = set(part.numbers.tolist())
-            free = [
-                at
-                for at in range(latest.get(part.market, 0), len(groups))
-                if not groups[at].numbers & own
-            ]
-            at = max(free, key=lambda at: (_touching(groups[at], own), -at), default=len(groups))
-            if at == len(groups):
-                groups.append(_Group(set(), []))
-            groups[at].numbers |= own
-            groups[at].parts.append(part)
-            latest[part.market] = at
-    for number in sorted(controls):
-        free_groups = [group for group in groups if number not in group.numbers]
-        if free_groups:
-            max(free_groups, key=lambda group: _touching(group, {number})).numbers.add(number)
-    return groups
-
-
-def _touching(group: _Group, numbers: set[int]) -> int:
-    """How many numbers of the group are next to one of these."""
-    return sum((number - 1 in group.numbers) + (number + 1 in group.numbers) for number in numbers)

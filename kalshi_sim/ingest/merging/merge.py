@@ -9,10 +9,11 @@ import numpy as np
 
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
 from kalshi_sim.ingest.merging.connections import Told, passed_over, tell_connections
-from kalshi_sim.ingest.merging.endings import Book, Endings, Placed
+from kalshi_sim.ingest.merging.endings import Endings
 from kalshi_sim.ingest.merging.holes import find_holes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
 from kalshi_sim.ingest.merging.places import Places
+from kalshi_sim.ingest.merging.sockets import Book, Placed
 from kalshi_sim.ingest.merging.trades import place_trades
 from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import NO_TIME, Int64Array, MarketQuality
@@ -83,7 +84,7 @@ def merge_frames(
     for market in markets:
         market.ends += endings.ends(market.placed)
     if find_gaps:
-        holes = find_holes(frames, [market.book for market in markets])
+        holes = find_holes(frames, [market.placed for market in markets])
         for market in markets:
             market.ends += holes.get(market.book.market, [])
     notes = [note for market in markets for note in market.notes]
@@ -121,7 +122,7 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
         block_trades_dropped=int(block.sum()),
     )
     return _Market(
-        Placed(book, known),
+        Placed(book, known, told),
         trades[~block],
         places[~block],
         kept[ends].tolist(),

@@ -23,6 +23,8 @@ class Places:
             repeated: repeated frames -> the frame they repeat.
         """
         self._file_of = frames.file_of
+        self.order: tuple[int, ...] = ()
+        """Its files in order of their first book frame."""
         kept = np.cumsum(~over) - 1
         at = dict(zip(told.tolist(), range(len(told)), strict=True)) if repeated else {}
         pairs = [(row, at[to]) for row in repeated if (to := _end(repeated, row)) in at]
@@ -35,7 +37,13 @@ class Places:
         lift = file * (len(told) + 1)
         self._after = np.maximum.accumulate(kept[index] + lift) - lift
         self._before = (kept - ~over)[index]
-        self.files = frozenset(np.unique(file).tolist())
+        files, start = np.unique(file, return_index=True)
+        self.files = frozenset(files.tolist())
+        if len(files):
+            first = np.minimum.reduceat(index, start)
+            last = np.maximum.reduceat(index, start)
+            rank = np.lexsort((frames.line[self._rows[start]], last, first))
+            self.order = tuple(files[rank].tolist())
 
     def of(self, row: int) -> int:
         """The place of the book frame it stands after; -1: before the first."""

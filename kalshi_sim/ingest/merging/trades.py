@@ -41,16 +41,28 @@ def place_trades(
     # After the same book frame: what follows it in its file, then what precedes the next one.
     leading = np.concatenate([known.lead(beside), np.zeros(len(apart), dtype=np.bool_)])
     clock = np.concatenate([np.full(len(beside), NO_TIME), _clock(frames, apart)])
-    if len(np.unique(frames.file_of[rows])) > 1:
-        # Trades of several files after one book frame: the order of the files must not count.
-        tie = np.lexsort((rows, frames.line[rows], frames.seq[rows], frames.batch.ts_ms[rows]))
-        within = np.empty(len(rows), dtype=np.int64)
-        within[tie] = np.arange(len(rows))
-    else:
-        within = rows
+    within = _within(frames, rows, clock, known.order)
     order = np.lexsort((within, clock, leading, places))
     order = order[_once(frames, rows[order])]
     return rows[order], places[order], told - len(order)
+
+
+def _within(
+    frames: Frames, rows: Int64Array, clock: Int64Array, files: tuple[int, ...]
+) -> Int64Array:
+    """What orders trades of one place: files in their order, and inside a file that of its lines.
+
+    Files without book frames are ordered by their first trade, so that how they are given to the
+    import does not count.
+    """
+    of = frames.file_of[rows]
+    names, start = np.unique(of, return_index=True)  # rows of a file are in order of lines
+    first = rows[start]
+    keys = (frames.line[first], frames.seq[first], frames.batch.ts_ms[first], clock[start])
+    apart = [int(name) for name in names[np.lexsort(keys)] if name not in files]
+    rank = {file: at for at, file in enumerate([*files, *apart])}
+    ranks = np.array([rank[file] for file in of.tolist()], dtype=np.int64)
+    return np.lexsort((rows, ranks)).argsort(kind="stable")
 
 
 def _once(frames: Frames, rows: Int64Array) -> Int64Array:
@@ -67,10 +79,15 @@ def _once(frames: Frames, rows: Int64Array) -> Int64Array:
 
 
 def _clock(frames: Frames, rows: Int64Array) -> Int64Array:
-    """What orders trades of files without book frames: receive times, else their own."""
-    if frames.received(rows):
-        return frames.batch.recv_ns[rows]
-    return _latest_ms(frames, rows)
+    """What orders trades of files without book frames: receive times, else their own.
+
+    In each file it never falls: the order of its lines is a fact.
+    """
+    clock = frames.batch.recv_ns[rows] if frames.received(rows) else _latest_ms(frames, rows)
+    for file in np.unique(frames.file_of[rows]).tolist():
+        own = frames.file_of[rows] == file
+        clock[own] = np.maximum.accumulate(clock[own])
+    return clock
 
 
 def _latest_ms(frames: Frames, rows: Int64Array) -> Int64Array:

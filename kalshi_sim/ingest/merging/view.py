@@ -72,7 +72,10 @@ class Frames:
         low, high = np.full(len(count), np.iinfo(np.int64).max), np.full(len(count), -1)
         np.minimum.at(low, group, seq[rows])
         np.maximum.at(high, group, seq[rows])
-        constant = (low == high) & (count >= _CONSTANT)
+        changes = np.zeros(len(count), dtype=np.bool_)
+        changes[group[~self.is_snapshot[rows]]] = True
+        # Snapshots alone may each be the first frame of a connection.
+        constant = (low == high) & (count >= _CONSTANT) & changes
         if not constant.any():
             return seq
         out = seq.copy()
