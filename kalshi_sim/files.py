@@ -45,20 +45,20 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """
     make_folder(path.parent)
     remove_leftovers(path.parent)
-    temporary, handle = _create(path)
-    try:
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
-        with room_for(path):
+    with room_for(path):
+        temporary, handle = _create(path)
+        try:
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
             yield temporary
             sync_file(temporary)
-        if replace:
-            os.replace(temporary, path)
-        else:
-            os.link(temporary, path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(handle)
+            if replace:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextmanager
@@ -75,6 +75,12 @@ def room_for(path: Path) -> Iterator[None]:
         if advice is None:
             raise
         raise StoreError(f"cannot write {path}: {error.strerror}; {advice}") from error
+
+
+def is_without_room(error: BaseException) -> bool:
+    """Whether an error, or the one it came from, is that of a disk without room."""
+    cause = error.__cause__ or error
+    return isinstance(cause, OSError) and cause.errno in _ADVICE
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ from kalshi_sim import __version__
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.fees import FeeSchedule, chosen_schedule
-from kalshi_sim.files import remove_leftovers, whole_folder
+from kalshi_sim.files import remove_leftovers, room_for, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
@@ -93,15 +93,24 @@ def save_tape(tape: Tape, folder: Path) -> None:
 
     Raises:
         OSError: the folder cannot be written.
+        StoreError: the disk is full.
     """
-    with whole_folder(folder) as temporary:
+    with room_for(folder), whole_folder(folder) as temporary:
         for name in _ARRAYS:
-            np.save(temporary / f"{name}.npy", getattr(tape, name))
+            _save_array(temporary / f"{name}.npy", np.ascontiguousarray(getattr(tape, name)))
         sums = {name: _checksum(temporary / f"{name}.npy") for name in _ARRAYS}
         described = {n: getattr(tape, n) for n in _Header.__struct_fields__ if n != "checksums"}
         header = msgspec.json.encode(_Header(**described, checksums=sums))
         digest = hashlib.sha256(header).hexdigest().encode()
         (temporary / _HEADER).write_bytes(digest + b"\n" + header + b"\n")
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    """As `np.save` does, whose error on a full disk does not say that it is full."""
+    with path.open("wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data)
 
 
 def open_tape(folder: Path) -> Tape:

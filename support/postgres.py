@@ -68,7 +68,7 @@ class Server:
             data.mkdir()
             self._handle = PostgresServer(data)
             self._handle.ensure_pgdata_inited()
-        self._data = data
+        self.data = data
         self.port = free_port()
         with (data / "postgresql.conf").open("a") as config:
             config.write(_CONFIG.format(port=self.port))
@@ -77,13 +77,13 @@ class Server:
     def _pg_ctl(self, *args: str) -> None:
         pgexec(
             "pg_ctl",
-            ("-w", "-D", str(self._data), *args),
+            ("-w", "-D", str(self.data), *args),
             bin_path=self._handle.bin_path,
             user=self._handle.system_user,
         )
 
     def start(self) -> None:
-        self._pg_ctl("-l", str(self._data / "log"), "start")
+        self._pg_ctl("-l", str(self.data / "log"), "start")
 
     def stop(self, mode: str = "immediate") -> None:
         """`immediate` is what a crash leaves behind; `fast` ends transactions in order."""

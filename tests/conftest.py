@@ -15,6 +15,7 @@ from tests.support.modes import examples
 pytest_plugins = [
     "support.postgres",
     "tests.support.recorded",
+    "tests.support.small_disk",
     "tests.support.stored_sessions",
 ]
 

@@ -70,6 +70,7 @@ def run_command(
 
 def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseException], ...]) -> int:
     from kalshi_sim.errors import ConfigError, KalshiSimError
+    from kalshi_sim.files import is_without_room
 
     try:
         with raised_late():
@@ -78,7 +79,8 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
         return end.code if isinstance(end.code, int) else USER_MISTAKE
     except KalshiSimError as error:
         _say(program, str(error))
-        return USER_MISTAKE if isinstance(error, (ConfigError, *mistakes)) else FAILED
+        mistaken = isinstance(error, (ConfigError, *mistakes)) and not is_without_room(error)
+        return USER_MISTAKE if mistaken else FAILED
     except ModuleNotFoundError as error:
         from kalshi_sim.extras import missing_extra
 

@@ -95,6 +95,7 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
         asyncpg.InsufficientPrivilegeError,
         "loading needs SELECT on the tables and USAGE of their schema, saving CREATE and INSERT",
     ),
+    (asyncpg.DiskFullError, "free some space on the server's disk and try again"),
     (asyncpg.ReadOnlySQLTransactionError, "this server takes no changes: save to its primary"),
     (
         asyncpg.QueryCanceledError,
@@ -111,7 +112,7 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 def _advice(error: BaseException) -> str:
     """What happened and what to do, for the errors users meet."""
-    text = str(error).strip() or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__  # DETAIL and HINT in one line
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
             return f"{text}; {advice}" if isinstance(error, asyncpg.PostgresError) else advice
