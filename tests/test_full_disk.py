@@ -127,8 +127,6 @@ def test_postgresql(postgres_server: Server, small_disk: SmallDisk) -> None:
     place.mkdir()
     owner = postgres_server.data.stat()
     os.chown(place, owner.st_uid, owner.st_gid)
-    for folder in small_disk.folder.parents[:3]:
-        folder.chmod(0o755)  # pytest's own are closed to the server's user
     admin = postgres_server.admin_url()
     execute(admin, f"CREATE TABLESPACE small LOCATION '{place}'")
     execute(admin, f"CREATE DATABASE small OWNER {ROLE} TABLESPACE small")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +74,10 @@ class SmallDisk:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """An empty one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
+def small_disk() -> Iterator[SmallDisk]:
+    """An empty one; other users (a database's server) can reach it, unlike pytest's folders."""
+    folder = Path(tempfile.mkdtemp(prefix="kalshi-disk-"))
+    folder.chmod(0o755)
     size = f"size={MEGABYTES}m,mode=0777"
     mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
     allowed = os.geteuid() == 0
@@ -85,3 +87,4 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     finally:
         if mounted:
             subprocess.run(["umount", "-l", str(folder)], check=True)
+        shutil.rmtree(folder)
