@@ -138,17 +138,69 @@ def test_the_page_of_features_is_printed_from_the_table() -> None:
     assert [int(i) for i in re.findall(r"^\| (\d+) \|", printed, re.MULTILINE)] == list(range(52))
 
 
-def test_the_architecture_names_what_is_there() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    places = re.findall(r"^\| `([\w/]+\.py)` `(\w+)` \|", text, re.MULTILINE)
-    assert len(places) > 15
-    for file, name in places:
-        source = (ROOT / file).read_text("utf-8")
-        assert re.search(rf"^(?:def |class |    )?{name}\b", source, re.MULTILINE), (file, name)
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def places(text: str) -> list[tuple[str, str]]:
+    """(file, name) of every row that begins with a place in the code."""
+    return re.findall(r"^\| `([\w/]+\.py)` `(\w+)` \|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("place", places(ARCHITECTURE), ids=" ".join)
+def test_the_architecture_names_what_is_there(place: tuple[str, str]) -> None:
+    file, name = place
+    source = (ROOT / file).read_text("utf-8")
+    assert re.search(rf"^ *(?:def |class )?{name}\b", source, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("heading", "tables", "most"),
+    [("size", 1, 10), ("flag", 2, 4), ("action", 1, 7), ("feature", 1, 3)],
+)
+def test_the_ways_through_the_code_are_short(heading: str, tables: int, most: int) -> None:
+    _, found, rest = ARCHITECTURE.partition(f"## The way of one {heading}")
+    ways = [places(way) for way in rest.partition("\n## ")[0].split("| where |")[1:]]
+    assert found
+    assert len(ways) == tables
+    for way in ways:
+        assert 2 <= len({file for file, _ in way}) <= most
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+HOW_TO = dict(
+    re.findall(
+        r"^\| (?:a|an) ([\w ]+) \| (.*) \|$",
+        CONTRIBUTING.partition("## How to add something")[2].partition("### Tried")[0],
+        re.MULTILINE,
+    )
+)
+
+
+@pytest.mark.parametrize("what", HOW_TO)
+def test_the_files_that_an_addition_touches_are_there(what: str) -> None:
+    named = re.findall(r"`((?:kalshi_sim|kalshi_train|docs)/[\w/.]*)`", HOW_TO[what])
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_what_was_tried_touched_the_files_of_the_how_to() -> None:
+    tried = re.findall(
+        r"^\| (\w+) [`a-z].*? \| (`[\w/.]+\.py`.*?) \|",
+        CONTRIBUTING.partition("### Tried")[2],
+        re.MULTILINE,
+    )
+    found = [what for what, _ in tried]
+    assert found == ["feature", "fill", "reader", "flag", "action", "setting"]
+    for what, row in tried:
+        files = re.findall(r"`([\w/.]+\.py)`", row)
+        assert len(files) <= (4 if what == "setting" else 3), what
+        for file in files:
+            new = what == "reader" and file == "ingest/readers/pipes.py"
+            assert new != (ROOT / "kalshi_sim" / file).exists(), file
 
 
 def test_the_architecture_has_the_rooms_in_the_order_of_their_imports() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    table = text.partition("| `kalshi_sim.` |")[2].partition("| `kalshi_train.` |")[0]
+    table = ARCHITECTURE.partition("| `kalshi_sim.` |")[2].partition("| `kalshi_train.` |")[0]
     rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     assert tuple(" ".join(re.findall(r"`(\w+)`", row)) for row in rows) == ROOMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kalshi_sim.ingest.lifecycle import Lifecycle
+from kalshi_sim.ingest.lifecycle_frames import Lifecycle
 from kalshi_sim.session import Int8Array, Int64Array
 
 OTHER: Final = 100

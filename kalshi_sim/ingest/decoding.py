@@ -12,8 +12,9 @@ import numpy as np
 
 from kalshi_sim.ingest.batch import BLOCK_TRADE, CONTROL, LIFECYCLE, OTHER, Batch, Control
 from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_order, receive_times, unwrap
+from kalshi_sim.ingest.frame_times import lifecycle_time, message_time, set_times
 from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
-from kalshi_sim.ingest.lifecycle import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
+from kalshi_sim.ingest.lifecycle_frames import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
 from kalshi_sim.ingest.unknown import (
     CONTROL_TYPES,
     check_levels,
@@ -26,11 +27,7 @@ from kalshi_sim.ingest.values import Tickers, Values
 from kalshi_sim.ingest.wire_time import (
     LAST_MS,
     OPENED_MS,
-    WireNumber,
-    milliseconds,
     not_a_time,
-    scalar_ms,
-    wire_times,
 )
 from kalshi_sim.session import NO_TIME, EventKind, Int8Array, Int64Array
 from kalshi_sim.units import (
@@ -53,7 +50,7 @@ _SNAPSHOT: Final = int(EventKind.SNAPSHOT)
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
 _SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
-_TAKEN_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
+_RESTING_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
 """The resting side a taker consumed: who bought YES took NO bids."""
 
 _ENDING_CODES: Final = (10, 25, "10", "25")
@@ -99,7 +96,7 @@ class FrameDecoder:
 
     def _decode(self, lines: bytes, received_ms: int | None) -> Batch:
         outer = FRAME.decode_lines(lines)
-        # Most recordings have neither, and looking at every frame for them is dear.
+        # Most recordings have neither, and checking every frame for them is expensive.
         recv = receive_times(outer) if b'"rec' in lines else no_times(len(outer))
         if received_ms is not None:
             recv = np.where(recv == NO_TIME, received_ms, recv)
@@ -188,7 +185,7 @@ class FrameDecoder:
         controls: list[Control] = []
         for i in np.flatnonzero(kind >= OTHER).tolist():
             message = messages[i]
-            out.ts_ms[i] = _other_time(message, int(recv[i]), frames[i].sending_ts_ms)
+            out.ts_ms[i] = message_time(message, int(recv[i]), frames[i].sending_ts_ms)
             control = self._control(frames[i])
             if control is not None:
                 controls.append(control)
@@ -200,7 +197,7 @@ class FrameDecoder:
                     _bad("a change of a market's life without a message")
                 continue
             if kinds[i] == LIFECYCLE:
-                out.ts_ms[i] = _lifecycle_time(message, int(recv[i]), frames[i].sending_ts_ms)
+                out.ts_ms[i] = lifecycle_time(message, int(recv[i]), frames[i].sending_ts_ms)
                 lifecycles.append(
                     decode_lifecycle(
                         frames[i].type or "",
@@ -211,8 +208,8 @@ class FrameDecoder:
                 )
             if frames[i].type == "subscribed" and message.channel:
                 channels.append(message.channel)
-        told = out.ts_ms != NO_TIME
-        odd = told & ((out.ts_ms < OPENED_MS) | (out.ts_ms >= LAST_MS))
+        known = out.ts_ms != NO_TIME
+        odd = known & ((out.ts_ms < OPENED_MS) | (out.ts_ms >= LAST_MS))
         if odd.any():
             _bad(f"time {not_a_time(int(out.ts_ms[np.argmax(odd)]))}")
         return Batch(
@@ -252,9 +249,9 @@ class FrameDecoder:
         if None in texts:
             texts = [m.delta if m.delta_fp is None else m.delta_fp for m in messages]
         out.side[rows] = side
-        out.price[rows] = self._as_told(np.array(price, dtype=np.int64), side)
+        out.price[rows] = self._in_no_terms(np.array(price, dtype=np.int64), side)
         out.size[rows] = [contracts[text] for text in texts]
-        _set_times(out, rows, messages, recv, frames)
+        set_times(out, rows, messages, recv, frames)
 
     def _trades(
         self,
@@ -267,7 +264,7 @@ class FrameDecoder:
         contracts = self._contracts
         out.market[rows] = [self.tickers[m.market_ticker] for m in messages]
         takers = [m.taker_outcome_side or m.taker_book_side or m.taker_side for m in messages]
-        side = [_TAKEN_SIDE.get(t, -1) for t in takers]  # type: ignore[arg-type]  # None: -1
+        side = [_RESTING_SIDE.get(t, -1) for t in takers]  # type: ignore[arg-type]  # None: -1
         if -1 in side:
             _bad(f"unknown taker side {takers[side.index(-1)]!r}")
         out.side[rows] = side
@@ -285,7 +282,7 @@ class FrameDecoder:
         out.trade_id[rows] = [
             -1 if m.trade_id is None else ids.setdefault(m.trade_id, len(ids)) for m in messages
         ]
-        _set_times(out, rows, messages, recv, frames)
+        set_times(out, rows, messages, recv, frames)
 
     def _trade_price(self, m: Message, side: int) -> int:
         """The price on the resting side, from the finest pair of keys the frame has."""
@@ -342,7 +339,7 @@ class FrameDecoder:
             out.size[i] = len(sides) - first
             out.ts_ms[i] = recv[i]
             if recv[i] == NO_TIME:
-                out.ts_ms[i] = _other_time(message, NO_TIME, frame.sending_ts_ms)
+                out.ts_ms[i] = message_time(message, NO_TIME, frame.sending_ts_ms)
         return sides, prices, sizes
 
     def _without_edges(self, levels: Levels, *, cents: bool) -> Levels:
@@ -354,8 +351,8 @@ class FrameDecoder:
             if self._contracts[size] or parse_decimal(price, scale) not in (0, PRICE_SCALE)
         ]
 
-    def _as_told(self, price: Int64Array, side: Int8Array) -> Int64Array:
-        """Prices of the NO side, which a `use_yes_price` subscription tells in YES terms."""
+    def _in_no_terms(self, price: Int64Array, side: Int8Array) -> Int64Array:
+        """Prices of the NO side, which a `use_yes_price` subscription states in YES terms."""
         return np.where(side == 1, PRICE_SCALE - price, price) if self.use_yes_price else price
 
     def _control(self, frame: Frame) -> Control | None:
@@ -396,52 +393,6 @@ def _messages(messages: Sequence[object], rows: Int64Array) -> list[Message]:
     if set(map(type, out)) != {Message}:
         _bad("a frame without a message")
     return out
-
-
-def _set_times(
-    out: Batch, rows: Int64Array, messages: list[Message], recv: Int64Array, frames: list[Frame]
-) -> None:
-    """The exchange's time, to the millisecond if told so, else the time of receipt."""
-    fine = [m.ts_ms for m in messages]
-    kinds = set(map(type, fine))
-    if kinds == {int}:
-        out.ts_ms[rows] = np.array(fine, dtype=np.int64)
-        return
-    if kinds == {type(None)}:
-        times, flags = wire_times([m.ts for m in messages])
-    else:
-        times, flags = wire_times([m.ts if m.ts_ms is None else None for m in messages])
-        for i, told in enumerate(fine):
-            if told is not None:
-                times[i] = milliseconds(told)
-    missing = np.flatnonzero(times == NO_TIME)
-    for i in missing.tolist():
-        row = int(rows[i])
-        times[i] = recv[row]
-        sent = frames[row].sending_ts_ms
-        if sent is not None:
-            times[i] = milliseconds(sent)
-    out.ts_ms[rows] = times
-    out.flags[rows] = flags
-
-
-def _other_time(message: object, recv: int, sent: WireNumber) -> int:
-    if isinstance(message, Message):
-        if message.ts_ms is not None:
-            return milliseconds(message.ts_ms)
-        if message.ts is not None:
-            return scalar_ms(message.ts)[0]
-    if sent is not None:
-        return milliseconds(sent)
-    return recv
-
-
-def _lifecycle_time(message: Message, recv: int, sent: WireNumber) -> int:
-    """A change's own time, else when it was received, else when it was sent."""
-    told = _other_time(message, NO_TIME, None)
-    if told != NO_TIME or recv != NO_TIME or sent is None:
-        return recv if told == NO_TIME else told
-    return milliseconds(sent)
 
 
 __all__ = ["BLOCK_TRADE", "CONTROL", "LIFECYCLE", "MALFORMED", "OTHER", "Batch", "FrameDecoder"]

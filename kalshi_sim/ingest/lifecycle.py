@@ -1,23 +1,20 @@
-"""Frames of a market's life: grid, fees, pauses, close times and results, decoded and folded.
+"""A market's life folded into its metadata: grid, fees, pauses, close times and result.
 
-They are `market_lifecycle_v2`, `market_lifecycle`, `multivariate_market_lifecycle` and
-`event_fee_update`. Many carry no time: docs/contract.md#2-book-and-events says which one they
-get. What they say is folded market by market into a `MarketInfo`, so that neither the order of the
-files nor a frame that two files share changes anything.
+Many changes carry no time: docs/contract.md#2-book-and-events says which one they get. They are
+folded market by market into a `MarketInfo`, so that neither the order of the files nor a frame
+that two files share changes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 
 from kalshi_sim.errors import DataError
-from kalshi_sim.fees import MAX_MULTIPLIER
-from kalshi_sim.ingest.frames import Message
-from kalshi_sim.ingest.wire_time import scalar_ms
+from kalshi_sim.ingest.lifecycle_frames import FEE_UPDATE, FeeChange, Lifecycle
 from kalshi_sim.session import (
     NO_TIME,
     FeeUpdate,
@@ -25,139 +22,16 @@ from kalshi_sim.session import (
     Int64Array,
     MarketInfo,
     Pause,
-    PriceRanges,
 )
-from kalshi_sim.units import (
-    MS_PER_SECOND,
-    MULTIPLIER_SCALE,
-    PRICE_SCALE,
-    parse_decimal,
-    parse_dollars,
-)
+from kalshi_sim.units import MS_PER_SECOND, MULTIPLIER_SCALE
 
-LIFECYCLE_TYPES: Final = (
-    "market_lifecycle_v2",
-    "market_lifecycle",
-    "multivariate_market_lifecycle",
-    "event_fee_update",
-)
-FEE_UPDATE: Final = "event_fee_update"
+__all__ = ["FEE_UPDATE", "Folded", "Lifecycle", "fold_lifecycles", "fold_market"]
+
 _GRID_EVENTS: Final = ("created", "price_level_structure_updated")
 _CLOSE_EVENTS: Final = ("created", "close_date_updated")
-_RESULTS: Final = {"yes": PRICE_SCALE, "no": 0, "YES": PRICE_SCALE, "NO": 0}
 _QUADRATIC: Final = ("quadratic", "quadratic_with_maker_fees")
 _SAME_FRAME_MS: Final = MS_PER_SECOND
 """Inferred times of one frame in two files differ by what only one of them saw before it."""
-
-
-@dataclass(frozen=True)
-class FeeChange:
-    """An override of the fees; multipliers in 1/10 000, None: back to the schedule."""
-
-    fee_type: str | None
-    multiplier: int | None
-
-
-@dataclass(frozen=True)
-class Lifecycle:
-    """A change in a market's life; `known_ms` is NO_TIME if its frame did not say when."""
-
-    market: int
-    """-1: it concerns all markets of `event_ticker`."""
-    event_type: str
-    known_ms: int
-    close_ms: int | None = None
-    value: int | None = None
-    price_ranges: PriceRanges | None = None
-    structure: str | None = None
-    event_ticker: str | None = None
-    fees: FeeChange | None = None
-
-    @property
-    def content(self) -> tuple[str, ...]:
-        """What it says, apart from when and of which market; orders and compares."""
-        parts = (self.event_type, self.close_ms, self.value, self.price_ranges, self.fees)
-        return tuple(map(repr, parts))
-
-
-def decode_lifecycle(
-    frame_type: str, message: Message, known_ms: int, market_number: Callable[[str | None], int]
-) -> Lifecycle:
-    """What one lifecycle frame says.
-
-    Raises:
-        ValueError: a value in it cannot be right.
-    """
-    fees = _fee_change(frame_type, message)
-    if frame_type == FEE_UPDATE:
-        if message.market_ticker is None and not message.event_ticker:
-            _bad("event_ticker is missing")
-        market = -1 if message.market_ticker is None else market_number(message.market_ticker)
-        return Lifecycle(market, FEE_UPDATE, known_ms, event_ticker=message.event_ticker, fees=fees)
-    value = None if message.settlement_value in (None, "") else _dollars(message.settlement_value)
-    if value is None and message.result is not None:
-        value = _RESULTS.get(message.result)
-    if value is not None and not 0 <= value <= PRICE_SCALE:
-        _bad(f"settlement value {message.settlement_value!r} is not between 0 and 1 dollar")
-    if known_ms == NO_TIME and message.determination_ts is not None:
-        known_ms = scalar_ms(message.determination_ts)[0]
-    return Lifecycle(
-        market=market_number(message.market_ticker),
-        event_type=message.event_type or "",
-        known_ms=known_ms,
-        close_ms=None if message.close_ts is None else scalar_ms(message.close_ts)[0],
-        value=value,
-        price_ranges=_price_ranges(message),
-        structure=message.price_level_structure,
-        fees=fees,
-    )
-
-
-def _bad(why: str) -> NoReturn:
-    raise ValueError(why)
-
-
-def _dollars(text: str | int | float | None) -> int:
-    return parse_dollars("" if text is None else text)
-
-
-def _price_ranges(message: Message) -> PriceRanges | None:
-    if not message.price_ranges:
-        return None
-    bands = sorted(
-        (_dollars(b.start), _dollars(b.end), _dollars(b.step)) for b in message.price_ranges
-    )
-    check_price_ranges(bands)
-    return tuple(bands)
-
-
-def check_price_ranges(bands: Sequence[tuple[int, int, int]]) -> None:
-    """Check the bands of a grid, ascending.
-
-    Raises:
-        ValueError: a band is empty, beyond 0 and 1 dollar, overlaps the one before it, or its
-            step does not lead to its end.
-    """
-    before = 0
-    for start, end, step in bands:
-        told = f"price range {start}-{end} by {step} (in 1/100 cent)"
-        if not 0 <= start < end <= PRICE_SCALE or step <= 0:
-            _bad(f"{told}: needs 0 <= start < end <= 1 dollar and a step above 0")
-        if (end - start) % step:
-            _bad(f"{told}: the step does not lead from its start to its end")
-        if start < before:
-            _bad(f"{told} overlaps the one before it")
-        before = end
-
-
-def _fee_change(frame_type: str, message: Message) -> FeeChange | None:
-    fee_type, told = message.fee_type_override, message.fee_multiplier_override
-    if frame_type != FEE_UPDATE and fee_type is None:
-        return None
-    multiplier = None if told is None else parse_decimal(told, MULTIPLIER_SCALE)
-    if multiplier is not None and not 0 <= multiplier <= MAX_MULTIPLIER:
-        _bad(f"fee multiplier {told!r} is not between 0 and {MAX_MULTIPLIER // MULTIPLIER_SCALE}")
-    return FeeChange(fee_type, multiplier)
 
 
 @dataclass(frozen=True)

@@ -7,65 +7,43 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache
 from typing import Any
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.reference.features import portfolio_features, tape_features
-from kalshi_sim.reference.tape import Level, OracleRow, OracleTerms, OracleView
-from kalshi_sim.units import MULTIPLIER_SCALE, mirror, money_per_cent
+from kalshi_sim.reference.ledger import OracleFill, OracleLedger, OracleOrder, exact_fee
+from kalshi_sim.reference.tape import Level, OracleRow, OracleView
+from kalshi_sim.units import mirror, money_per_cent
+
+__all__ = [
+    "BUY_NO",
+    "BUY_YES",
+    "HOLD",
+    "SELL_NO",
+    "SELL_YES",
+    "OracleEnv",
+    "OracleFill",
+    "OracleOrder",
+    "PendingOrder",
+    "exact_fee",
+    "within_depth",
+]
 
 FAR_BACK = 2**40
 """`ahead` of an order whose level lies beyond the tape's depth."""
 REMEMBERED = 32
-"""Levels a side of which the agent's own takings are remembered."""
-TAKER_RATE = Fraction(7, 100)
-MAKER_RATE = Fraction(175, 10_000)
+"""Levels a side whose consumed contracts are remembered."""
 HOLD, BUY_YES, SELL_YES, BUY_NO, SELL_NO = range(5)
 
 
 @dataclass
-class OracleOrder:
-    """A resting order: a bid on one side."""
-
-    price: int
-    size: int
-    ahead: int
-    arrival: int
-    """When it arrived: the flow of that interval does not act on it."""
-    maker_multiplier: int
-    """What held when it came to rest."""
-
-
-@dataclass
-class InFlight:
-    """A decided order that has not arrived."""
+class PendingOrder:
+    """A decided order that has not arrived yet."""
 
     side: int
     price: int
     sells: bool
     arrival: int
-
-
-@dataclass(frozen=True)
-class OracleFill:
-    """One fill; `row` counts from the view's first, `fee` and `price` in money units."""
-
-    row: int
-    side: int
-    price: int
-    qty: int
-    fee: int
-    maker: bool
-
-
-@cache
-def exact_fee(contracts: int, price: int, payout: int, multiplier: int, maker: bool) -> Fraction:
-    """The fee before rounding, in money units."""
-    rate = MAKER_RATE if maker else TAKER_RATE
-    scaled = rate * Fraction(multiplier, MULTIPLIER_SCALE) * contracts
-    return scaled * price * (payout - price) / payout
 
 
 def within_depth(row: OracleRow, side: int, price: int, depth: int) -> bool:
@@ -74,119 +52,25 @@ def within_depth(row: OracleRow, side: int, price: int, depth: int) -> bool:
     return len(top) < depth or price >= top[-1][0]
 
 
-class OracleEnv:
+class OracleEnv(OracleLedger):
     """One environment on one view."""
 
     def __init__(self, view: OracleView, config: SimConfig) -> None:
-        self.view = view
-        self.config = config
-        self.payout = view.payout
-        self.cash_start = config.cash_start * money_per_cent(view.payout)
+        super().__init__(view, config)
         self.reset()
 
     def reset(self, start_row: int = 0) -> list[float]:
         """Start an episode on a row of the view; the first observation."""
-        self.row = start_row
+        self.open_account(start_row)
         self.steps = 0
-        self.cash = self.cash_start
-        self.position = 0
-        self.cost = 0
-        self.realized = 0
-        self.fees_paid = 0
-        self.orders: list[OracleOrder | None] = [None, None]
-        self.in_flight: InFlight | None = None
-        self.taken: list[dict[int, int]] = [{}, {}]
+        self.pending: PendingOrder | None = None
+        self.consumed: list[dict[int, int]] = [{}, {}]
         self.invalid_actions = 0
-        self.fills: list[OracleFill] = []
         self.peak_equity2 = self.mid_equity2
         self.max_drawdown2 = 0
         self.start_equity2 = self.equity2
         self.done = False
         return self.observation()
-
-    # -- money ---------------------------------------------------------------------------------
-
-    def value2(self, position: int, valuation: str) -> int:
-        """Twice the value of a position at this row."""
-        row = self.view.rows[self.row]
-        if valuation == "liquidation":
-            return 2 * abs(position) * row.best(0 if position >= 0 else 1)
-        if position >= 0:
-            return position * row.mark2
-        return -position * (2 * self.payout - row.mark2)
-
-    @property
-    def equity2(self) -> int:
-        """Twice cash plus value, by the configured valuation."""
-        return 2 * self.cash + self.value2(self.position, self.config.valuation)
-
-    @property
-    def mid_equity2(self) -> int:
-        """Twice cash plus value, by mid."""
-        return 2 * self.cash + self.value2(self.position, "mid")
-
-    @property
-    def free_cash(self) -> int:
-        """Cash minus what the resting orders reserve."""
-        return self.cash - sum(self._resting_reserve(side) for side in (0, 1))
-
-    def held(self, side: int) -> int:
-        """Contracts held of one side."""
-        return max(0, self.position if side == 0 else -self.position)
-
-    @property
-    def terms(self) -> OracleTerms:
-        """What holds at this row."""
-        return self.view.terms[self.row]
-
-    def maker_fee(self, contracts: int, price: int, multiplier: int) -> int:
-        """The fee of a resting order's fill, by the multiplier of when it came to rest."""
-        return self._rounded(exact_fee(contracts, price, self.payout, multiplier, maker=True))
-
-    def taker_fee(self, contracts: int, price: int) -> int:
-        """The fee of a fill at entry, by the multiplier that holds at this row."""
-        multiplier = self.terms.taker_multiplier
-        return self._rounded(exact_fee(contracts, price, self.payout, multiplier, maker=False))
-
-    def _rounded(self, exact: Fraction) -> int:
-        """A fee rounded up to the market's unit; nothing if fees are off."""
-        if not self.config.fees:
-            return 0
-        return math.ceil(exact / self.view.fee_unit) * self.view.fee_unit
-
-    def _reserve(self, side: int, price: int, size: int, fee_of_one: int) -> int:
-        offset = min(size, self.held(1 - side))
-        shortfall = max(0, fee_of_one - mirror(price, self.payout))
-        return (price + fee_of_one) * (size - offset) + shortfall * offset
-
-    def _resting_reserve(self, side: int) -> int:
-        order = self.orders[side]
-        if order is None:
-            return 0
-        fee_of_one = self.maker_fee(1, order.price, order.maker_multiplier)
-        return self._reserve(side, order.price, order.size, fee_of_one)
-
-    def _entry_reserve(self, side: int, price: int, size: int) -> int:
-        dearest = min(price, self.payout // 2)
-        fee_of_one = max(
-            self.maker_fee(1, price, self.terms.maker_multiplier), self.taker_fee(1, dearest)
-        )
-        return self._reserve(side, price, size, fee_of_one)
-
-    def _fill(self, side: int, price: int, contracts: int, fee: int, maker: bool) -> None:
-        """Buy contracts of a side; what is held of the other side pays out in pairs."""
-        held = self.held(1 - side)
-        pairs = min(contracts, held)
-        self.cash -= price * contracts + fee
-        self.cash += self.payout * pairs
-        self.fees_paid += fee
-        if pairs:
-            removed = self.cost * pairs // held
-            self.cost -= removed
-            self.realized += mirror(price, self.payout) * pairs - removed
-        self.cost += price * (contracts - pairs)
-        self.position += contracts if side == 0 else -contracts
-        self.fills.append(OracleFill(self.row, side, price, contracts, fee, maker))
 
     # -- what the agent sees -------------------------------------------------------------------
 
@@ -201,9 +85,9 @@ class OracleEnv:
 
     # -- actions and order entry ---------------------------------------------------------------
 
-    def _decide(self, action: int) -> InFlight | None:
+    def _decide(self, action: int) -> PendingOrder | None:
         """The order an action means at this row, None if the action is invalid."""
-        if self.in_flight is not None or self.terms.paused:
+        if self.pending is not None or self.terms.paused:
             return None
         sells = action in (SELL_YES, SELL_NO)
         named = 0 if action in (BUY_YES, SELL_YES) else 1
@@ -213,7 +97,7 @@ class OracleEnv:
             return None
         interval = self.view.row_interval_ms
         last_ms = self.view.rows[self.row].ts // interval * interval + interval - 1
-        return InFlight(side, price, sells, last_ms + self.config.latency_ms)
+        return PendingOrder(side, price, sells, last_ms + self.config.latency_ms)
 
     def _limit_price(self, side: int) -> int | None:
         row = self.view.rows[self.row]
@@ -243,12 +127,12 @@ class OracleEnv:
         free = self.cash
         other = self.orders[1 - side]
         if other is not None and other.price + price < self.payout:
-            free -= self._resting_reserve(1 - side)
-        while size > 0 and self._entry_reserve(side, price, size) > free:
+            free -= self.resting_reserve(1 - side)
+        while size > 0 and self.entry_reserve(side, price, size) > free:
             size -= 1
         return size
 
-    def _arrive(self, order: InFlight) -> None:
+    def _arrive(self, order: PendingOrder) -> None:
         """The order meets the book of this row."""
         side, price = order.side, order.price
         size = self._size(side, price, order.sells)
@@ -263,7 +147,7 @@ class OracleEnv:
             self.orders[1 - side] = None
         for level, contracts in self._take(side, price, size):
             paid = mirror(level, self.payout)
-            self._fill(side, paid, contracts, self.taker_fee(contracts, paid), maker=False)
+            self.fill(side, paid, contracts, self.taker_fee(contracts, paid), maker=False)
             size -= contracts
         if size > 0 and self.config.time_in_force == "gtc":
             row = self.view.rows[self.row]
@@ -275,17 +159,17 @@ class OracleEnv:
     def _take(self, side: int, price: int, size: int) -> list[Level]:
         """Take contracts from the opposite levels that meet a bid: (level, contracts) each."""
         opposite = 1 - side
-        taken = self.taken[opposite]
+        consumed = self.consumed[opposite]
         takings = []
         for level, shown in self.view.top(self.row, opposite):
             if price + level < self.payout:
                 break
-            if level not in taken and len(taken) >= REMEMBERED:
+            if level not in consumed and len(consumed) >= REMEMBERED:
                 continue
-            contracts = min(size, shown - taken.get(level, 0))
+            contracts = min(size, shown - consumed.get(level, 0))
             if contracts <= 0:
                 continue
-            taken[level] = taken.get(level, 0) + contracts
+            consumed[level] = consumed.get(level, 0) + contracts
             size -= contracts
             takings.append((level, contracts))
         return takings
@@ -301,10 +185,10 @@ class OracleEnv:
             if decided is None:
                 self.invalid_actions += 1
             else:
-                self.in_flight = decided
+                self.pending = decided
         rows = self.view.rows
-        if self.in_flight is not None and self.in_flight.arrival < rows[self.row + 1].ts:
-            order, self.in_flight = self.in_flight, None
+        if self.pending is not None and self.pending.arrival < rows[self.row + 1].ts:
+            order, self.pending = self.pending, None
             self._arrive(order)
         self.row += 1
         self.steps += 1
@@ -329,7 +213,7 @@ class OracleEnv:
         settled = at_last and self.view.settlement is not None
         if at_last:
             self.orders = [None, None]
-            self.in_flight = None
+            self.pending = None
         if settled:
             assert self.view.settlement is not None
             yes = self.view.settlement
@@ -411,11 +295,12 @@ class OracleEnv:
     def _book_acts(self) -> None:
         row, depth = self.view.rows[self.row], self.view.depth
         for side in (0, 1):
-            for price in list(self.taken[side]):
+            consumed = self.consumed[side]
+            for price in list(consumed):
                 if within_depth(row, side, price, depth):
-                    self.taken[side][price] = min(self.taken[side][price], row.shown(side, price))
-                if self.taken[side][price] == 0:
-                    del self.taken[side][price]
+                    consumed[price] = min(consumed[price], row.shown(side, price))
+                if consumed[price] == 0:
+                    del consumed[price]
             order = self.orders[side]
             if order is not None and within_depth(row, side, order.price, depth):
                 order.ahead = min(order.ahead, row.shown(side, order.price))
@@ -431,7 +316,7 @@ class OracleEnv:
 
     def _fill_resting(self, side: int, order: OracleOrder, contracts: int) -> None:
         fee = self.maker_fee(contracts, order.price, order.maker_multiplier)
-        self._fill(side, order.price, contracts, fee, maker=True)
+        self.fill(side, order.price, contracts, fee, maker=True)
         order.size -= contracts
         if order.size == 0:
             self.orders[side] = None

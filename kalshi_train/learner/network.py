@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -22,10 +21,8 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from kalshi_train.learner import activations, losses
-from kalshi_train.learner.products import linear
+from kalshi_train.learner.lane import CHUNK, Lane, Layer, LayerGradient
 
-# Rows handled at a time: few enough that their activations stay in the second-level cache.
-CHUNK = 1024
 # Fewer rows than this per lane, and waking a thread costs more than it saves.
 MIN_LANE = 256
 MAX_LANES = 8
@@ -56,22 +53,8 @@ def unsupported(policy: Any) -> str | None:
     return None
 
 
-class Layer(NamedTuple):
-    """One linear layer: weight [out, in], its transpose as a view, bias [out] as an array."""
-
-    weight: th.Tensor
-    transposed: th.Tensor
-    bias: losses.F32
-
-
-class LayerGradient(NamedTuple):
-    """Where a lane adds up the gradient of one layer."""
-
-    weight: th.Tensor
-    bias: losses.F32
-
-
-def _flat_views(flat: th.Tensor, shapes: list[th.Size]) -> list[th.Tensor]:
+def flat_views(flat: th.Tensor, shapes: list[th.Size]) -> list[th.Tensor]:
+    """Views of a flat tensor, one of each shape, in order."""
     pieces = flat.split([shape.numel() for shape in shapes])
     return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
@@ -84,96 +67,6 @@ def _linears(policy: ActorCriticPolicy) -> tuple[list[nn.Linear], list[nn.Linear
     head = policy.action_net
     assert isinstance(head, nn.Linear)
     return [*actor, head], [*critic, policy.value_net]
-
-
-@dataclass(slots=True)
-class Buffers:
-    """A lane's memory for n rows.
-
-    `x` [n, features] receives gathered observations. `outputs[net][layer]` and `back[net][layer]`
-    are [n, width]: a layer's output, the head's last, and the gradient by it.
-    """
-
-    x: th.Tensor
-    outputs: list[list[th.Tensor]]
-    back: list[list[th.Tensor]]
-
-
-class Pass(NamedTuple):
-    """A forward pass over n rows: by network, the layers' outputs, and the heads' as arrays.
-
-    The heads' outputs come without their biases; a loss leaves its gradient in their place.
-    """
-
-    outputs: list[list[th.Tensor]]
-    logits: losses.F32
-    value: losses.F32
-
-
-class Lane:
-    """One thread's share: its buffers, its gradient and its sums for the log."""
-
-    def __init__(self, network: ActorCritic) -> None:
-        self.network = network
-        self.gradient = th.zeros_like(network.flat)
-        self.layers = network.split(self.gradient)
-        self.stats = np.zeros(losses.N_STATS)
-        self._buffers: dict[int, Buffers] = {}
-        self._full = self._allocate(CHUNK)
-
-    def _allocate(self, n: int) -> Buffers:
-        outputs = [
-            [th.empty(n, layer.weight.shape[0]) for layer in net] for net in self.network.nets
-        ]
-        back = [[th.empty_like(h) for h in net[:-1]] for net in outputs]
-        return Buffers(th.empty(n, self.network.n_features), outputs, back)
-
-    def buffers(self, n: int) -> Buffers:
-        """The buffers' first n rows, n at most `CHUNK`."""
-        found = self._buffers.get(n)
-        if found is None:
-            full = self._full
-            found = Buffers(
-                full.x[:n],
-                [[h[:n] for h in net] for net in full.outputs],
-                [[h[:n] for h in net] for net in full.back],
-            )
-            self._buffers[n] = found
-        return found
-
-    def forward(self, x: th.Tensor) -> Pass:
-        """Evaluate both networks on observations x [n, features], n at most `CHUNK`."""
-        activate = self.network.activate
-        outputs = []
-        for layers, memory in zip(self.network.nets, self.buffers(x.shape[0]).outputs, strict=True):
-            h = x
-            net = []
-            for layer, out in zip(layers, memory, strict=True):
-                h = linear(h, layer.weight, out)
-                net.append(h)
-                if layer is not layers[-1]:
-                    activate(h.numpy(), layer.bias)
-            outputs.append(net)
-        return Pass(outputs, outputs[0][-1].numpy(), outputs[1][-1].numpy())
-
-    def backward(self, x: th.Tensor, done: Pass) -> None:
-        """Add to `gradient`, the heads' outputs having become the loss's gradient by them."""
-        differentiate = self.network.differentiate
-        back = self.buffers(x.shape[0]).back
-        for layers, grads, outputs, memory in zip(
-            self.network.nets, self.layers, done.outputs, back, strict=True
-        ):
-            d = outputs[-1]
-            for i in range(len(layers) - 1, 0, -1):
-                grads[i].weight.addmm_(d.t(), outputs[i - 1])
-                d = linear(d, layers[i].transposed, memory[i - 1])
-                differentiate(d.numpy(), outputs[i - 1].numpy(), grads[i - 1].bias)
-            grads[0].weight.addmm_(d.t(), x)
-
-    def clear(self) -> None:
-        """Forget gradient and sums."""
-        self.gradient.zero_()
-        self.stats[:] = 0.0
 
 
 class ActorCritic:
@@ -191,7 +84,7 @@ class ActorCritic:
         self.shapes = [p.shape for p in self._parameters]
         self.flat = th.empty(sum(shape.numel() for shape in self.shapes))
         self.gradient = th.zeros_like(self.flat)
-        self._views = _flat_views(self.flat, self.shapes)
+        self._views = flat_views(self.flat, self.shapes)
         self.n_features = self.shapes[0][1]
         self.activate, self.differentiate = _ACTIVATIONS[policy.activation_fn]
         with th.no_grad():
@@ -202,7 +95,7 @@ class ActorCritic:
 
     def adopt(self) -> None:
         """Make the policy's parameters views into `flat` again, if something replaced them."""
-        gradients = _flat_views(self.gradient, self.shapes)
+        gradients = flat_views(self.gradient, self.shapes)
         for p, view, gradient in zip(self._parameters, self._views, gradients, strict=True):
             if p.data_ptr() != view.data_ptr():
                 view.copy_(p.data)
@@ -224,7 +117,7 @@ class ActorCritic:
 
     def split(self, flat: th.Tensor) -> tuple[list[LayerGradient], list[LayerGradient]]:
         """Views of a gradient, by network and layer."""
-        views = _flat_views(flat, self.shapes)
+        views = flat_views(flat, self.shapes)
         layers = [LayerGradient(w, b.numpy()) for w, b in zip(views[::2], views[1::2], strict=True)]
         return layers[: self._depth], layers[self._depth :]
 

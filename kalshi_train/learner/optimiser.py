@@ -12,7 +12,7 @@ from typing import Any
 import torch as th
 
 from kalshi_train.learner import updates
-from kalshi_train.learner.network import ActorCritic, _flat_views
+from kalshi_train.learner.network import ActorCritic, flat_views
 
 _PLAIN: dict[type[th.optim.Optimizer], tuple[tuple[str, ...], dict[str, Any]]] = {
     th.optim.Adam: (
@@ -44,7 +44,7 @@ class FlatOptimiser:
     def adopt(self) -> None:
         """Make the optimiser's state views into flat tensors, if something replaced it."""
         shapes = self.network.shapes
-        columns = [_flat_views(state, shapes) for state in self._state]
+        columns = [flat_views(state, shapes) for state in self._state]
         if not columns:
             return
         for i, (p, views) in enumerate(

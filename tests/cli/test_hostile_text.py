@@ -10,7 +10,7 @@ import pytest
 from kalshi_sim.cli import main
 from kalshi_sim.cli.console import print_json
 from kalshi_train.cli.train import evaluate_main
-from kalshi_train.report.figures import _distinct, _label
+from kalshi_train.report.drawing import distinct_labels, ticker_label
 from kalshi_train.report.page import _shown
 
 TICKERS = [
@@ -78,8 +78,8 @@ def test_json_keeps_its_value(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_labels_of_charts_are_plain_text() -> None:
-    assert _label("<b>x</b>") == "&lt;b&gt;x&lt;/b&gt;"
-    assert _distinct(["a\x1b", "a\x1b"]) == ["a\\x1b", "a\\x1b (2)"]
+    assert ticker_label("<b>x</b>") == "&lt;b&gt;x&lt;/b&gt;"
+    assert distinct_labels(["a\x1b", "a\x1b"]) == ["a\\x1b", "a\\x1b (2)"]
     assert _shown({"a": ["\u202e", {"b": "\x1b"}], "n": 1}) == {
         "a": ["\\u202e", {"b": "\\x1b"}],
         "n": 1,

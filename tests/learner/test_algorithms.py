@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from kalshi_train.learner import losses
 from kalshi_train.learner.algorithms import FastA2C, FastPPO
-from kalshi_train.learner.network import CHUNK, MIN_LANE
+from kalshi_train.learner.lane import CHUNK
+from kalshi_train.learner.network import MIN_LANE
 
 Model = PPO | A2C
 
