@@ -90,7 +90,7 @@ def _gaps(session: Session) -> str:
 
 
 def _quality_rows(session: Session) -> list[tuple[str, str]]:
-    """What was dropped, clamped, raised, inferred or crossed, where there was any of it."""
+    """What was dropped, clamped, raised, inferred, crossed or changed, where there was any."""
     total = session.quality.total
     labels = (
         ("trades_unmatched", "trades unmatched"),
@@ -107,6 +107,9 @@ def _quality_rows(session: Session) -> list[tuple[str, str]]:
         ("empty_ms", "milliseconds with an empty book"),
         ("untrusted_levels", "levels of unknown size"),
         ("rebuilt_books", "books without a first snapshot, rebuilt"),
+        ("pauses", "pauses of trading"),
+        ("grid_updates", "changes of the grid"),
+        ("fee_updates", "changes of the fees"),
         ("bad_rows", "rows skipped as bad"),
     )
     rows = [(label, count(getattr(total, name))) for name, label in labels if getattr(total, name)]

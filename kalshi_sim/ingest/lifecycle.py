@@ -275,7 +275,10 @@ def _with_closes(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
 
 
 def _with_result(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
-    """The last result told; one without a time was known at the end, so it is the last."""
+    """The last result told; one without a time was known at the end, so it is the last.
+
+    When a recording tells a result, that is when it was known, whatever the file of markets says.
+    """
     told = [e for e in events if e.event_type in ("determined", "settled") and e.value is not None]
     found: Lifecycle | None = None
     for event in sorted(told, key=lambda e: e.known_ms == NO_TIME):
@@ -283,5 +286,5 @@ def _with_result(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
             found = event
     if found is None:
         return market
-    known = market.settlement_known_ms if found.known_ms == NO_TIME else found.known_ms
+    known = None if found.known_ms == NO_TIME else found.known_ms
     return replace(market, settlement_value=found.value, settlement_known_ms=known)

@@ -6,12 +6,13 @@ They are `market_lifecycle_v2`, `market_lifecycle`, `multivariate_market_lifecyc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from kalshi_sim.fees import MAX_MULTIPLIER
 from kalshi_sim.ingest.frames import Message
+from kalshi_sim.ingest.price_ranges import read_price_ranges
 from kalshi_sim.ingest.wire_time import scalar_ms
 from kalshi_sim.session import NO_TIME, PriceRanges
 from kalshi_sim.units import MULTIPLIER_SCALE, PRICE_SCALE, parse_decimal, parse_dollars
@@ -83,7 +84,7 @@ def decode_lifecycle(
         known_ms=known_ms,
         close_ms=None if message.close_ts is None else scalar_ms(message.close_ts)[0],
         value=value,
-        price_ranges=_price_ranges(message),
+        price_ranges=read_price_ranges(message.price_ranges) if message.price_ranges else None,
         structure=message.price_level_structure,
         fees=fees,
     )
@@ -95,35 +96,6 @@ def _bad(why: str) -> NoReturn:
 
 def _dollars(text: str | int | float | None) -> int:
     return parse_dollars("" if text is None else text)
-
-
-def _price_ranges(message: Message) -> PriceRanges | None:
-    if not message.price_ranges:
-        return None
-    bands = sorted(
-        (_dollars(b.start), _dollars(b.end), _dollars(b.step)) for b in message.price_ranges
-    )
-    check_price_ranges(bands)
-    return tuple(bands)
-
-
-def check_price_ranges(bands: Sequence[tuple[int, int, int]]) -> None:
-    """Check the bands of a grid, ascending.
-
-    Raises:
-        ValueError: a band is empty, beyond 0 and 1 dollar, overlaps the one before it, or its
-            step does not lead to its end.
-    """
-    before = 0
-    for start, end, step in bands:
-        told = f"price range {start}-{end} by {step} (in 1/100 cent)"
-        if not 0 <= start < end <= PRICE_SCALE or step <= 0:
-            _bad(f"{told}: needs 0 <= start < end <= 1 dollar and a step above 0")
-        if (end - start) % step:
-            _bad(f"{told}: the step does not lead from its start to its end")
-        if start < before:
-            _bad(f"{told} overlaps the one before it")
-        before = end
 
 
 def _fee_change(frame_type: str, message: Message) -> FeeChange | None:

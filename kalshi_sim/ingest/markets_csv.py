@@ -11,20 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.frames import PriceRange
+from kalshi_sim.ingest.price_ranges import read_price_ranges
 from kalshi_sim.ingest.wire_time import rfc3339_ms
-from kalshi_sim.session import MarketInfo
+from kalshi_sim.session import MarketInfo, PriceRanges
 from kalshi_sim.units import MULTIPLIER_SCALE, PRICE_SCALE, parse_decimal, parse_dollars
 
 _RESULTS: Final = {"yes": PRICE_SCALE, "no": 0}
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-
-
-class _Band(msgspec.Struct):
-    """One band of the exchange's own `price_ranges`."""
-
-    start: str | float
-    end: str | float
-    step: str | float
 
 
 def _value(text: str) -> int:
@@ -62,19 +56,23 @@ def _boolean(text: str) -> bool:
     return _BOOLEANS[text.lower()]
 
 
-def _price_ranges(text: str) -> tuple[tuple[int, int, int], ...]:
+def _price_ranges(text: str) -> PriceRanges:
     """Bands as the exchange writes them in JSON, or as `start:end:step;start:end:step`."""
     try:
         if text.startswith("["):
-            bands = [(b.start, b.end, b.step) for b in msgspec.json.decode(text, type=list[_Band])]
+            bands = msgspec.json.decode(text, type=list[PriceRange])
         else:
-            bands = [tuple(part.split(":")) for part in text.split(";")]  # type: ignore[misc]  # unpacked below
-        out = sorted((_value(str(a)), _value(str(b)), _value(str(c))) for a, b, c in bands)
+            bands = [_band(part) for part in text.split(";")]
+        return read_price_ranges(bands)
     except (ValueError, msgspec.MsgspecError) as error:
         raise ValueError(f"{text!r} are no price ranges: {error}") from error
-    if any(start >= end or step <= 0 for start, end, step in out):
-        raise ValueError(f"{text!r}: each range needs start < end and a step above 0")
-    return tuple(out)
+
+
+def _band(text: str) -> PriceRange:
+    numbers = text.split(":")
+    if len(numbers) != len(PriceRange.__struct_fields__):
+        raise ValueError(f"{text!r} is not start:end:step")
+    return PriceRange(*numbers)
 
 
 _COLUMNS: Final[dict[str, Callable[[str], Any]]] = {

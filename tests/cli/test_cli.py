@@ -14,7 +14,8 @@ import pytest
 
 from kalshi_sim.cli import USER_MISTAKE, main
 from kalshi_sim.store import open_store
-from tests.support.wire import MARKET, book, delta, snapshot, trade, write
+from tests.support.lives import fee_frame, life_frame, ranges
+from tests.support.wire import MARKET, T0, book, delta, snapshot, trade, write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,6 +122,37 @@ def test_analyze_measures_rows_spreads_depth_and_quality(folder: Path) -> None:
     assert "1 of 2 markets are not suitable" in text
     (every,) = as_json("analyze", cwd=folder)
     assert every == found
+
+
+def test_changes_in_markets_are_counted(tmp_path: Path) -> None:
+    """2 pauses, 1 change of the grid and 1 of the fees in one market; none in the other."""
+    grid = ranges(("0", "1", "0.001"))
+    lines = [
+        *(book(1), book(2, market="KXGAME-26MAR18AB-B"), delta(3, 10)),
+        life_frame(MARKET, "deactivated", ts_ms=T0 + 20),
+        life_frame(MARKET, "activated", ts_ms=T0 + 30),
+        life_frame(MARKET, "deactivated", ts_ms=T0 + 40),
+        life_frame(MARKET, "price_level_structure_updated", price_ranges=grid, ts_ms=T0 + 50),
+        fee_frame("quadratic", 2, market_ticker=MARKET, ts_ms=T0 + 60),
+        *(delta(4 + i, 100 + i) for i in range(20)),
+    ]
+    write(tmp_path / "life.jsonl", *lines)
+    texts = [done("import", "life.jsonl", cwd=tmp_path, COLUMNS="80"), ""]
+    texts[1] = done("analyze", cwd=tmp_path, COLUMNS="80")
+    for text in texts:
+        shown = [line for line in text.splitlines() if "pauses" in line or "changes of" in line]
+        assert [line.split() for line in shown] == [
+            ["pauses", "of", "trading", "2"],
+            ["changes", "of", "the", "grid", "1"],
+            ["changes", "of", "the", "fees", "1"],
+        ]
+        assert max(map(len, shown)) <= 80
+    imported = as_json("import", "life.jsonl", "--session", 2, cwd=tmp_path)
+    analysed = as_json("analyze", 2, cwd=tmp_path)
+    for counts in (imported["total"], analysed["total"], analysed["quality"]["markets"][MARKET]):
+        assert (counts["pauses"], counts["grid_updates"], counts["fee_updates"]) == (2, 1, 1)
+    other = analysed["quality"]["markets"]["KXGAME-26MAR18AB-B"]
+    assert (other["pauses"], other["grid_updates"], other["fee_updates"]) == (0, 0, 0)
 
 
 def test_export_and_import_give_the_session_back(folder: Path) -> None:

@@ -297,21 +297,21 @@ def come_back(recording: Recording, files: list[list[str]], **options: Any) -> S
     return session
 
 
-@settings(deadline=None, max_examples=15 if INTERPRETED else 100)
+@settings(deadline=None, max_examples=15 if INTERPRETED else 60)
 @given(st.integers(0, 2**32))
 def test_lives_by_chance_come_back(seed: int) -> None:
     recording = Recording(seed)
     come_back(recording, [with_lives(recording, random.Random(seed))])
 
 
-@settings(deadline=None, max_examples=15 if INTERPRETED else 100)
+@settings(deadline=None, max_examples=15 if INTERPRETED else 60)
 @given(st.integers(0, 2**32), st.sampled_from(LAYOUTS))
 def test_captures_in_every_layout_come_back(seed: int, layout: str) -> None:
     recording = Recording(seed)
     come_back(recording, recording.files(layout, random.Random(seed)))
 
 
-@settings(deadline=None, max_examples=15 if INTERPRETED else 80)
+@settings(deadline=None, max_examples=15 if INTERPRETED else 50)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_holes_by_chance_come_back(seed: int, lost: int) -> None:
     recording = Recording(seed)

@@ -134,20 +134,34 @@ def test_a_grid_told_by_name_only_is_said_and_left_out(tmp_path: Path) -> None:
     assert any("deci_cent was told by its name only" in note for note in session.quality.notes)
 
 
-@pytest.mark.parametrize(
-    ("bands", "why"),
-    [
-        (ranges(("0.5", "0.4", "0.01")), "start < end"),
-        (ranges(("0", "1", "0.03")), "does not lead"),
-        (ranges(("0", "0.5", "0.01"), ("0.4", "1", "0.01")), "overlaps"),
-    ],
-)
+WRONG_GRIDS = [
+    ([("0.5", "0.4", "0.01")], "start < end"),
+    ([("0.4", "0.4", "0.01")], "start < end"),
+    ([("0", "1.01", "0.01")], "<= 1 dollar"),
+    ([("0", "1", "0")], "a step above 0"),
+    ([("0", "1", "0.03")], "does not lead"),
+    ([("0", "0.5", "0.01"), ("0.4", "1", "0.01")], "overlaps"),
+    ([("0", "1", "0.00001")], "finer than"),
+    ([("", "1", "0.01")], "not a decimal number"),
+]
+
+
+@pytest.mark.parametrize(("bands", "why"), WRONG_GRIDS)
 def test_a_grid_that_cannot_be_is_refused(
-    tmp_path: Path, bands: list[dict[str, str]], why: str
+    tmp_path: Path, bands: list[tuple[str, str, str]], why: str
 ) -> None:
-    update = life_frame("price_level_structure_updated", price_ranges=bands, ts_ms=T0)
-    with pytest.raises(DataError, match=f"line 2: .*{why}"):
+    """With the same words in a frame, in a file of markets, and there as the exchange's JSON."""
+    update = life_frame("price_level_structure_updated", price_ranges=ranges(*bands), ts_ms=T0)
+    with pytest.raises(DataError, match=f"line 2: .*{why}") as of_frame:
         imported(tmp_path, [book_frame(1), update])
+    reason = str(of_frame.value).rpartition("line 2: ")[2].partition(". Nothing")[0]
+    quoted = json.dumps(ranges(*bands)).replace('"', '""')
+    for cell in (";".join(":".join(band) for band in bands), f'"{quoted}"'):
+        metadata = tmp_path / "markets.csv"
+        metadata.write_text(f"market_ticker,price_ranges\n{TICKER},{cell}\n")
+        with pytest.raises(DataError, match="line 2, column price_ranges") as of_cell:
+            told(tmp_path, [book_frame(1)], markets_csv=metadata)
+        assert reason in str(of_cell.value)
 
 
 def test_pauses_begin_and_end_once(tmp_path: Path) -> None:
@@ -242,6 +256,47 @@ def test_the_later_result_stands(tmp_path: Path) -> None:
     session = told(tmp_path, [*lines, second, settled], [*lines, first])
     (market,) = session.markets
     assert (market.settlement_value, market.settlement_known_ms) == (0, T0 + 70_000)
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "known_ms"),
+    [
+        ({"ts_ms": T0 + 5_000}, T0 + 5_000),  # its own time
+        ({"determination_ts": T0 // 1000 + 4}, T0 + 4_000),
+        ({}, T0 + 2_001),  # none: right after the latest time before it in its file
+    ],
+)
+def test_a_recorded_result_was_known_when_the_recording_tells_it(
+    tmp_path: Path, told_ms: dict[str, int], known_ms: int
+) -> None:
+    """The file of markets, written afterwards, is compared by the value and decides no time."""
+    metadata = tmp_path / "markets.csv"
+    metadata.write_text(
+        f"market_ticker,result,settlement_time\n{TICKER},yes,2026-03-18T23:00:00Z\n"
+    )
+    result = life_frame("determined", result="yes", **told_ms)
+    lines = [book_frame(1), *deltas(range(1, 3))]
+    (alone,) = told(tmp_path, lines, markets_csv=metadata).markets
+    assert alone.settlement_known_ms == T0 + 3 * 3_600_000
+    (market,) = told(tmp_path, [*lines, result], markets_csv=metadata).markets
+    assert (market.settlement_value, market.settlement_known_ms) == (PRICE_SCALE, known_ms)
+    other = life_frame("determined", result="no", **told_ms)
+    with pytest.raises(DataError, match=f"{TICKER}: the recording tells another result"):
+        told(tmp_path, [*lines, other], markets_csv=metadata)
+
+
+def test_a_recorded_result_without_any_time_is_known_at_the_end(tmp_path: Path) -> None:
+    """Also where the file of markets tells a time after the last message."""
+    metadata = tmp_path / "markets.csv"
+    metadata.write_text(
+        f"market_ticker,result,settlement_time\n{TICKER},yes,2026-03-19T23:00:00Z\n"
+    )
+    lines = [book_frame(1), *deltas(range(1, 15))]
+    (view,) = build_tape([told(tmp_path, lines, markets_csv=metadata)]).views
+    assert view.settlement_value is None
+    result = life_frame("determined", result="yes")
+    (view,) = build_tape([told(tmp_path, [result, *lines], markets_csv=metadata)]).views
+    assert view.settlement_value == 100
 
 
 def test_missing_results_are_said(tmp_path: Path) -> None:
