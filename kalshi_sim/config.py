@@ -115,6 +115,14 @@ class TapeOptions(Validated):
     ) -> TapeOptions:
         """The same with the options that are not None changed.
 
+        Args:
+            min_episode_length: markets with fewer rows are left out.
+            depth: price levels a side that the simulation sees.
+            row_interval_ms: length of a row in milliseconds.
+
+        Returns:
+            The new options.
+
         Raises:
             ConfigError: one is outside its range.
         """

@@ -73,6 +73,14 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
     ) -> None:
         """Trade on `tape`, or on the stored session `session` of `store`.
 
+        Args:
+            tape: what to trade on; shared, never written.
+            config: settings of the simulation; the defaults if omitted.
+            seed: decides everything random (views and starts handed out).
+            render_mode: only None; nothing is drawn.
+            store: folder or URL of a store; with `session` instead of a tape.
+            session: id of a session in it.
+
         Raises:
             ConfigError: neither was given, or both.
             StoreError: the session cannot be loaded.
@@ -92,6 +100,13 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
     ) -> tuple[Float32Array, dict[str, Any]]:
         """Start the next episode; a seed starts the order of views anew.
 
+        Args:
+            seed: starts the order of views anew; if omitted, it goes on.
+            options: `{"view": i}` chooses a view by index.
+
+        Returns:
+            The observation float32 [52], and an empty info.
+
         Raises:
             ConfigError: `options["view"]` is not the index of a view, or the seed is none.
         """
@@ -109,6 +124,13 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         self, action: np.int64 | int
     ) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """One row further; after the last, `reset` before the next step.
+
+        Args:
+            action: 0 to 4, by `kalshi_sim.actions.ACTIONS`.
+
+        Returns:
+            Observation float32 [52], reward in cents times `reward_scale`, terminated, truncated,
+            info.
 
         Raises:
             RuntimeError: the episode is over.
@@ -128,16 +150,28 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         return obs[0].copy(), float(rewards[0]), terminated, bool(done[0]) and not terminated, info
 
     def action_masks(self) -> BoolArray:
-        """Which actions are valid now: bool [5]."""
+        """Which actions are valid now: bool [5].
+
+        Returns:
+            bool [5], True where the action is valid.
+        """
         masks: BoolArray = self.simulator.action_masks()[0]
         return masks
 
     def state(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The agent by name; see `BatchSimulator.state`, arrays of one row."""
+        """The agent by name; see `BatchSimulator.state`, arrays of one row.
+
+        Returns:
+            Arrays int64 [1] or [1, 2] by name; money in tape units.
+        """
         return self.simulator.state()
 
     def fills(self) -> npt.NDArray[Any]:
-        """Fills since the last call; see `BatchSimulator.fills`."""
+        """Fills since the last call; see `BatchSimulator.fills`.
+
+        Returns:
+            Structured array [fills] of dtype `FILL_DTYPE`.
+        """
         return self.simulator.fills()
 
     def close(self) -> None:
@@ -187,6 +221,17 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
 
         See `BatchSimulator` and `MarketAgnosticKalshiEnv`.
 
+        Args:
+            tape: what to trade on; shared, never written.
+            num_envs: environments in the batch.
+            config: settings of the simulation; the defaults if omitted.
+            seed: decides everything random (views and starts handed out).
+            n_threads: threads that step the batch; if omitted, measured while stepping.
+            render_mode: only None; nothing is drawn.
+            autoreset_mode: SAME_STEP or NEXT_STEP, as above.
+            store: folder or URL of a store; with `session` instead of a tape.
+            session: id of a session in it.
+
         Raises:
             ConfigError: no tape or session was given, a number is outside its range, or the
                 mode is none.
@@ -214,6 +259,13 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
 
         `options={"view": i}` chooses the view of all environments.
 
+        Args:
+            seed: starts the order of views anew; of a list the first that is not None counts.
+            options: `{"view": i}` chooses the view of all environments.
+
+        Returns:
+            Observations float32 [n, 52], and an empty info.
+
         Raises:
             ConfigError: an option is unknown, its view is not there, or a seed is none.
         """
@@ -233,7 +285,15 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     def step(
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Float32Array, Any, BoolArray, BoolArray, dict[str, Any]]:
-        """Step every environment; finished ones restart as `autoreset_mode` says."""
+        """Step every environment; finished ones restart as `autoreset_mode` says.
+
+        Args:
+            actions: integers [n], 0 to 4; any integer dtype, as int64.
+
+        Returns:
+            Observations float32 [n, 52], rewards float64 [n] (cents times `reward_scale`),
+            terminated bool [n], truncated bool [n], infos.
+        """
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             return self._step_then_restart(actions)
         obs, rewards, done, finished = self.simulator.step(actions)
@@ -291,15 +351,27 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         }
 
     def action_masks(self) -> BoolArray:
-        """Which actions are valid now: bool [n, 5]."""
+        """Which actions are valid now: bool [n, 5].
+
+        Returns:
+            bool [n, 5], True where the action is valid.
+        """
         return self.simulator.action_masks()
 
     def state(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The agents by name; see `BatchSimulator.state`."""
+        """The agents by name; see `BatchSimulator.state`.
+
+        Returns:
+            Arrays int64 [n] or [n, 2] by name; money in tape units.
+        """
         return self.simulator.state()
 
     def fills(self) -> npt.NDArray[Any]:
-        """Fills since the last call; see `BatchSimulator.fills`."""
+        """Fills since the last call; see `BatchSimulator.fills`.
+
+        Returns:
+            Structured array [fills] of dtype `FILL_DTYPE`.
+        """
         return self.simulator.fills()
 
     def close_extras(self, **kwargs: Any) -> None:

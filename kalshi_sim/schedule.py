@@ -88,7 +88,11 @@ class ViewSchedule:
         return self.next_views(self._n_envs)
 
     def next_views(self, count: int) -> tuple[Int64Array, Int64Array]:
-        """Views and start rows for `count` environments, int64 [count] each."""
+        """Views and start rows for `count` environments, int64 [count] each.
+
+        Raises:
+            ConfigError: all views of the order have weight 0.
+        """
         if self._config.market_order == "weighted":
             weights = self._weights[self._order]
             cumulative = np.cumsum(weights)

@@ -343,6 +343,12 @@ class Session:
     def market_index(self, ticker: str) -> int:
         """The place of a market in `markets`.
 
+        Args:
+            ticker: the market.
+
+        Returns:
+            Its index in `markets`.
+
         Raises:
             SessionNotFoundError: the session has no such market.
         """
@@ -352,12 +358,25 @@ class Session:
         raise SessionNotFoundError(f"session {self.session_id} has no market {ticker!r}")
 
     def market_events(self, ticker: str) -> Events:
-        """The events of one market, in stream order."""
+        """The events of one market, in stream order.
+
+        Args:
+            ticker: the market.
+
+        Returns:
+            Its events; views of this session's arrays.
+        """
         i = self.market_index(ticker)
         return self.events[slice(int(self.market_offsets[i]), int(self.market_offsets[i + 1]))]
 
     def select(self, tickers: Sequence[str]) -> Session:
         """The session with only these markets; what belongs to the whole session stays.
+
+        Args:
+            tickers: the markets to keep.
+
+        Returns:
+            A session with these markets, in the order of this one.
 
         Raises:
             SessionNotFoundError: the session lacks one of them.

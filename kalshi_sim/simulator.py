@@ -147,11 +147,19 @@ class BatchSimulator:
         return self._buffers[self._current].obs
 
     def seed(self, seed: int) -> None:
-        """Decide anew everything random, from the next reset on."""
+        """Decide anew everything random, from the next reset on.
+
+        Args:
+            seed: 0 to 2**63 - 1.
+        """
         self.schedule.seed(seed)
 
     def reset(self) -> Float32Array:
-        """Start a new episode in every environment; returns the observations [n_envs, 52]."""
+        """Start a new episode in every environment; returns the observations [n_envs, 52].
+
+        Returns:
+            float32 [n_envs, 52] observations; overwritten by the step after the next.
+        """
         self._say()
         self._current ^= 1
         buffers = self._buffers[self._current]
@@ -176,6 +184,9 @@ class BatchSimulator:
             env: which environment.
             view: the view to play from its first row; without, the next one.
             restart: begin the order of views anew.
+
+        Returns:
+            float32 [52] its observation.
 
         Raises:
             ConfigError: there is no such environment or view.
@@ -292,19 +303,30 @@ class BatchSimulator:
 
         row counts from the view's first; side is the side bought, price what it cost (money in
         tape units). Empty unless `SimConfig(record_fills=True)`.
+
+        Returns:
+            Structured array [fills] of dtype `FILL_DTYPE`.
         """
         out = np.concatenate(self._fills) if self._fills else np.empty(0, FILL_DTYPE)
         self._fills.clear()
         return out
 
     def action_masks(self) -> BoolArray:
-        """Which actions are valid now: bool [n_envs, 5]."""
+        """Which actions are valid now: bool [n_envs, 5].
+
+        Returns:
+            bool [n_envs, 5], True where the action is valid.
+        """
         masks = np.zeros((self.n_envs, layout.N_ACTIONS), np.bool_)
         kernel.mask_actions(self.tape.arrays, self.settings, self.agents, masks)
         return masks
 
     def state(self) -> dict[str, Int64Array]:
-        """The agents by name, copies of shape [n_envs] or [n_envs, 2]; money in tape units."""
+        """The agents by name, copies of shape [n_envs] or [n_envs, 2]; money in tape units.
+
+        Returns:
+            Arrays int64 [n_envs], or [n_envs, 2] for both sides, by name.
+        """
         core = self.agents.core
         named = {name: core[:, column].copy() for name, column in _STATE_COLUMNS.items()}
         named["row"] = core[:, layout.A_ROW] - core[:, layout.A_START]
@@ -313,7 +335,11 @@ class BatchSimulator:
         return named
 
     def get_simulation_state(self) -> dict[str, Any]:
-        """Everything an exact resume needs, as a dict of arrays and plain values."""
+        """Everything an exact resume needs, as a dict of arrays and plain values.
+
+        Returns:
+            Arrays and plain values by name.
+        """
         return {
             "core": self.agents.core.copy(),
             "taken": self.agents.taken.copy(),
@@ -324,6 +350,9 @@ class BatchSimulator:
 
     def set_simulation_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `get_simulation_state` of an equal tape, config and batch.
+
+        Args:
+            state: what `get_simulation_state` gave.
 
         Raises:
             ConfigError: the state is of another batch, tape or configuration, or damaged;
@@ -347,15 +376,38 @@ class BatchSimulator:
         self._closed = True
 
     def episode(self, finished: Finished, k: int) -> dict[str, Any]:
-        """The k-th finished episode's statistics, as `info["market"]` gives them."""
+        """The k-th finished episode's statistics, as `info["market"]` gives them.
+
+        Args:
+            finished: what `step` returned.
+            k: index of the episode in it.
+
+        Returns:
+            The statistics by name; money in cents.
+        """
         return self._statistics(finished.core[k].tolist())
 
     def episode_return(self, finished: Finished, k: int) -> float:
-        """The k-th finished episode's return, summed in integers, in reward units."""
+        """The k-th finished episode's return, summed in integers, in reward units.
+
+        Args:
+            finished: what `step` returned.
+            k: index of the episode in it.
+
+        Returns:
+            Cents times `reward_scale`.
+        """
         return self._return(finished.core[k].tolist())
 
     def episodes(self, finished: Finished) -> list[tuple[float, int, dict[str, Any]]]:
-        """Return, steps and statistics of each finished episode."""
+        """Return, steps and statistics of each finished episode.
+
+        Args:
+            finished: what `step` returned.
+
+        Returns:
+            (return, steps, statistics) of each, in the order of `finished.envs`.
+        """
         return [
             (self._return(core), core[layout.A_STEPS], self._statistics(core))
             for core in finished.core.tolist()

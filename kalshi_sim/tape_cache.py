@@ -187,6 +187,9 @@ def load_tape(
         load: loads the sessions where the tape must be built; by default `store.load` of each.
         progress: as in `build_tape`.
 
+    Returns:
+        The tape; mapped from the cache where possible.
+
     Raises:
         SessionNotFoundError: the store lacks one of the sessions.
         StoreError: the store cannot be read.

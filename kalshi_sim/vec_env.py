@@ -46,6 +46,13 @@ class KalshiVecEnv(VecEnv):
     ) -> None:
         """See `BatchSimulator`.
 
+        Args:
+            tape: what to trade on; shared, never written.
+            n_envs: environments in the batch.
+            config: settings of the simulation; the defaults if omitted.
+            seed: decides everything random (views and starts handed out).
+            n_threads: threads that step the batch; if omitted, measured while stepping.
+
         Raises:
             ConfigError: a number is outside its range.
         """
@@ -77,6 +84,9 @@ class KalshiVecEnv(VecEnv):
 
         `set_options({"view": i})` before it chooses the view, of all or (a list) of each.
 
+        Returns:
+            float32 [n_envs, 52] observations.
+
         Raises:
             ConfigError: an option is unknown, or its view is not there.
         """
@@ -95,11 +105,19 @@ class KalshiVecEnv(VecEnv):
         return obs
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Remember the actions [n_envs] for `step_wait`."""
+        """Remember the actions [n_envs] for `step_wait`.
+
+        Args:
+            actions: integers [n_envs], 0 to 4; any integer dtype, as int64.
+        """
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every environment; finished ones restart in the same call."""
+        """Step every environment; finished ones restart in the same call.
+
+        Returns:
+            Observations float32 [n_envs, 52], rewards float32 [n_envs], dones bool [n_envs], infos.
+        """
         obs, rewards, done, finished = self.simulator.step(self._actions)
         self._turn ^= 1
         dones = self._dones[self._turn]
@@ -130,31 +148,59 @@ class KalshiVecEnv(VecEnv):
             }
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Which actions are valid now: bool [n_envs, 5] (sb3-contrib's MaskablePPO)."""
+        """Which actions are valid now: bool [n_envs, 5] (sb3-contrib's MaskablePPO).
+
+        Returns:
+            bool [n_envs, 5], True where the action is valid.
+        """
         return self.simulator.action_masks()
 
     def state(self) -> dict[str, Int64Array]:
-        """The agents by name; see `BatchSimulator.state`."""
+        """The agents by name; see `BatchSimulator.state`.
+
+        Returns:
+            Arrays int64 [n_envs] or [n_envs, 2] by name; money in tape units.
+        """
         return self.simulator.state()
 
     def fills(self) -> npt.NDArray[Any]:
-        """Fills since the last call; see `BatchSimulator.fills`."""
+        """Fills since the last call; see `BatchSimulator.fills`.
+
+        Returns:
+            Structured array [fills] of dtype `FILL_DTYPE`.
+        """
         return self.simulator.fills()
 
     def set_view_order(self, order: npt.ArrayLike) -> None:
-        """Hand out only these views, in this order, from the next one on."""
+        """Hand out only these views, in this order, from the next one on.
+
+        Args:
+            order: indices of views [k].
+        """
         self.simulator.schedule.set_order(order)
 
     def set_view_weights(self, weights: npt.ArrayLike) -> None:
-        """Draw the next views by these weights [n_views] (market_order="weighted")."""
+        """Draw the next views by these weights [n_views] (market_order="weighted").
+
+        Args:
+            weights: numbers from 0 on, float [n_views].
+        """
         self.simulator.schedule.set_weights(weights)
 
     def get_simulation_state(self) -> dict[str, Any]:
-        """Everything an exact resume needs; see `BatchSimulator.get_simulation_state`."""
+        """Everything an exact resume needs; see `BatchSimulator.get_simulation_state`.
+
+        Returns:
+            Arrays and plain values by name.
+        """
         return self.simulator.get_simulation_state()
 
     def set_simulation_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_simulation_state`."""
+        """Continue from `get_simulation_state`.
+
+        Args:
+            state: what `get_simulation_state` gave.
+        """
         self.simulator.set_simulation_state(state)
 
     def close(self) -> None:
@@ -162,12 +208,25 @@ class KalshiVecEnv(VecEnv):
         self.simulator.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The attribute of each environment; all share one batch, so all have the same."""
+        """The attribute of each environment; all share one batch, so all have the same.
+
+        Args:
+            attr_name: name of the attribute.
+            indices: which environments; all if None.
+
+        Returns:
+            The value, once for each environment asked for.
+        """
         value = getattr(self, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute of the batch; `indices` must name all environments.
+
+        Args:
+            attr_name: name of the attribute.
+            value: its new value.
+            indices: which environments; all if None.
 
         Raises:
             ValueError: only some environments were named; they share their attributes.
@@ -186,6 +245,13 @@ class KalshiVecEnv(VecEnv):
         """Call a method of the batch once; one result per environment asked for.
 
         What `action_masks`, `state` and `fills` give is handed out by environment.
+
+        Args:
+            method_name: name of the method.
+            indices: which environments; all if None.
+
+        Returns:
+            One result for each environment asked for.
         """
         chosen = list(self._get_indices(indices))
         result = getattr(self, method_name)(*method_args, **method_kwargs)
@@ -203,12 +269,23 @@ class KalshiVecEnv(VecEnv):
         """Whether each environment gives what a wrapper would.
 
         No environment of a batch is wrapped, but infos hold what SB3's Monitor adds to them.
+
+        Args:
+            wrapper_class: the wrapper that is asked about.
+            indices: which environments; all if None.
+
+        Returns:
+            One answer for each environment asked for.
         """
         is_monitored = wrapper_class is Monitor
         return [is_monitored for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """There is nothing to draw."""
+        """There is nothing to draw.
+
+        Returns:
+            None for each environment.
+        """
         return [None] * self.num_envs
 
 

@@ -140,6 +140,9 @@ class TrainConfig(Validated):
 
         Args:
             longest_heldout: rows of the longest held-out market, 0 if there is none.
+
+        Returns:
+            The settings of the run.
         """
         every = max(1, self.total_timesteps // _EVALUATIONS)
         return replace(
@@ -153,6 +156,9 @@ class TrainConfig(Validated):
 
     def changed(self, **settings: Any) -> TrainConfig:
         """The same with some settings changed, each by its flat name: `changed(cash_start=5_000)`.
+
+        Returns:
+            The new settings.
 
         Raises:
             ConfigError: a value is wrong.
@@ -168,14 +174,22 @@ class TrainConfig(Validated):
         return replace(self, **own)
 
     def flat(self) -> dict[str, Any]:
-        """All settings side by side, by the names of the command line."""
+        """All settings side by side, by the names of the command line.
+
+        Returns:
+            Values by the names of the command line.
+        """
         values = asdict(self)
         for part in _PARTS:
             values |= values.pop(part)
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """`flat` as JSON has it; a store's password is left out."""
+        """`flat` as JSON has it; a store's password is left out.
+
+        Returns:
+            Values that JSON can hold, by name.
+        """
         shown = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in self.flat().items()
@@ -192,6 +206,13 @@ class TrainConfig(Validated):
 
         Settings stand side by side, as `to_json` writes them, or those of the simulation, the
         tape and the learner in objects of these names.
+
+        Args:
+            values: settings by name.
+            where: the file, for messages.
+
+        Returns:
+            The configuration.
 
         Raises:
             ConfigError: a name is unknown or a value is wrong; `where` says in which file.
@@ -219,6 +240,12 @@ class TrainConfig(Validated):
     @staticmethod
     def from_file(path: Path) -> TrainConfig:
         """The configuration in a JSON file.
+
+        Args:
+            path: a config.json.
+
+        Returns:
+            The configuration.
 
         Raises:
             ConfigError: the file cannot be read, is no JSON object, or holds a wrong value.

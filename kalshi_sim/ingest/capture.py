@@ -70,6 +70,9 @@ def import_captures(
         limits: what a line and a file may unpack to.
         progress: called with (bytes read, bytes in all).
 
+    Returns:
+        The session, validated, with its quality report.
+
     Raises:
         DataError: a file cannot be read, too many lines are malformed, or nothing is in them.
         ConfigError: there is no such format or envelope.

@@ -87,7 +87,11 @@ _PACKINGS: Final = (
 
 
 class Source:
-    """One file of an import. `read_so_far` is how many of its `size` bytes on disk were read."""
+    """One file of an import. `read_so_far` is how many of its `size` bytes on disk were read.
+
+    Raises:
+        DataError: the file is not there or cannot be looked at.
+    """
 
     def __init__(self, path: str | Path, limits: Limits | None = None) -> None:
         self.path = Path(path)

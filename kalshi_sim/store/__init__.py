@@ -18,11 +18,21 @@ class SessionStore(Protocol):
     """A place that holds sessions. Saving is whole or not at all, the same in every store."""
 
     def list_sessions(self) -> list[SessionInfo]:
-        """All sessions, by id."""
+        """All sessions, by id.
+
+        Returns:
+            A line of figures for each session, by id.
+        """
         ...
 
     def exists(self, session_id: int) -> bool:
         """Whether the store holds the session; nothing of it is read.
+
+        Args:
+            session_id: which session.
+
+        Returns:
+            True if it is there.
 
         Raises:
             StoreError: the store cannot be read.
@@ -31,6 +41,13 @@ class SessionStore(Protocol):
 
     def load(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
         """One session, with all of its markets or only those named.
+
+        Args:
+            session_id: which session.
+            markets: tickers to load; all if omitted.
+
+        Returns:
+            The session.
 
         Raises:
             SessionNotFoundError: no such session, or the session has no such market.
@@ -41,6 +58,13 @@ class SessionStore(Protocol):
     def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
         """Store a session whole or not at all.
 
+        Args:
+            session: what to store, under its own id.
+            overwrite: replace a session of this id.
+
+        Returns:
+            The figures that `list_sessions` shows.
+
         Raises:
             StoreError: the id is taken (unless `overwrite`), or the store cannot be written.
         """
@@ -49,6 +73,12 @@ class SessionStore(Protocol):
     def fingerprint(self, session_id: int) -> str:
         """Names a session's content without loading it: equal names mean equal sessions.
 
+        Args:
+            session_id: which session.
+
+        Returns:
+            Text that changes with the content.
+
         Raises:
             SessionNotFoundError: no such session.
             StoreError: the store cannot be read.
@@ -56,7 +86,11 @@ class SessionStore(Protocol):
         ...
 
     def next_session_id(self) -> int:
-        """A session id that is free."""
+        """A session id that is free.
+
+        Returns:
+            An id above all that are there.
+        """
         ...
 
 
@@ -68,6 +102,14 @@ def open_store(
     Without `url`: the environment variable DATABASE_URL, else the folder `sessions`.
     `skip_bad_rows`: rows of a kalshiflow database that cannot be right are left out and counted
     instead of failing the load; no other store has such rows.
+
+    Args:
+        url: a folder, or a postgresql:// URL.
+        skip_bad_rows: leave out and count rows of a kalshiflow database that cannot be right,
+            instead of failing the load; no other store has such rows.
+
+    Returns:
+        The store.
 
     Raises:
         ConfigError: `url` is an address of another kind.

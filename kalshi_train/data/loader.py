@@ -63,6 +63,9 @@ class SessionDataLoader:
     async def get_available_sessions(self) -> list[SessionInfo]:
         """What the store holds, by id.
 
+        Returns:
+            A line of figures for each session, by id.
+
         Raises:
             StoreError: the store cannot be read.
         """
@@ -70,6 +73,13 @@ class SessionDataLoader:
 
     async def load_session(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
         """One session, with all of its markets or only those named.
+
+        Args:
+            session_id: which session.
+            markets: tickers to load; all if omitted.
+
+        Returns:
+            The session.
 
         Raises:
             SessionNotFoundError: no such session, or the session has no such market.
@@ -84,6 +94,13 @@ class SessionDataLoader:
         """Several sessions, in the order asked for.
 
         `progress`: True draws a bar on standard error; a function is called after each session.
+
+        Args:
+            session_ids: which sessions.
+            progress: True draws a bar on standard error; a function is called after each session.
+
+        Returns:
+            The sessions, in this order.
 
         Raises:
             SessionNotFoundError, DataError, StoreError: as `load_session`; the first failure

@@ -82,6 +82,11 @@ class SimpleSessionCurriculum:
     def __init__(self, tape: Tape, order: Order = "sequential", *, cash_start: int = 10_000):
         """Track the views of `tape`; episodes start with `cash_start` cents.
 
+        Args:
+            tape: its views are ordered.
+            order: one of the four above.
+            cash_start: cash at the start of an episode, in cents.
+
         Raises:
             ConfigError: `order` is none of the four.
         """
@@ -100,14 +105,22 @@ class SimpleSessionCurriculum:
         }
 
     def start(self, env: KalshiVecEnv) -> None:
-        """Tell the environment the order before its first reset."""
+        """Tell the environment the order before its first reset.
+
+        Args:
+            env: the environment that trains.
+        """
         if self.order == "easiest":
             env.set_view_order(self._easiest)
         elif self.order == "need":
             env.set_view_weights(self.weights())
 
     def record(self, infos: Sequence[Mapping[str, Any]]) -> None:
-        """Add finished episodes: the infos of the rows that finished, and only those."""
+        """Add finished episodes: the infos of the rows that finished, and only those.
+
+        Args:
+            infos: infos of the environments that finished.
+        """
         counts, sums = self._counts, self._sums
         for info in infos:
             episode, market = info["episode"], info["market"]
@@ -126,12 +139,20 @@ class SimpleSessionCurriculum:
             sums["fees"][view] += market["fees_cents"]
 
     def update(self, env: KalshiVecEnv) -> None:
-        """Between rollouts: pass on the weights, if the order goes by need."""
+        """Between rollouts: pass on the weights, if the order goes by need.
+
+        Args:
+            env: the environment that trains.
+        """
         if self.order == "need":
             env.set_view_weights(self.weights())
 
     def weights(self) -> npt.NDArray[np.float64]:
-        """Weight of each view by need, from 1 (does best) to 8 (does worst, or never played)."""
+        """Weight of each view by need, from 1 (does best) to 8 (does worst, or never played).
+
+        Returns:
+            float64 [n_views], from 1 to 8.
+        """
         n = len(self._names)
         played = self._counts["episodes"] > 0
         rank = np.zeros(n)
@@ -144,7 +165,11 @@ class SimpleSessionCurriculum:
         return weights
 
     def market_results(self) -> list[MarketTrainingResult]:
-        """One result a view, in the order of the tape."""
+        """One result a view, in the order of the tape.
+
+        Returns:
+            One result for each view.
+        """
         return [
             MarketTrainingResult(
                 session_id=session_id,
@@ -163,7 +188,11 @@ class SimpleSessionCurriculum:
         ]
 
     def session_results(self) -> list[SessionTrainingResults]:
-        """The results by session, ascending ids."""
+        """The results by session, ascending ids.
+
+        Returns:
+            One result for each session.
+        """
         results = self.market_results()
         ids = sorted({r.session_id for r in results})
         return [
@@ -171,27 +200,49 @@ class SimpleSessionCurriculum:
         ]
 
     def get_session_summary(self, session_id: int) -> dict[str, Any] | None:
-        """The summary of one session; None if it is not part of the training."""
+        """The summary of one session; None if it is not part of the training.
+
+        Args:
+            session_id: which session.
+
+        Returns:
+            Figures by name, or None.
+        """
         for results in self.session_results():
             if results.session_id == session_id:
                 return results.get_summary()
         return None
 
     def get_overall_summary(self) -> dict[str, Any]:
-        """The summary over all sessions."""
+        """The summary over all sessions.
+
+        Returns:
+            Figures by name.
+        """
         sessions = self.session_results()
         return _summary(self.market_results()) | {"total_sessions": len(sessions)}
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The market results as JSON has them."""
+        """The market results as JSON has them.
+
+        Returns:
+            One object for each market.
+        """
         return [asdict(r) | {"win_rate": r.win_rate} for r in self.market_results()]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """All that `load_state` needs to go on exactly."""
+        """All that `load_state` needs to go on exactly.
+
+        Returns:
+            Arrays int64 or float64 [n_views] by name.
+        """
         return {k: v.copy() for k, v in (self._counts | self._sums).items()}
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from `state`.
+
+        Args:
+            state: what `state` gave: arrays int64 or float64 [n_views] by name.
 
         Raises:
             ConfigError: it belongs to another number of views.

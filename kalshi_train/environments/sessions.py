@@ -62,6 +62,12 @@ class SB3TrainingConfig(Validated):
 def create_env_config(cash_start: int = 10_000, **settings: Any) -> SimConfig:
     """Settings of the simulation: `SimConfig(cash_start=…, …)`.
 
+    Args:
+        cash_start: cash at the start of an episode, in cents; other settings by name.
+
+    Returns:
+        The settings.
+
     Raises:
         ConfigError: a setting is unknown or outside its range.
     """
@@ -76,7 +82,16 @@ def create_training_config(
     max_episode_steps: int | None = None,
     skip_failed_markets: bool = True,
 ) -> SB3TrainingConfig:
-    """Settings of episodes, around the simulation's defaults."""
+    """Settings of episodes, around the simulation's defaults.
+
+    Args:
+        min_episode_length: markets with fewer rows are left out.
+        max_episode_steps: truncate an episode after so many steps.
+        skip_failed_markets: leave out markets that cannot be loaded.
+
+    Returns:
+        The settings.
+    """
     return SB3TrainingConfig(
         min_episode_length=min_episode_length,
         max_episode_steps=max_episode_steps,
@@ -170,7 +185,11 @@ class SessionBasedEnvironment(VecEnv):
         return self.env.tape.views
 
     def get_market_rotation_info(self) -> dict[str, Any]:
-        """How many markets of which sessions there are, and which are played now."""
+        """How many markets of which sessions there are, and which are played now.
+
+        Returns:
+            Counts and ids by name.
+        """
         views = self.market_views
         playing = np.unique(self.env.state()["view"])
         return {
@@ -180,7 +199,11 @@ class SessionBasedEnvironment(VecEnv):
         }
 
     def reset(self) -> VecEnvObs:
-        """Start a new episode in every environment; observations float32 [n_envs, 52]."""
+        """Start a new episode in every environment; observations float32 [n_envs, 52].
+
+        Returns:
+            float32 [n_envs, 52] observations.
+        """
         env = self.env
         env._seeds, env._options = list(self._seeds), list(self._options)
         self._reset_seeds()
@@ -190,19 +213,35 @@ class SessionBasedEnvironment(VecEnv):
         return obs
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Remember the actions [n_envs]."""
+        """Remember the actions [n_envs].
+
+        Args:
+            actions: integers [n_envs], 0 to 4; any integer dtype, as int64.
+        """
         self.env.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every environment; finished ones restart on their next market."""
+        """Step every environment; finished ones restart on their next market.
+
+        Returns:
+            Observations float32 [n_envs, 52], rewards float32 [n_envs], dones bool [n_envs], infos.
+        """
         return self.env.step_wait()
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Which actions are valid now: bool [n_envs, 5]."""
+        """Which actions are valid now: bool [n_envs, 5].
+
+        Returns:
+            bool [n_envs, 5], True where the action is valid.
+        """
         return self.env.action_masks()
 
     def state(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The agents by name; see `KalshiVecEnv.state`."""
+        """The agents by name; see `KalshiVecEnv.state`.
+
+        Returns:
+            Arrays int64 [n_envs] or [n_envs, 2] by name; money in tape units.
+        """
         return self.env.state()
 
     def close(self) -> None:
@@ -211,14 +250,28 @@ class SessionBasedEnvironment(VecEnv):
             self._env.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The attribute, once for each environment asked for."""
+        """The attribute, once for each environment asked for.
+
+        Args:
+            attr_name: name of the attribute.
+            indices: which environments; all if None.
+
+        Returns:
+            The value, once for each environment asked for.
+        """
         value = getattr(
             self if hasattr(type(self), attr_name) else self._home(attr_name), attr_name
         )
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of the batch; see `KalshiVecEnv.set_attr`."""
+        """Set an attribute of the batch; see `KalshiVecEnv.set_attr`.
+
+        Args:
+            attr_name: name of the attribute.
+            value: its new value.
+            indices: which environments; all if None.
+        """
         self.env.set_attr(attr_name, value, indices)
 
     def env_method(
@@ -228,7 +281,15 @@ class SessionBasedEnvironment(VecEnv):
         indices: VecEnvIndices = None,
         **method_kwargs: Any,
     ) -> list[Any]:
-        """Call a method of the batch or of this class; see `KalshiVecEnv.env_method`."""
+        """Call a method of the batch or of this class; see `KalshiVecEnv.env_method`.
+
+        Args:
+            method_name: name of the method.
+            indices: which environments; all if None.
+
+        Returns:
+            One result for each environment asked for.
+        """
         if hasattr(KalshiVecEnv, method_name):
             return self.env.env_method(method_name, *method_args, indices=indices, **method_kwargs)
         result = getattr(self, method_name)(*method_args, **method_kwargs)
@@ -241,11 +302,23 @@ class SessionBasedEnvironment(VecEnv):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Whether each environment gives what a wrapper would; see `KalshiVecEnv`."""
+        """Whether each environment gives what a wrapper would; see `KalshiVecEnv`.
+
+        Args:
+            wrapper_class: the wrapper that is asked about.
+            indices: which environments; all if None.
+
+        Returns:
+            One answer for each environment asked for.
+        """
         return self.env.env_is_wrapped(wrapper_class, indices)
 
     def get_images(self) -> Sequence[npt.NDArray[Any] | None]:
-        """No environment draws images."""
+        """No environment draws images.
+
+        Returns:
+            None for each environment.
+        """
         return [None] * self.num_envs
 
 
@@ -253,13 +326,26 @@ class CurriculumEnvironmentFactory:
     """Makes environments from the sessions of one store."""
 
     def __init__(self, database_url: str | None):
-        """`database_url` as in `SessionBasedEnvironment`."""
+        """`database_url` as in `SessionBasedEnvironment`.
+
+        Args:
+            database_url: folder or URL of the store, as in `SessionBasedEnvironment`.
+        """
         self.database_url = database_url
 
     async def create_single_session_env(
         self, session_id: int, config: SB3TrainingConfig | None = None, n_envs: int = 1
     ) -> SessionBasedEnvironment:
-        """An environment over one session, ready to use; errors as `initialize`."""
+        """An environment over one session, ready to use; errors as `initialize`.
+
+        Args:
+            session_id: which session.
+            config: settings of episodes; the defaults if omitted.
+            n_envs: environments in the batch.
+
+        Returns:
+            The environment, initialized.
+        """
         return await self.create_multi_session_env([session_id], config, n_envs)
 
     async def create_multi_session_env(
@@ -268,7 +354,16 @@ class CurriculumEnvironmentFactory:
         config: SB3TrainingConfig | None = None,
         n_envs: int = 1,
     ) -> SessionBasedEnvironment:
-        """An environment over several sessions, ready to use; errors as `initialize`."""
+        """An environment over several sessions, ready to use; errors as `initialize`.
+
+        Args:
+            session_ids: which sessions.
+            config: settings of episodes; the defaults if omitted.
+            n_envs: environments in the batch.
+
+        Returns:
+            The environment, initialized.
+        """
         env = SessionBasedEnvironment(self.database_url, session_ids, config, n_envs)
         await env.initialize()
         return env
@@ -279,10 +374,23 @@ class CurriculumEnvironmentFactory:
         config: SB3TrainingConfig | None = None,
         n_envs: int = 1,
     ) -> SessionBasedEnvironment:
-        """An environment over one session or several, ready to use; errors as `initialize`."""
+        """An environment over one session or several, ready to use; errors as `initialize`.
+
+        Args:
+            session_ids: one session or several.
+            config: settings of episodes; the defaults if omitted.
+            n_envs: environments in the batch.
+
+        Returns:
+            The environment, initialized.
+        """
         ids = [session_ids] if isinstance(session_ids, int) else list(session_ids)
         return await self.create_multi_session_env(ids, config, n_envs)
 
     async def get_available_sessions(self) -> list[Any]:
-        """What the store holds; see `SessionDataLoader.get_available_sessions`."""
+        """What the store holds; see `SessionDataLoader.get_available_sessions`.
+
+        Returns:
+            A line of figures for each session, by id.
+        """
         return list(await SessionDataLoader(self.database_url).get_available_sessions())

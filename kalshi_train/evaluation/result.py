@@ -77,6 +77,13 @@ class Evaluation:
     def run(self, policy: str, fill_model: str | None = None) -> Run:
         """The run of a policy by name, under the chosen fill model unless another is named.
 
+        Args:
+            policy: name of the policy.
+            fill_model: the chosen one of the configuration if omitted.
+
+        Returns:
+            The run.
+
         Raises:
             KeyError: there is none.
         """
@@ -97,13 +104,24 @@ class Evaluation:
         return make_frames(self)
 
     def to_json(self) -> dict[str, Any]:
-        """All figures as JSON has them; equal evaluations give equal bytes."""
+        """All figures as JSON has them; equal evaluations give equal bytes.
+
+        Returns:
+            Figures by name.
+        """
         from kalshi_train.evaluation.tables import to_json
 
         return to_json(self)
 
     def write_parquet(self, folder: Path) -> list[Path]:
-        """Write every frame into `folder` as Parquet, named after it; returns the paths."""
+        """Write every frame into `folder` as Parquet, named after it; returns the paths.
+
+        Args:
+            folder: where the files go; made if it is not there.
+
+        Returns:
+            The paths of the files.
+        """
         from kalshi_train.evaluation.tables import write_parquet
 
         return write_parquet(self, folder)

@@ -54,6 +54,9 @@ def evaluate(
         caveats: why results on these sessions are no evidence (`evidence.caveats`).
         progress: called with (done, total) after each run.
 
+    Returns:
+        Runs, figures, intervals and comparisons.
+
     Raises:
         ConfigError: a model does not fit, a setting is wrong, or there is nothing to evaluate.
     """

@@ -70,6 +70,12 @@ class LearnerConfig(Validated):
     def resolve(self, n_envs: int) -> LearnerConfig:
         """The same with every None replaced by the algorithm's default for `n_envs` environments.
 
+        Args:
+            n_envs: environments of the run.
+
+        Returns:
+            The settings, none of them None.
+
         Raises:
             ConfigError: a batch would be larger than a rollout, or a rollout too small.
         """

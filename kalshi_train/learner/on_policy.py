@@ -70,6 +70,9 @@ class FastOnPolicy(OnPolicyAlgorithm):
         """Train as the stock method does; torch's number of threads is as before afterwards.
 
         Models that learn in several threads of a process take turns.
+
+        Returns:
+            The model itself.
         """
         with turn(self):
             if self._network is None:
@@ -84,7 +87,17 @@ class FastOnPolicy(OnPolicyAlgorithm):
         rollout_buffer: RolloutBuffer,
         n_rollout_steps: int,
     ) -> bool:
-        """Fill the rollout buffer as the stock method does; False if the callback stopped it."""
+        """Fill the rollout buffer as the stock method does; False if the callback stopped it.
+
+        Args:
+            env: what to step.
+            callback: called after each step.
+            rollout_buffer: what is filled.
+            n_rollout_steps: steps of each environment.
+
+        Returns:
+            False if the callback stopped the training.
+        """
         network = self._network
         if network is None or not isinstance(rollout_buffer, SharedRolloutBuffer):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
@@ -152,7 +165,11 @@ class FastOnPolicy(OnPolicyAlgorithm):
             rewards[cut] += np.float32(self.gamma) * network.values(flat).numpy()
 
     def begin_update(self) -> tuple[ActorCritic, FlatOptimiser, SharedRolloutBuffer] | None:
-        """What the fast update works on, brought up to date; None where stock code must run."""
+        """What the fast update works on, brought up to date; None where stock code must run.
+
+        Returns:
+            Network, optimiser and buffer, or None.
+        """
         network, optimiser, buffer = self._network, self._optimiser, self.rollout_buffer
         if network is None or optimiser is None or not isinstance(buffer, SharedRolloutBuffer):
             return None

@@ -33,7 +33,11 @@ class KalshibookReader:
         return columns >= {*_DELTAS} - {_OPTIONAL} or columns >= {*_SNAPSHOTS}
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The table's rows as deltas or snapshots."""
+        """The table's rows as deltas or snapshots.
+
+        Raises:
+            DataError: a column is missing.
+        """
         columns = Head(source.path, source.head()).columns
         snapshots = "yes_levels" in columns
         wanted = tuple(c for c in (_SNAPSHOTS if snapshots else _DELTAS) if c in columns)

@@ -40,7 +40,11 @@ class SqliteReader:
         return head.text.startswith(_MAGIC)
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The table's rows, in the known envelope."""
+        """The table's rows, in the known envelope.
+
+        Raises:
+            DataError: the file cannot be read as SQLite.
+        """
         address = f"file:{quote(str(source.path.resolve()))}?mode=ro"
         try:
             with closing(sqlite3.connect(address, uri=True)) as database:
