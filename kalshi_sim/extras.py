@@ -10,6 +10,7 @@ from kalshi_sim.errors import MissingExtraError
 
 EXTRAS: Final = {
     "train": ("gymnasium", "stable_baselines3", "torch", "tensorboard"),
+    "contrib": ("sb3_contrib",),
     "postgres": ("asyncpg",),
     "report": ("plotly",),
 }

@@ -180,12 +180,11 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
 
 
 def _checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    offered = (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP)
-    for known in offered:
+    for known in AutoresetMode:
         if mode in (known, known.value, known.name):
             return known
-    names = " and ".join(known.name for known in offered)
-    raise ConfigError(f"autoreset_mode={mode!r}: {names} are offered")
+    names = ", ".join(known.name for known in AutoresetMode)
+    raise ConfigError(f"autoreset_mode={mode!r}: allowed are {names}")
 
 
 def make_vector_env(**settings: Any) -> KalshiVectorEnv:
@@ -200,7 +199,8 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     observation is in `infos["final_obs"]` (object array with a mask `_final_obs`), its statistics
     in `infos["final_info"]`. NEXT_STEP (what `gymnasium.make_vec` gives, and what wrappers such as
     NormalizeObservation need): a finished environment shows its last observation, its statistics
-    are in `infos["market"]`, and its next step, whatever the action, is the restart.
+    are in `infos["market"]`, and its next step, whatever the action, is the restart. DISABLED: as
+    NEXT_STEP, but `reset(options={"reset_mask": finished})` restarts, before the next step.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own convention
@@ -257,18 +257,19 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     ) -> tuple[Float32Array, dict[str, Any]]:
         """Start a new episode in every environment; the first seed given counts.
 
-        `options={"view": i}` chooses the view of all environments.
-
         Args:
             seed: starts the order of views anew; of a list the first that is not None counts.
-            options: `{"view": i}` chooses the view of all environments.
+            options: `{"view": i}` chooses the view of all environments; `{"reset_mask": mask}`,
+                bool [n], restarts only these (mode DISABLED), which then takes no seed.
 
         Returns:
             Observations float32 [n, 52], and an empty info.
 
         Raises:
-            ConfigError: an option is unknown, its view is not there, or a seed is none.
+            ConfigError: an option is unknown, its view is not there, or a seed or mask is none.
         """
+        if self.autoreset_mode == AutoresetMode.DISABLED and "reset_mask" in (options or {}):
+            return self._reset_some(seed, dict(options or {}))
         view = gate.chosen_view(options)
         seeds = seed if isinstance(seed, list) else [seed]
         given = [gate.check_seed(s) for s in seeds if s is not None]
@@ -282,6 +283,20 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         self._restarting = self._restarting[:0]
         return obs.copy(), {}
 
+    def _reset_some(
+        self, seed: int | list[int | None] | None, options: dict[str, Any]
+    ) -> tuple[Float32Array, dict[str, Any]]:
+        mask = np.asarray(options.pop("reset_mask"))
+        view = gate.chosen_view(options)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or seed is not None:
+            raise ConfigError(
+                f"reset_mask must be bool [{self.num_envs}], without a seed; it is {mask.dtype} "
+                f"of shape {mask.shape}"
+            )
+        for env in np.flatnonzero(mask).tolist():
+            self.simulator.reset_one(env, view)
+        return self.simulator.observations.copy(), {}
+
     def step(
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Float32Array, Any, BoolArray, BoolArray, dict[str, Any]]:
@@ -294,7 +309,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
             Observations float32 [n, 52], rewards float64 [n] (cents times `reward_scale`),
             terminated bool [n], truncated bool [n], infos.
         """
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+        if self.autoreset_mode != AutoresetMode.SAME_STEP:
             return self._step_then_restart(actions)
         obs, rewards, done, finished = self.simulator.step(actions)
         terminated = (done & layout.TERMINATED) != 0
@@ -307,7 +322,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
     def _step_then_restart(
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Float32Array, Any, BoolArray, BoolArray, dict[str, Any]]:
-        """A step in mode NEXT_STEP.
+        """A step in mode NEXT_STEP, or DISABLED, where nothing restarts here.
 
         The batch steps as a whole: environments that restart stand in for themselves with a HOLD
         on the first view, and are started on their own one after it.
@@ -323,7 +338,8 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         for env in restarting.tolist():
             self.simulator.reset_one(env)
         rewards[restarting], done[restarting] = 0.0, 0
-        self._restarting = np.flatnonzero(done)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            self._restarting = np.flatnonzero(done)
         infos: dict[str, Any] = {}
         if finished is not None:
             for k, env in enumerate(finished.envs.tolist()):

@@ -22,6 +22,8 @@ class ViewSchedule:
     sequential: round robin by a cursor the batch shares. shuffle: round robin over a fresh
     permutation each round. weighted: drawn by weight. Random numbers come from a counter-based
     generator (Philox) whose state can be saved.
+
+    `set_order(..., divided=True)` instead gives every environment views of its own.
     """
 
     KEYS: Final = ("cursor", "order", "round", "weights", "rng")
@@ -37,6 +39,8 @@ class ViewSchedule:
         self._weights = np.full(len(tape.views), 1.0)
         self._cursor = 0
         self._round = self._order
+        self._taken: Int64Array | None = None
+        """Views each environment was given since the order began, if it is divided."""
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
@@ -47,13 +51,25 @@ class ViewSchedule:
         """
         self._rng = np.random.Generator(np.random.Philox(gate.check_seed(seed)))
 
-    def set_order(self, order: npt.ArrayLike) -> None:
+    def set_order(self, order: npt.ArrayLike, *, divided: bool = False) -> None:
         """Hand out only these views, in this order (or by weight); from the next one on.
 
+        Args:
+            order: indices of views.
+            divided: each environment plays views of its own in turn: of n environments the i-th
+                the views i, i + n, i + 2n, ... of the order, the remainder going to the last
+                ones. So divides Stable-Baselines3's `evaluate_policy` the number of episodes.
+
         Raises:
-            ConfigError: empty, or not indices of views.
+            ConfigError: empty, or not indices of views; or divided but not sequential.
         """
         chosen = gate.check_indices("the order of views", order, len(self._lengths))
+        if divided and self._config.market_order != "sequential":
+            raise ConfigError(
+                f"views can be divided with market_order='sequential' alone, "
+                f"not {self._config.market_order!r}"
+            )
+        self._taken = np.zeros(self._n_envs, np.int64) if divided else None
         self._order = chosen
         self._round = chosen
         self._cursor = 0
@@ -81,19 +97,24 @@ class ViewSchedule:
         """Begin the order of views anew."""
         self._cursor = 0
         self._round = self._order
+        if self._taken is not None:
+            self._taken[:] = 0
 
     def restart(self) -> tuple[Int64Array, Int64Array]:
         """Views and start rows for a reset of all environments, int64 [n_envs] each."""
         self.rewind()
-        return self.next_views(self._n_envs)
+        return self.next_views(np.arange(self._n_envs, dtype=np.int64))
 
-    def next_views(self, count: int) -> tuple[Int64Array, Int64Array]:
-        """Views and start rows for `count` environments, int64 [count] each.
+    def next_views(self, envs: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Views and start rows for these environments [k], int64 [k] each.
 
         Raises:
             ConfigError: all views of the order have weight 0.
         """
-        if self._config.market_order == "weighted":
+        count = len(envs)
+        if self._taken is not None:
+            views = self._take_own(envs, self._taken)
+        elif self._config.market_order == "weighted":
             weights = self._weights[self._order]
             cumulative = np.cumsum(weights)
             if not cumulative[-1] > 0:
@@ -122,9 +143,23 @@ class ViewSchedule:
             self._cursor = (self._cursor + len(part)) % len(self._round)
         return np.concatenate(parts)
 
+    def _take_own(self, envs: Int64Array, taken: Int64Array) -> Int64Array:
+        whole, rest = divmod(len(self._order), self._n_envs)
+        first_with_more = self._n_envs - rest
+        shares = whole + (envs >= first_with_more)
+        turn = taken[envs] % np.maximum(shares, 1)
+        taken[envs] += 1
+        places = turn * self._n_envs + envs - np.where(turn == whole, first_with_more, 0)
+        if whole == 0:  # fewer views than environments: each keeps the one it was reset to
+            places = envs % len(self._order)
+        views: Int64Array = self._order[places]
+        return views
+
     def get_state(self) -> dict[str, Any]:
         """What `set_state` needs to go on exactly here."""
+        divided = {} if self._taken is None else {"taken_views": self._taken.copy()}
         return {
+            **divided,
             "cursor": self._cursor,
             "order": self._order.copy(),
             "round": self._round.copy(),
@@ -143,10 +178,20 @@ class ViewSchedule:
         turn = gate.check_indices("the saved round of views", state["round"], n)
         cursor = gate.check_int("the saved cursor", state["cursor"], 0, len(turn) - 1)
         weights = self._checked_weights(state["weights"])
+        taken = state.get("taken_views")
+        if taken is not None:
+            most = gate.MAX_SEED
+            taken = gate.check_indices("the saved counts of views", taken, most)
+            if len(taken) != self._n_envs or self._config.market_order != "sequential":
+                raise ConfigError(
+                    f"the saved views are divided in turn among {len(taken)} environments, this "
+                    f"batch has {self._n_envs} and market_order={self._config.market_order!r}"
+                )
         rng = np.random.Philox()
         try:
             rng.state = state["rng"]
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise ConfigError(f"the saved random numbers cannot be read: {error}") from error
         self._cursor, self._order, self._round, self._weights = cursor, order, turn, weights
+        self._taken = taken
         self._rng = np.random.Generator(rng)

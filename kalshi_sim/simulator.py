@@ -198,7 +198,7 @@ class BatchSimulator:
         if restart:
             self.schedule.rewind()
         if view is None:
-            views, offsets = self.schedule.next_views(1)
+            views, offsets = self.schedule.next_views(np.array([env]))
         else:
             views, offsets = np.array([view]), np.zeros(1, np.int64)
         buffers = self._buffers[self._current]
@@ -243,7 +243,7 @@ class BatchSimulator:
             self._collect_fills()
         finished = self._gather_finished(buffers) if buffers.done.any() else None
         if finished is not None and restart:
-            views, offsets = self.schedule.next_views(len(finished.envs))
+            views, offsets = self.schedule.next_views(finished.envs)
             self._start(finished.envs, views, offsets, buffers)
         elif finished is not None:
             self._waiting[finished.envs] = True

@@ -171,13 +171,18 @@ class KalshiVecEnv(VecEnv):
         """
         return self.simulator.fills()
 
-    def set_view_order(self, order: npt.ArrayLike) -> None:
+    def set_view_order(self, order: npt.ArrayLike, *, divided: bool = False) -> None:
         """Hand out only these views, in this order, from the next one on.
 
         Args:
             order: indices of views [k].
+            divided: each environment plays views of its own, so that SB3's `evaluate_policy` with
+                as many episodes as views plays each once, however many environments there are.
+
+        Raises:
+            ConfigError: empty, or not indices of views; or divided but not sequential.
         """
-        self.simulator.schedule.set_order(order)
+        self.simulator.schedule.set_order(order, divided=divided)
 
     def set_view_weights(self, weights: npt.ArrayLike) -> None:
         """Draw the next views by these weights [n_views] (market_order="weighted").

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.extras import import_module
 from kalshi_sim.text import printable
 from kalshi_train.safe_pickle import read_attributes
 
@@ -154,11 +155,24 @@ def model_weights(path: Path, device: str) -> dict[str, Any]:
 
 def algorithm_of(data: Mapping[str, Any]) -> str:
     """The algorithm a saved model belongs to, told by its attributes."""
+    kinds = (data.get("policy_class"), data.get("rollout_buffer_class"))
+    names = [_class_name(kind) for kind in kinds]
+    if any(name.startswith("Maskable") for name in names):
+        return "MaskablePPO"
+    if any(name.startswith("Recurrent") for name in names):
+        return "RecurrentPPO"
+    if "cg_max_steps" in data:
+        return "trpo"
     if "clip_range" in data or "clip_range_vf" in data:
         return "ppo"
     if "n_steps" in data and "normalize_advantage" in data:
         return "a2c"
     return "another algorithm"
+
+
+def _class_name(kind: object) -> str:
+    """Of a class, or of one that was left out, whose full name stands for it."""
+    return getattr(kind, "__name__", str(kind).rpartition(".")[2])
 
 
 def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
@@ -173,29 +187,21 @@ def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
             policies of your own, from files you made yourself.
 
     Raises:
-        ConfigError: there is no such file, it is damaged, it is no PPO, A2C or DQN model, or it
-            needs code that is not trusted.
+        ConfigError: there is no such file, it is damaged, it is no model of PPO, A2C, DQN,
+            MaskablePPO or RecurrentPPO, or it needs code that is not trusted.
+        MissingExtraError: it is a model of sb3-contrib, which is not installed.
     """
-    from stable_baselines3 import A2C, DQN, PPO
-
     if not path.exists() and path.with_suffix(".zip").exists():
         path = path.with_suffix(".zip")
     data, left_out = _attributes(path)
     note_if_unsealed(path)
-    contrib = next((why for why in left_out.values() if why.startswith("sb3_contrib.")), None)
-    if contrib is not None:
-        raise ConfigError(
-            f"{path} is a model of sb3-contrib ({printable(contrib)}), which needs masks or a "
-            "memory that an evaluation does not pass on; PPO, A2C and DQN can be read"
-        )
-    kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
-    known = {**left_out, **data}
-    kind = kinds.get(algorithm_of(known), DQN if "exploration_rate" in known else None)
-    if kind is None:
-        raise ConfigError(f"{path}: a model of {algorithm_of(known)}; PPO, A2C and DQN can be read")
+    kind = _algorithm(path, {**left_out, **data})
     if trust:
         try:
-            return kind.load(path, device="cpu")
+            model = kind.load(path, device="cpu")
+            if hasattr(model.policy, "lstm_actor"):  # told only by a policy's parts
+                model = import_module("sb3_contrib").RecurrentPPO.load(path, device="cpu")
+            return model
         except Exception as error:  # a pickle of another version can raise anything
             raise ConfigError(f"{path} cannot be read as a model: {error}") from error
     for name in _NEEDED:
@@ -209,6 +215,25 @@ def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
         return _made(kind, data, weights)
     except Exception as error:  # attributes of another version can be anything
         raise ConfigError(f"{path} cannot be read as a model: {printable(str(error))}") from error
+
+
+def _algorithm(path: Path, attributes: Mapping[str, Any]) -> type[BaseAlgorithm]:
+    from stable_baselines3 import A2C, DQN, PPO
+
+    name = algorithm_of(attributes)
+    if name in ("MaskablePPO", "RecurrentPPO"):
+        kind: type[BaseAlgorithm] = getattr(import_module("sb3_contrib"), name)
+        return kind
+    policy = _class_name(attributes.get("policy_class"))
+    is_dqn = "exploration_rate" in attributes and policy != "QRDQNPolicy"
+    kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
+    found = kinds.get(name, DQN if is_dqn else None)
+    if found is None:
+        raise ConfigError(
+            f"{path}: a model of {name} (its policy: {printable(policy, 100)}); what can be read "
+            "is PPO, A2C, DQN, and MaskablePPO and RecurrentPPO of sb3-contrib"
+        )
+    return found
 
 
 def _made(

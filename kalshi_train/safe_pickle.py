@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import importlib
 import io
 import json
 import pickle
 from typing import Any, Final
+
+from kalshi_sim.errors import MissingExtraError
+from kalshi_sim.extras import import_module
 
 _ALLOWED: Final[dict[str, frozenset[str]]] = {
     module: frozenset(names.split())
@@ -42,6 +44,10 @@ _ALLOWED: Final[dict[str, frozenset[str]]] = {
         "stable_baselines3.common.utils": "ConstantSchedule FloatSchedule LinearSchedule",
         "stable_baselines3.common.sb2_compat.rmsprop_tf_like": "RMSpropTFLike",
         "stable_baselines3.dqn.policies": "DQNPolicy",
+        "sb3_contrib.common.maskable.buffers": "MaskableRolloutBuffer",
+        "sb3_contrib.common.maskable.policies": "MaskableActorCriticPolicy",
+        "sb3_contrib.common.recurrent.buffers": "RecurrentRolloutBuffer",
+        "sb3_contrib.common.recurrent.policies": "RecurrentActorCriticPolicy",
         "torch.nn.modules.activation": "ELU GELU LeakyReLU ReLU SiLU Sigmoid Tanh",
         "torch.optim.adam": "Adam",
         "torch.optim.adamw": "AdamW",
@@ -58,7 +64,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name not in _ALLOWED.get(module, ()):
             raise UntrustedError(f"{module}.{name}")
-        return getattr(importlib.import_module(module), name)
+        return getattr(import_module(module), name)
 
     def persistent_load(self, pid: Any) -> Any:
         raise UntrustedError("a persistent id")
@@ -69,11 +75,12 @@ def read_pickle(data: bytes) -> Any:
 
     Raises:
         UntrustedError: it names something else.
+        MissingExtraError: it names what an extra that is not installed brings.
         ValueError: it is damaged.
     """
     try:
         return _Reader(io.BytesIO(data)).load()
-    except UntrustedError:
+    except (UntrustedError, MissingExtraError):
         raise
     except Exception as error:  # damaged pickles raise whatever their calls raise
         raise ValueError(f"a damaged pickle ({type(error).__name__})") from error
@@ -83,6 +90,7 @@ def read_attributes(text: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     """The attributes in a model's JSON, and what could not be read: {attribute: why}.
 
     Raises:
+        MissingExtraError: they name what an extra that is not installed brings.
         ValueError: it is no such JSON.
     """
     try:

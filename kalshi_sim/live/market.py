@@ -23,18 +23,14 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
-from kalshi_sim.live.portfolio import Policy, Portfolio, agent_row
+from kalshi_sim.live.policy import Asker, Policy
+from kalshi_sim.live.portfolio import Portfolio, agent_row
 from kalshi_sim.live.subscription import Subscription, book_events
 from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at, taker_updates
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.simulator import settings_of
-from kalshi_sim.tape import (
-    MarketSessionView,
-    Tape,
-    make_market_replay,
-    utc_offset_ms,
-)
+from kalshi_sim.tape import MarketSessionView, Tape, make_market_replay, utc_offset_ms
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, stored_per_money
 
 Float32Array = npt.NDArray[np.float32]
@@ -88,6 +84,7 @@ class LiveMarket:
         self._base = market
         self._changes: list[Lifecycle] = []
         self._told_ms = NO_TIME
+        self._asker = Asker()
         self.depth = depth
         self.row_interval_ms = row_interval_ms
         self._schedule = fee_schedule
@@ -380,9 +377,12 @@ class LiveMarket:
         *,
         deterministic: bool = True,
     ) -> int:
-        """The action (0-4) a policy takes on the live book with this portfolio."""
-        action, _ = policy.predict(self.observation(portfolio, config), deterministic=deterministic)
-        return int(action)
+        """The action (0-4) a policy takes on the live book with this portfolio.
+
+        One that takes `action_masks` is given them; one with a memory goes on from its last row.
+        """
+        seen, mask = self.observation(portfolio, config), self.action_mask(portfolio, config)
+        return self._asker.action(policy, seen, mask, len(self), deterministic=deterministic)
 
     def _tape(self) -> Tape:
         """The last row as a tape of one view, for the kernels."""

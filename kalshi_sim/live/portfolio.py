@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +19,6 @@ from kalshi_sim.units import money_per_cent
 
 Cents = int | Decimal
 RestingOrder = tuple[Cents, int, int] | tuple[Cents, int, int, int]
-
-
-class Policy(Protocol):
-    """What SB3's algorithms offer: an action for an observation."""
-
-    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, Any]:
-        """The action for an observation, and a state that is not used here."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_train.evaluation import kernels
+from kalshi_train.evaluation.contrib import Choose
 from kalshi_train.evaluation.policies import Policy
 
 Int64Array = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ T = TypeVar("T")
 FILL_ROOM: Final = 16_384
 """Fills an episode can have before the compiled loop comes back to make room."""
 BATCH: Final = 256
-"""Views that a policy which is a function of observations plays side by side."""
+"""Views that a policy which is not compiled plays side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ def play_all(
     """
     chosen = list(range(len(tape.views))) if views is None else views
     rules = evaluation_config(policy.config(config), record_fills=record_fills)
-    if policy.act is not None:
+    if not policy.is_compiled:
         return list(_play_in_lockstep(tape, rules, policy, use, chosen, detail))
     threads = min(len(chosen), n_threads or os.cpu_count() or 1)
     return _play_compiled(tape, rules, policy, use, chosen, seed, detail, threads)
@@ -182,9 +183,10 @@ def _play_batch(
     ended: dict[int, tuple[Int64Array, int]] = {}
     fills: list[npt.NDArray[Any]] = []
     live = np.arange(len(views))
+    choose = policy.chooser(len(views))
     while len(live):
         actions = np.zeros(len(views), np.int64)
-        actions[live] = _ask(policy, obs[live])
+        actions[live] = _ask(policy.name, choose, live, obs[live], simulator.action_masks()[live])
         rows = (
             simulator.agents.core[live, layout.A_ROW] - simulator.agents.core[live, layout.A_START]
         )
@@ -215,13 +217,18 @@ def _play_batch(
     return played
 
 
-def _ask(policy: Policy, obs: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    assert policy.act is not None
-    actions = np.asarray(policy.act(obs))
+def _ask(
+    name: str,
+    choose: Choose,
+    episodes: Int64Array,
+    obs: npt.NDArray[np.float32],
+    masks: npt.NDArray[np.bool_],
+) -> npt.NDArray[Any]:
+    actions = np.asarray(choose(episodes, obs, masks))
     whole = np.issubdtype(actions.dtype, np.integer)
     if actions.shape != (len(obs),) or not whole or actions.min() < 0 or actions.max() > 4:
         raise ConfigError(
-            f"{policy.name}: for {len(obs)} observations the policy must give as many whole "
+            f"{name}: for {len(obs)} observations the policy must give as many whole "
             f"numbers from 0 to 4; it gave {actions.dtype} of shape {actions.shape}"
         )
     return actions

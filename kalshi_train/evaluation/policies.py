@@ -17,6 +17,7 @@ from kalshi_sim.kernels.layout import N_ACTIONS
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
+from kalshi_train.evaluation.contrib import Choose, chooser_of
 from kalshi_train.models import load_model
 
 if TYPE_CHECKING:
@@ -36,13 +37,28 @@ class Policy:
     name: str
     description: str
     act: Act | None = None
-    """A function of the observations; without it the policy is compiled."""
+    """A function of the observations."""
+    begin: Callable[[int], Choose] | None = None
+    """Makes what chooses the actions of n episodes, for models with masks or a memory."""
     shape: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     """`kernels.Decider.shape`."""
     weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the simulation that make the policy what it is."""
     model: BaseAlgorithm | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the policy is played without asking Python."""
+        return self.act is None and self.begin is None
+
+    def chooser(self, n: int) -> Choose:
+        """What chooses the actions of n episodes that start together; of no compiled policy."""
+        if self.begin is not None:
+            return self.begin(n)
+        act = self.act
+        assert act is not None, "a compiled policy is not asked"
+        return lambda episodes, observations, masks: act(observations)
 
     def config(self, config: SimConfig) -> SimConfig:
         """`config` with the settings this policy needs."""
@@ -129,6 +145,7 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
     """A policy that takes a model's most probable actions.
 
     Small actor networks of `MlpPolicy` are played compiled; everything else is asked in batches.
+    sb3-contrib's MaskablePPO is given the action masks, RecurrentPPO its memory of the episode.
 
     Raises:
         ConfigError: the model sees or does something else than this simulation offers.
@@ -141,6 +158,9 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
             f"{actions} actions; the simulation has ({N_FEATURES},) and {N_ACTIONS}"
         )
     kind = type(model).__name__
+    begin = chooser_of(model)
+    if begin is not None:
+        return Policy(name, f"{kind}, most probable action", begin=begin, model=model)
     network = _compiled_network(model)
     if network is None:
         return Policy(name, f"{kind}, most probable action", act=deterministic(model), model=model)

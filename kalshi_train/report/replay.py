@@ -146,10 +146,15 @@ def standing_out(
 def network_says(
     policy: Policy, observations: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Action probabilities [rows, 5] and values [rows] of an actor-critic; None for others."""
+    """Action probabilities [rows, 5] and values [rows] of an actor-critic; None for others.
+
+    Others too are those that need more than a row: masks or a memory.
+    """
     from stable_baselines3.common.policies import ActorCriticPolicy
 
-    if policy.model is None or not isinstance(policy.model.policy, ActorCriticPolicy):
+    if policy.model is None or policy.begin is not None:
+        return None
+    if not isinstance(policy.model.policy, ActorCriticPolicy):
         return None
     import torch
 

@@ -212,32 +212,105 @@ def test_next_step_autoreset_equals_same_step(tape: Tape) -> None:
             assert (reward[0], *(e[0] for e in ends), infos) == (0, False, False, {})
 
 
+def test_autoreset_disabled_equals_same_step(tape: Tape) -> None:
+    """The same episodes, where whoever steps restarts what is over, as gymnasium's tests do."""
+    same = KalshiVectorEnv(tape, 3)
+    disabled = gym.make_vec(ID, num_envs=3, tape=tape, autoreset_mode=AutoresetMode.DISABLED)
+    np.testing.assert_array_equal(same.reset(seed=1)[0], disabled.reset(seed=1)[0])
+    rng, ends = np.random.default_rng(0), 0
+    for _ in range(500):
+        actions = rng.integers(0, 5, 3)
+        expected, rewards, terminated, truncated, infos = same.step(actions)
+        seen, *ours, our_infos = disabled.step(actions)
+        for mine, theirs in zip(ours, (rewards, terminated, truncated), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        over = terminated | truncated
+        if over.any():
+            ends += 1
+            np.testing.assert_array_equal(our_infos["_market"], over)
+            for env in np.flatnonzero(over):
+                np.testing.assert_array_equal(seen[env], infos["final_obs"][env])
+            with pytest.raises(RuntimeError, match="is over"):
+                disabled.step(actions)
+            seen, _ = disabled.reset(options={"reset_mask": over})
+        np.testing.assert_array_equal(seen, expected)
+    assert ends > 3
+    for mask in (np.ones(3, int), np.ones(2, bool), [[True]]):
+        with pytest.raises(ConfigError, match=r"reset_mask must be bool \[3\]"):
+            disabled.reset(options={"reset_mask": mask})
+    with pytest.raises(ConfigError, match="unknown option of reset: 'reset_mask'"):
+        same.reset(options={"reset_mask": np.ones(3, bool)})
+
+
 def test_other_autoreset_modes_are_refused(tape: Tape) -> None:
-    with pytest.raises(ConfigError, match="SAME_STEP and NEXT_STEP are offered"):
-        KalshiVectorEnv(tape, 2, autoreset_mode=AutoresetMode.DISABLED)
+    with pytest.raises(ConfigError, match="allowed are NEXT_STEP, SAME_STEP, DISABLED"):
+        KalshiVectorEnv(tape, 2, autoreset_mode="sometimes")
 
 
-def test_evaluate_policy_plays_every_view_once_in_one_environment(tape: Tape) -> None:
-    """With more environments SB3 takes the same number of episodes of each, short or long."""
-    env = KalshiVecEnv(tape, 1)
+def played_by_sb3(env: KalshiVecEnv, episodes: int) -> list[int]:
+    """The views that SB3's `evaluate_policy` counts, in the order they end."""
     played: list[int] = []
 
     def note(local: dict[str, Any], _: dict[str, Any]) -> None:
         if local["done"]:
             played.append(local["info"]["market"]["view"])
 
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         returns, lengths = evaluate_policy(
-            PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu"),
-            env,
-            n_eval_episodes=len(tape.views),
-            callback=note,
-            return_episode_rewards=True,
+            model, env, n_eval_episodes=episodes, callback=note, return_episode_rewards=True
         )
-    assert played == list(range(len(tape.views)))
-    assert lengths == [len(v) - 1 for v in tape.views]
-    assert len(list(returns)) == len(tape.views)  # type: ignore[arg-type]  # a list is asked for
+    assert lengths == [len(env.tape.views[view]) - 1 for view in played]
+    assert len(list(returns)) == episodes  # type: ignore[arg-type]  # a list is asked for
+    return played
+
+
+@pytest.mark.parametrize("more", [0, 4])
+@pytest.mark.parametrize("divided", [False, True])
+def test_evaluate_policy_plays_every_view_once(tape: Tape, divided: bool, more: int) -> None:
+    """In one environment, in one a view, and in any number whose views are divided.
+
+    SB3 decides beforehand how many episodes count of each environment, whereas a batch's
+    environments share the order of views: whichever ends first plays the next one. So with five
+    environments and six views, not divided, one may be counted twice and another not at all.
+    """
+    n = len(tape.views)
+    counts = range(1, n + more + 1) if divided else (1, n)
+    for n_envs in counts:
+        env = KalshiVecEnv(tape, n_envs)
+        if divided:
+            env.set_view_order(range(n), divided=True)
+        assert sorted(played_by_sb3(env, n)) == list(range(n)), n_envs
+
+
+def test_divided_views_come_in_turn_and_are_saved(tape: Tape) -> None:
+    config = SimConfig(max_episode_steps=2)
+    env = KalshiVecEnv(tape, 2, config)
+    env.set_view_order([5, 4, 3, 2, 1], divided=True)
+    env.reset()
+    seen = [env.state()["view"].tolist()]
+    state: dict[str, Any] = {}
+    for k in range(4):
+        if k == 2:
+            state = env.get_simulation_state()
+        env.step(np.zeros(2, int))
+        env.step(np.zeros(2, int))
+        seen.append(env.state()["view"].tolist())
+    # two views each, the fifth to the last environment, then each its own anew
+    assert seen == [[5, 4], [3, 2], [5, 1], [3, 4], [5, 2]]
+    other = KalshiVecEnv(tape, 2, config)
+    other.reset()
+    other.set_simulation_state(state)
+    for _ in range(4):
+        other.step(np.zeros(2, int))
+    assert other.state()["view"].tolist() == seen[-1]
+    with pytest.raises(ConfigError, match="divided in turn among 4 environments"):
+        other.set_simulation_state({**state, "taken_views": np.ones(4, np.int64)})
+    for order in ("shuffle", "weighted"):
+        shuffled = KalshiVecEnv(tape, 2, SimConfig(market_order=order))
+        with pytest.raises(ConfigError, match="market_order='sequential' alone"):
+            shuffled.set_view_order([0, 1], divided=True)
 
 
 def test_eval_callback_warns_of_nothing(tape: Tape) -> None:

@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,6 +287,43 @@ def test_a_saved_policy_acts_on_the_live_book(tmp_path: Path) -> None:
     market.feed(session.market_events("KXHAND-26-A"))
     action = market.act(PPO.load(tmp_path / "m.zip", device="cpu"), Portfolio(cash=10_000))
     assert action in range(5)
+
+
+class Remembering:
+    """Counts the rows it was asked at, and notes what it was given."""
+
+    def __init__(self) -> None:
+        self.states: list[int | None] = []
+        self.masks: list[list[bool]] = []
+
+    def predict(
+        self,
+        observation: Any,
+        state: int | None = None,
+        *,
+        deterministic: bool = False,
+        action_masks: Any = None,
+    ) -> tuple[Any, Any]:
+        """The number of rows before this one, as an action."""
+        self.states.append(state)
+        self.masks.append(action_masks.tolist())
+        return np.int64(state or 0), (state or 0) + 1
+
+
+def test_a_policy_keeps_its_memory_and_sees_the_mask() -> None:
+    events = example().market_events("KXHAND-26-A")
+    market, policy, other = LiveMarket(MarketInfo("KXHAND-26-A")), Remembering(), Remembering()
+    cash = Portfolio(cash=10_000)
+    acted, rows = [], 0
+    for k in range(len(events.kind)):
+        market.feed(events[k : k + 1])
+        if len(market) > rows:
+            rows = len(market)
+            acted.append([market.act(policy, cash) for _ in range(2)])
+            assert policy.masks[-1] == market.action_mask(cash).tolist()
+    assert rows > 2
+    assert acted == [[k, k] for k in range(rows)]  # asked again at a row it has done nothing more
+    assert market.act(other, cash) == 0  # nobody else's memory
 
 
 def test_mistakes_are_named() -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
-import json
 import os
 import pickle
 import random
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +22,7 @@ from kalshi_sim import KalshiVecEnv, Tape, build_tape
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_train.models import load_model, model_data, model_weights, seal
+from kalshi_train.models import load_model, model_data, model_weights
 from kalshi_train.safe_pickle import UntrustedError, read_pickle
 from kalshi_train.training.checkpoints import (
     check_model,
@@ -34,17 +30,7 @@ from kalshi_train.training.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-
-
-class Payload:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        """What pickle calls on loading."""
-        return os.system, (f"touch {self.mark}",)
+from tests.support.models import Payload, rewritten, with_attribute
 
 
 @pytest.fixture(scope="module")
@@ -65,29 +51,6 @@ def save(model: Any, path: Path) -> Path:
     """A checkpoint of a model."""
     write_checkpoint(path, model, {"run_started_ns": 1, "x": 1}, {"a/b": np.arange(3)})
     return path
-
-
-def rewritten(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
-    """A copy of a zip with members changed, sealed as ours."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(content, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, change(name, old.read(name)))
-    made = path.with_name("evil.zip")
-    made.write_bytes(seal(content.getvalue()))
-    return made
-
-
-def with_attribute(name: str, value: bytes) -> Callable[[str, bytes], bytes]:
-    """Puts a pickle among the attributes."""
-
-    def change(member: str, data: bytes) -> bytes:
-        if member != "data":
-            return data
-        serialized = {":type:": "x", ":serialized:": base64.b64encode(value).decode()}
-        return json.dumps(json.loads(data) | {name: serialized}).encode()
-
-    return change
 
 
 @pytest.mark.parametrize(
@@ -172,13 +135,6 @@ def test_models_of_stable_baselines_are_read_as_it_reads_them(
     )
     for name, values in theirs.policy.state_dict().items():
         assert torch.equal(ours.policy.state_dict()[name], values)
-
-
-def test_a_model_of_sb3_contrib_is_named(model: PPO, tmp_path: Path) -> None:
-    recurrent = b"csb3_contrib.common.recurrent.policies\nRecurrentActorCriticPolicy\n."
-    other = rewritten(save(model, tmp_path / "m.zip"), with_attribute("policy_class", recurrent))
-    with pytest.raises(ConfigError, match="a model of sb3-contrib"):
-        load_model(other)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Models of sb3-contrib: MaskablePPO sees which actions are valid, RecurrentPPO remembers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Choose = Callable[
+    [npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[Any]
+]
+"""Maps numbers of episodes [k], their observations float32 [k, 52] and action masks bool [k, 5]
+to actions [k]."""
+
+
+def chooser_of(model: Any) -> Callable[[int], Choose] | None:
+    """Makes what chooses a model's most probable actions in n episodes that start together.
+
+    None if the model takes neither masks nor a memory.
+    """
+    contrib = sys.modules.get("sb3_contrib")
+    if contrib is None:  # then nobody can have made a model of it
+        return None
+    if isinstance(model, contrib.MaskablePPO):
+        return lambda n: _masked(model)
+    if isinstance(model, contrib.RecurrentPPO):
+        return lambda n: _remembering(model, n)
+    return None
+
+
+def _masked(model: Any) -> Choose:
+    import torch
+
+    policy = model.policy
+    policy.set_training_mode(False)
+
+    def choose(
+        episodes: npt.NDArray[np.int64],
+        observations: npt.NDArray[np.float32],
+        masks: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int64]:
+        with torch.no_grad():
+            seen = torch.as_tensor(observations, device=model.device)
+            chosen = policy._predict(seen, deterministic=True, action_masks=masks)
+        actions: npt.NDArray[np.int64] = chosen.cpu().numpy()
+        return actions
+
+    return choose
+
+
+def _remembering(model: Any, n: int) -> Choose:
+    """With the memory of each of n episodes, empty as they start."""
+    import torch
+
+    policy = model.policy
+    policy.set_training_mode(False)
+    layers, _, width = policy.lstm_hidden_state_shape
+    memory = [torch.zeros(layers, n, width, device=model.device) for _ in range(2)]
+
+    def choose(
+        episodes: npt.NDArray[np.int64],
+        observations: npt.NDArray[np.float32],
+        masks: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int64]:
+        index = torch.as_tensor(episodes, device=model.device)
+        with torch.no_grad():
+            chosen, after = policy._predict(
+                torch.as_tensor(observations, device=model.device),
+                lstm_states=(memory[0][:, index], memory[1][:, index]),
+                episode_starts=torch.zeros(len(episodes), device=model.device),
+                deterministic=True,
+            )
+        for kept, new in zip(memory, after, strict=True):
+            kept[:, index] = new
+        actions: npt.NDArray[np.int64] = chosen.cpu().numpy()
+        return actions
+
+    return choose
