@@ -28,13 +28,7 @@ SEEDS = st.integers(0, 2**32)
 
 def limit_price(episode: Episode, row: int, side: int) -> int:
     """The price of a bid under `cross` and `join`: off the grid the next one that is worse."""
-    payout = episode.tape.payout
-    grid = {
-        price if side == 0 else payout - price
-        for start, end, step in episode.terms(row).tick_bands
-        for price in range(start, end + 1, step)
-        if 0 < price < payout
-    }
+    payout, grid = episode.tape.payout, episode.grid(row, side)
     if episode.config.pricing == "cross":
         crossing = payout - episode.best(row, 1 - side)
         return min((price for price in grid if price >= crossing), default=0)

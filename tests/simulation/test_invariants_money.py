@@ -150,20 +150,13 @@ def test_a_round_trip_costs_exactly_spread_and_fees(
     assert start["cash"] - end["cash"] == (ask - bid) * cents * contracts + fees
 
 
-def grid_price_from(episode: Episode, row: int, side: int, price: int) -> int:
-    """The lowest price of a side's grid at a row that is not below `price`."""
-    payout = episode.tape.payout
-    yes = {p for a, b, step in episode.terms(row).tick_bands for p in range(a, b + 1, step)}
-    grid = yes if side == 0 else {payout - p for p in yes}
-    return min((p for p in grid if p >= price), default=payout)
-
-
 @OFTEN
 @given(drawn=episodes(latency_ms=0))
 def test_no_action_changes_equity_by_more_than_spread_and_fees(drawn: list[Episode]) -> None:
     """By the mark of its own row, what an action trades at once costs up to spread and fee.
 
-    Where the best price lies off the market's grid, an order crosses at the next one of the grid.
+    Where the best price lies off the grid, an order crosses at the grid's next one, and may take
+    what lies between; each contract then costs that much more, and nothing else may.
     """
     for episode in drawn:
         payout = episode.tape.payout
@@ -173,8 +166,9 @@ def test_no_action_changes_equity_by_more_than_spread_and_fees(drawn: list[Episo
             spread = payout - episode.best(fill.row, 0) - episode.best(fill.row, 1)
             cost2 = fill.qty * (2 * fill.price - episode.mark2(fill.row, fill.side))
             ask = payout - episode.best(fill.row, 1 - fill.side)
-            beyond = grid_price_from(episode, fill.row, fill.side, ask) - ask
+            beyond = fill.price - ask
             assert 0 <= cost2 <= 2 * fill.qty * (spread + beyond)
+            assert 0 <= beyond <= episode.grid_price_from(fill.row, fill.side, ask) - ask
 
 
 @OFTEN

@@ -55,6 +55,17 @@ class Episode:
         """What holds in the market at a row."""
         return self.view.states[int(self.tape.states[self.view.start + row])]
 
+    def grid(self, row: int, side: int) -> list[int]:
+        """The prices of a side's grid at a row, ascending."""
+        payout = self.tape.payout
+        yes = {p for a, b, step in self.terms(row).tick_bands for p in range(a, b + 1, step)}
+        prices = yes if side == 0 else {payout - p for p in yes}
+        return sorted(p for p in prices if 0 < p < payout)
+
+    def grid_price_from(self, row: int, side: int, price: int) -> int:
+        """The lowest price of a side's grid that is not below `price`; payout without one."""
+        return min((p for p in self.grid(row, side) if p >= price), default=self.tape.payout)
+
     def best(self, row: int, side: int) -> int:
         """The best bid of a side, 0 if there is none."""
         return max(self.levels(row, side), default=0)

@@ -332,7 +332,9 @@ def make_session(
     )
 
 
-def _market_info(rng: random.Random, walk: MarketWalk, ticker: str) -> MarketInfo:
+def _market_info(
+    rng: random.Random, walk: MarketWalk, ticker: str, *, changing: bool
+) -> MarketInfo:
     fine = walk.knobs.fine
     info = MarketInfo(
         ticker=ticker,
@@ -354,18 +356,25 @@ def _market_info(rng: random.Random, walk: MarketWalk, ticker: str) -> MarketInf
         )
         close = rng.choice((None, *when[1:]))
         info = replace(info, close_time_ms=close, close_updates=tuple(updates))
+    if changing:
+        return with_changes(rng, info, walk, often=1.0)
     return with_changes(rng, info, walk) if rng.random() < 0.6 else info
 
 
-def with_changes(rng: random.Random, info: MarketInfo, walk: MarketWalk) -> MarketInfo:
-    """The market with changes of its grid and fees and with pauses, at, before and between rows."""
+def with_changes(
+    rng: random.Random, info: MarketInfo, walk: MarketWalk, *, often: float = 0.6
+) -> MarketInfo:
+    """The market with changes of its grid and fees and with pauses, at, before and between rows.
+
+    `often` is how likely each of the three is.
+    """
     times = [row[5] for row in walk.events]
 
     def moments(count: int) -> list[int]:
         found = [rng.choice(times) + rng.choice((-1, 0, 0, 1, 7, 500)) for _ in range(count)]
         return sorted(found)
 
-    if rng.random() < 0.6:
+    if rng.random() < often:
         grids = [g for g in (FINE_GRIDS if walk.knobs.fine else CENT_GRIDS) if g is not None]
         updates = tuple(GridUpdate(at, rng.choice(grids)) for at in moments(rng.randrange(1, 4)))
         info = replace(
@@ -374,7 +383,7 @@ def with_changes(rng: random.Random, info: MarketInfo, walk: MarketWalk) -> Mark
             grid_updates=updates,
             price_ranges=updates[-1].price_ranges,
         )
-    if rng.random() < 0.6:
+    if rng.random() < often:
         multipliers = (None, 0, 2_500, 10_000, 12_345, 50_000)
         known = [rng.choice((NO_TIME, at)) for at in moments(1)] + moments(rng.randrange(3))
         info = replace(
@@ -384,7 +393,7 @@ def with_changes(rng: random.Random, info: MarketInfo, walk: MarketWalk) -> Mark
                 for at in sorted(known)
             ),
         )
-    if rng.random() < 0.6:
+    if rng.random() < often:
         ends = moments(2 * rng.randrange(1, 4))
         pauses = [Pause(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True)]
         if rng.random() < 0.2:
@@ -404,8 +413,12 @@ def sessions(
     trades_recorded: bool | None = None,
     whole_sizes: bool | None = None,
     session_id: int = 1,
+    changing: bool = False,
 ) -> Session:
-    """A session of one to three markets whose first one has a handful of rows."""
+    """A session of one to three markets whose first one has a handful of rows.
+
+    `changing`: the grid and fees of every market change, and it is paused.
+    """
     count = draw(st.integers(1, max_markets))
     start = draw(st.sampled_from(START_TIMES))
     known = draw(st.booleans()) if trades_recorded is None else trades_recorded
@@ -424,7 +437,8 @@ def sessions(
         )
         walk = MarketWalk(knobs, start + rng.choice((0, 3, 700)), known)
         events = walk.run()
-        markets.append((_market_info(rng, walk, f"KXTEST{session_id}-26-M{i}"), events))
+        info = _market_info(rng, walk, f"KXTEST{session_id}-26-M{i}", changing=changing)
+        markets.append((info, events))
     return make_session(markets, session_id=session_id, trades_recorded=known)
 
 
