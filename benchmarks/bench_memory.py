@@ -90,15 +90,15 @@ def _shared(name: str) -> list[Figure]:
         opening = [float(_line(p)) for p in processes]
         for process in processes:
             _go_on(process)
-        told = [
+        reports = [
             [[1024 * int(kb) for kb in at.split()] for at in _line(p).split(";")] for p in processes
         ]
         for process in processes:
             _go_on(process)
             process.wait()
-    added = [(opened[2] - before[2]) / MB for before, opened, _, _ in told]
-    resident = sum(last[0] for *_, last in told) / MB
-    real = sum(last[1] for *_, last in told) / MB
+    added = [(opened[2] - before[2]) / MB for before, opened, _, _ in reports]
+    resident = sum(last[0] for *_, last in reports) / MB
+    real = sum(last[1] for *_, last in reports) / MB
     what = f"{PROCESSES} processes on one cached {name} tape of {size / MB:,.0f} MB"
     return [
         figure(GROUP, "opening a cached tape", "s", opening, at_most=0.05, headline=True),
@@ -109,7 +109,7 @@ def _shared(name: str) -> list[Figure]:
             GROUP,
             f"{what}: tapes in memory",
             "×",
-            [(real - sum(s[2] for _, _, s, _ in told) / MB) / (size / MB)],
+            [(real - sum(s[2] for _, _, s, _ in reports) / MB) / (size / MB)],
             at_most=1.25,
             headline=True,
         ),

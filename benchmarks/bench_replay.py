@@ -3,7 +3,7 @@
     pytest benchmarks/bench_replay.py --benchmark-enable --benchmark-only
 
 Import and replay use one core; beside the wall clock stands that thread's own processor
-time, which other work on the machine disturbs less. `extra_info` tells how much work a round is.
+time, which other work on the machine disturbs less. `extra_info` says how much work a round is.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def test_import(benchmark: Any, name: str) -> None:
 
 
 def _frames(session: Session) -> int:
-    """Wire frames that told something of a book or a trade."""
+    """Wire frames that reported something of a book or a trade."""
     return int((session.events.kind != EventKind.LEVEL).sum())
 
 

@@ -96,7 +96,7 @@ def _cold() -> float:
         where = (str(sessions.STORE), str(sessions.GENERATED))
         taken, log = _run(_COLD, *where, cache=cache)
     if "compiling" not in log:
-        warnings.warn("nothing told that kernels are being compiled", stacklevel=2)
+        warnings.warn("nothing said that kernels are being compiled", stacklevel=2)
     return taken
 
 

@@ -148,7 +148,7 @@ def _by_rows(name: str) -> list[Figure]:
         nanos = [t / stepper.env_steps * 1e9 for t in times]
         out.append(figure(TAPES, f"{name}, {rows} rows, 1 thread", "ns/env-step", nanos))
     spread = [max(times) / min(times) for times in zip(*rounds, strict=True)]
-    what = f"tapes of {sizes[0]} to {sizes[-1]} rows: dearest step ÷ cheapest"
+    what = f"tapes of {sizes[0]} to {sizes[-1]} rows: slowest step ÷ fastest"
     out.append(figure(GROUP, what, "×", spread, at_most=2, headline=True))
     return out
 

@@ -41,7 +41,7 @@ LOADING: Final = {
     "test_load_saved_session": "the same from the lossless tables",
     "test_save_session": "saving it there",
 }
-"""Names of the tests of bench_loading that the table tells."""
+"""Names of the tests of bench_loading that the table shows."""
 _LOADED_ROWS = 1_000_000
 _LOADING_GROUP = "Loading from PostgreSQL"
 

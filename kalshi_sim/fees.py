@@ -72,10 +72,10 @@ class FeeTerms:
 
 @dataclass(frozen=True)
 class FeeRule:
-    """A change of the fees of some series from some day on; None states nothing.
+    """A change of the fees of some series from some day on; None leaves a value as it is.
 
     Raises:
-        ConfigError: a value is outside its range, or the rule states nothing.
+        ConfigError: a value is outside its range, or the rule sets no value.
     """
 
     series: str = "*"
@@ -99,7 +99,7 @@ class FeeRule:
         stated = [name for name in _LIMITS if getattr(self, name) is not None]
         if not stated:
             raise ConfigError(
-                f"fee rule for {self.series!r} states nothing; give {', '.join(_LIMITS)}"
+                f"fee rule for {self.series!r} sets no value; give {', '.join(_LIMITS)}"
             )
         for name in stated:
             _check(name, getattr(self, name), f"fee rule for {self.series!r}")
@@ -209,7 +209,7 @@ def _read_records(path: Path) -> list[Mapping[str, Any]]:
             rows = csv.DictReader(
                 text.splitlines(), restkey="(beyond the header)", restval="", strict=True
             )
-            # An empty cell states nothing.
+            # An empty cell sets no value.
             return [{k: t for k, v in row.items() if (t := str(v).strip())} for row in rows]
         # Numbers stay text, so that no float stands between the file and the integer.
         records = json.loads(text, parse_float=str, parse_int=str)
@@ -252,7 +252,7 @@ DEFAULT_SCHEDULE: Final = FeeSchedule(
             fee_unit=STORED_PER_CENT,
         ),
         # Direct members pay to 1/100 cent from this day on. Markets with a grid of whole cents
-        # keep the cent, so that their tapes stay in cents: dearer, never cheaper, than real.
+        # keep the cent, so that their tapes stay in cents: fees are never below the real ones.
         FeeRule(since=date(2026, 5, 28), fee_unit=1, sub_penny_only=True),
     )
 )

@@ -224,7 +224,7 @@ class MarketQuality:
     passed_over: int = 0
     """Book frames of another connection or subscription than that of the latest snapshot."""
     repeated_frames: int = 0
-    """Frames that were in the files twice, or told twice, and count once."""
+    """Frames that were in the files twice, or sent twice, and count once."""
     late_deltas: int = 0
     """Deltas that the recorder wrote late; they stand where their number belongs."""
     gaps: int = 0

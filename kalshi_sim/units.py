@@ -1,7 +1,7 @@
 """Exact units: the only place that knows how many cents a dollar has.
 
 Stored sessions hold prices in 1/100 cent (`PRICE_SCALE` a dollar) and sizes in 1/100 contract
-(`SIZE_SCALE` a contract). A tape holds money in its own unit, told by its `payout`: what a
+(`SIZE_SCALE` a contract). A tape holds money in its own unit, given by its `payout`: what a
 winning contract pays, 100 (cents) or 10 000 (1/100 cents). Floats never hold money.
 """
 

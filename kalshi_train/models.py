@@ -89,7 +89,7 @@ def note_if_unsealed(path: Path) -> None:
 def open_model(path: Path) -> Iterator[zipfile.ZipFile]:
     """The zip of a saved model, all of whose members were read and found undamaged.
 
-    Errors of reading it inside the block are told as those of a damaged file.
+    Errors of reading it inside the block are reported as those of a damaged file.
 
     Raises:
         ConfigError: there is no such file, it is damaged, or it is no model.
@@ -154,7 +154,7 @@ def model_weights(path: Path, device: str) -> dict[str, Any]:
 
 
 def algorithm_of(data: Mapping[str, Any]) -> str:
-    """The algorithm a saved model belongs to, told by its attributes."""
+    """The algorithm a saved model belongs to, recognized by its attributes."""
     kinds = (data.get("policy_class"), data.get("rollout_buffer_class"))
     names = [_class_name(kind) for kind in kinds]
     if any(name.startswith("Maskable") for name in names):

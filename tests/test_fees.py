@@ -124,7 +124,7 @@ def test_a_markets_own_value_out_of_range_is_named() -> None:
     [
         ({"series": ""}, "give a series"),
         ({"series": "A*B"}, "give a series"),
-        ({"series": "A"}, "states nothing"),
+        ({"series": "A"}, "sets no value"),
         ({"fee_unit": 0}, "fee_unit=0"),
         ({"taker_multiplier": 50_001}, "taker_multiplier=50001"),
         ({"maker_multiplier": True}, "maker_multiplier=True"),
@@ -179,7 +179,7 @@ def test_multipliers_of_a_file_are_read_without_a_float(tmp_path: Path) -> None:
         ("f.json", '[{"taker_multiplier": 9}]', r"rule 1: .*0\.0000 to 5\.0000"),
         ("f.csv", "series,fee_unit\nA,0.01,7\n", "rule 1: .*beyond the header"),
         ("f.csv", "series,fee\nA,0.01\n", "rule 1: .*unknown field `fee`"),
-        ("f.csv", "series,fee_unit\nA,\n", "rule 1: .*states nothing"),
+        ("f.csv", "series,fee_unit\nA,\n", "rule 1: .*sets no value"),
         (
             "f.csv",
             "series,since,fee_unit\nA,2026-02-01,0.01\nA,2026-01-01,0.02\n",

@@ -1,4 +1,4 @@
-"""Parsing of a command line by its dataclass, with mistakes told in one line."""
+"""Parsing of a command line by its dataclass, with mistakes reported in one line."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _quality_rows(session: Session) -> list[tuple[str, str]]:
         ("trades_unmatched", "trades unmatched"),
         ("block_trades_dropped", "block trades dropped"),
         ("passed_over", "frames of other subscriptions passed over"),
-        ("repeated_frames", "frames told twice, read once"),
+        ("repeated_frames", "frames recorded twice, read once"),
         ("late_deltas", "deltas written late, put in place"),
         ("dropped_before_snapshot", "deltas dropped, before a snapshot"),
         ("dropped_in_gap", "events dropped, in a gap"),

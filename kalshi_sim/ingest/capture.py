@@ -219,7 +219,7 @@ def _with_crossing_note(session: Session, use_yes_price: bool) -> Session:
     note = (
         f"the books are crossed in {total.crossed_ms} of "
         f"{total.crossed_ms + total.rows + total.empty_ms} milliseconds: the recording seems to "
-        f"tell NO prices in {'NO' if use_yes_price else 'YES'} terms; import it again "
+        f"state NO prices in {'NO' if use_yes_price else 'YES'} terms; import it again "
         f"{hint} --use-yes-price"
     )
     quality = replace(session.quality, notes=(*session.quality.notes, note))

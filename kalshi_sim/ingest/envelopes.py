@@ -54,13 +54,13 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
     ):
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):
-            told = [i for i, v in enumerate(values) if v is not None]
-            ms = np.array([int(values[i]) // per_ms for i in told], dtype=np.int64)
+            known = [i for i, v in enumerate(values) if v is not None]
+            ms = np.array([int(values[i]) // per_ms for i in known], dtype=np.int64)
             odd = (ms < OPENED_MS) | (ms >= LAST_MS)
             if odd.any():
-                value = values[told[int(np.argmax(odd))]]
+                value = values[known[int(np.argmax(odd))]]
                 raise ValueError(f"{name}: {not_a_time(value, unit)}")
-            out[told] = ms
+            out[known] = ms
     for name in ("recv_ts", "received_at"):
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):
@@ -73,16 +73,16 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
 
 
 def receive_order(frames: Sequence[Frame | FrameHead], recv: Int64Array) -> Int64Array:
-    """Receive times as finely as they are told, in ns, int64 [n]: what orders frames.
+    """Receive times as finely as they are stated, in ns, int64 [n]: what orders frames.
 
-    `recv` are those in ms, NO_TIME where none is told.
+    `recv` are those in ms, NO_TIME where none is stated.
     """
     out = np.where(recv == NO_TIME, NO_TIME, recv * _NS_PER_MS)
     for name, ns in (("recv_ts_us", _NS_PER_MS // _US_PER_MS), ("recv_ts_ns", 1)):
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):
-            told = [i for i, v in enumerate(values) if v is not None]
-            out[told] = [int(values[i]) * ns for i in told]
+            known = [i for i, v in enumerate(values) if v is not None]
+            out[known] = [int(values[i]) * ns for i in known]
     return out
 
 

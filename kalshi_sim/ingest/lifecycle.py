@@ -45,7 +45,7 @@ class Folded:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Recorded:
     """A change, the file that has it, and whether its time was inferred."""
 
     file: int
@@ -61,26 +61,26 @@ def fold_lifecycles(
     ts_ms: Int64Array,
     file_of: Int64Array,
 ) -> Folded:
-    """Markets with the changes that a recording tells of them.
+    """Markets with the changes that a recording has of them.
 
     Args:
         markets: the session's markets, with what is known of them otherwise.
         numbers: int64 [tickers] the number of a frame's market among `markets`, -1 if none.
         lifecycles: the changes, in the order of their frames.
         rows: int64 [changes] which frames these are.
-        ts_ms: int64 [frames] times as told, NO_TIME where none is.
+        ts_ms: int64 [frames] times as recorded, NO_TIME where none is.
         file_of: int64 [frames] which file each lies in, ascending.
 
     Raises:
-        DataError: the recording tells another result than the metadata.
+        DataError: the recording has another result than the metadata.
     """
-    told = _with_times(lifecycles, rows, ts_ms, file_of)
-    notes = _timing_notes(told)
+    recorded = _with_times(lifecycles, rows, ts_ms, file_of)
+    notes = _timing_notes(recorded)
     by_event: dict[str, list[int]] = {}
     for i, market in enumerate(markets):
         by_event.setdefault(market.event, []).append(i)
-    of_market: dict[int, list[_Told]] = {}
-    for change in told:
+    of_market: dict[int, list[_Recorded]] = {}
+    for change in recorded:
         event = change.event
         if event.market >= 0:
             concerned = [int(numbers[event.market])]
@@ -96,17 +96,17 @@ def fold_lifecycles(
         given = markets[i].settlement_value
         if given is not None and given != out[i].settlement_value:
             raise DataError(
-                f"{markets[i].ticker}: the recording tells another result than the file of "
+                f"{markets[i].ticker}: the recording has another result than the file of "
                 "markets; correct the result there"
             )
-    times = tuple(t.event.known_ms for t in told if t.event.known_ms != NO_TIME)
+    times = tuple(t.event.known_ms for t in recorded if t.event.known_ms != NO_TIME)
     return Folded(tuple(out), tuple(notes), times)
 
 
 def _with_times(
     lifecycles: Sequence[Lifecycle], rows: Int64Array, ts_ms: Int64Array, file_of: Int64Array
-) -> list[_Told]:
-    """The changes with their times; one without has the millisecond after what its file told."""
+) -> list[_Recorded]:
+    """The changes with their times; one without a time follows the latest before it."""
     out = []
     latest: dict[int, tuple[int, Int64Array]] = {}
     for row, event in zip(rows.tolist(), lifecycles, strict=True):
@@ -120,14 +120,14 @@ def _with_times(
             first, highest = latest[file]
             if highest[row - first] != NO_TIME:
                 event = replace(event, known_ms=int(highest[row - first]) + 1)
-        out.append(_Told(file, event, inferred))
+        out.append(_Recorded(file, event, inferred))
     return out
 
 
-def _timing_notes(told: Sequence[_Told]) -> list[str]:
+def _timing_notes(recorded: Sequence[_Recorded]) -> list[str]:
     notes = []
-    inferred = sum(t.inferred and t.event.known_ms != NO_TIME for t in told)
-    timeless = sum(t.event.known_ms == NO_TIME for t in told)
+    inferred = sum(t.inferred and t.event.known_ms != NO_TIME for t in recorded)
+    timeless = sum(t.event.known_ms == NO_TIME for t in recorded)
     if inferred:
         notes.append(
             f"{inferred} changes of a market's life had no time: taken as known right after the "
@@ -142,16 +142,16 @@ def _timing_notes(told: Sequence[_Told]) -> list[str]:
     return notes
 
 
-def _in_order(told: Sequence[_Told]) -> list[Lifecycle]:
+def _in_order(recorded: Sequence[_Recorded]) -> list[Lifecycle]:
     """One market's changes by time, each once, whatever the order of the files."""
-    kept = _without_repeats(told)
+    kept = _without_repeats(recorded)
     moments: dict[int, dict[int, list[Lifecycle]]] = {}
     for change in kept:
         runs = moments.setdefault(change.event.known_ms, {})
         runs.setdefault(change.file, []).append(change.event)
     out: list[Lifecycle] = []
     for moment in sorted(moments):  # NO_TIME is the lowest number
-        # Within a file their order is a fact; of several files the fullest one tells it.
+        # Within a file their order is a fact; of several files the fullest one has it.
         runs_here = sorted(
             moments[moment].values(), key=lambda run: (-len(run), [e.content for e in run])
         )
@@ -162,15 +162,15 @@ def _in_order(told: Sequence[_Told]) -> list[Lifecycle]:
     return out
 
 
-def _without_repeats(told: Sequence[_Told]) -> list[_Told]:
-    """The changes without those another file tells too, with a better founded time."""
-    by_content: dict[tuple[str, ...], list[_Told]] = {}
-    for change in told:
+def _without_repeats(recorded: Sequence[_Recorded]) -> list[_Recorded]:
+    """The changes without those another file has too, with a better founded time."""
+    by_content: dict[tuple[str, ...], list[_Recorded]] = {}
+    for change in recorded:
         by_content.setdefault(change.event.content, []).append(change)
-    return [c for c in told if not any(_is_repeat(c, o) for o in by_content[c.event.content])]
+    return [c for c in recorded if not any(_is_repeat(c, o) for o in by_content[c.event.content])]
 
 
-def _is_repeat(change: _Told, other: _Told) -> bool:
+def _is_repeat(change: _Recorded, other: _Recorded) -> bool:
     if change.file == other.file or not change.inferred:
         return False
     if change.event.known_ms == NO_TIME:
@@ -193,7 +193,7 @@ def fold_market(market: MarketInfo, events: Sequence[Lifecycle]) -> tuple[Market
     )
     if unnamed:
         notes.append(
-            f"{market.ticker}: the grid {', '.join(unnamed)} was told by its name only, without "
+            f"{market.ticker}: the grid {', '.join(unnamed)} was given by its name only, without "
             "price_ranges: the grid before it is kept; give the file of markets its price_ranges"
         )
     odd = sorted({e.fees.fee_type for e in events if e.fees and e.fees.fee_type} - set(_QUADRATIC))
@@ -208,13 +208,13 @@ def fold_market(market: MarketInfo, events: Sequence[Lifecycle]) -> tuple[Market
 
 
 def _with_grids(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
-    told = [
+    recorded = [
         GridUpdate(e.known_ms, e.price_ranges)
         for e in events
         if e.event_type in _GRID_EVENTS and e.price_ranges is not None
     ]
-    from_start = [u for u in told if u.known_ms == NO_TIME]
-    updates = (*market.grid_updates, *(u for u in told if u.known_ms != NO_TIME))
+    from_start = [u for u in recorded if u.known_ms == NO_TIME]
+    updates = (*market.grid_updates, *(u for u in recorded if u.known_ms != NO_TIME))
     first = from_start[-1].price_ranges if from_start else market.starting_ranges
     if not updates:
         return replace(market, price_ranges=first)
@@ -275,13 +275,15 @@ def _with_closes(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
 
 
 def _with_result(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
-    """The last result told; one without a time was known at the end, so it is the last.
+    """The last result recorded; one without a time was known at the end, so it is the last.
 
-    When a recording tells a result, that is when it was known, whatever the file of markets says.
+    When a recording has a result, that is when it was known, whatever the file of markets says.
     """
-    told = [e for e in events if e.event_type in ("determined", "settled") and e.value is not None]
+    recorded = [
+        e for e in events if e.event_type in ("determined", "settled") and e.value is not None
+    ]
     found: Lifecycle | None = None
-    for event in sorted(told, key=lambda e: e.known_ms == NO_TIME):
+    for event in sorted(recorded, key=lambda e: e.known_ms == NO_TIME):
         if event.event_type == "determined" or found is None or event.value != found.value:
             found = event
     if found is None:

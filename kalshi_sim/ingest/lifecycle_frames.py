@@ -99,10 +99,10 @@ def _dollars(text: str | int | float | None) -> int:
 
 
 def _fee_change(frame_type: str, message: Message) -> FeeChange | None:
-    fee_type, told = message.fee_type_override, message.fee_multiplier_override
+    fee_type, stated = message.fee_type_override, message.fee_multiplier_override
     if frame_type != FEE_UPDATE and fee_type is None:
         return None
-    multiplier = None if told is None else parse_decimal(told, MULTIPLIER_SCALE)
+    multiplier = None if stated is None else parse_decimal(stated, MULTIPLIER_SCALE)
     if multiplier is not None and not 0 <= multiplier <= MAX_MULTIPLIER:
-        _bad(f"fee multiplier {told!r} is not between 0 and {MAX_MULTIPLIER // MULTIPLIER_SCALE}")
+        _bad(f"fee multiplier {stated!r} is not between 0 and {MAX_MULTIPLIER // MULTIPLIER_SCALE}")
     return FeeChange(fee_type, multiplier)

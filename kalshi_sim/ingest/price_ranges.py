@@ -10,7 +10,7 @@ from kalshi_sim.units import PRICE_SCALE, parse_dollars
 
 
 def read_price_ranges(bands: Sequence[PriceRange]) -> PriceRanges:
-    """The grid that bands in dollars tell, in any order.
+    """The grid of bands in dollars, in any order.
 
     Raises:
         ValueError: there are none, a number is no price, or a band is empty, lies beyond 0 and 1
@@ -21,13 +21,13 @@ def read_price_ranges(bands: Sequence[PriceRange]) -> PriceRanges:
         raise ValueError("no price range")
     before = 0
     for start, end, step in out:
-        told = f"price range {start}-{end} by {step} (in 1/100 cent)"
+        band = f"price range {start}-{end} by {step} (in 1/100 cent)"
         if not 0 <= start < end <= PRICE_SCALE or step <= 0:
-            raise ValueError(f"{told}: needs 0 <= start < end <= 1 dollar and a step above 0")
+            raise ValueError(f"{band}: needs 0 <= start < end <= 1 dollar and a step above 0")
         if (end - start) % step:
-            raise ValueError(f"{told}: the step does not lead from its start to its end")
+            raise ValueError(f"{band}: the step does not lead from its start to its end")
         if start < before:
-            raise ValueError(f"{told} overlaps the one before it")
+            raise ValueError(f"{band} overlaps the one before it")
         before = end
     return tuple(out)
 

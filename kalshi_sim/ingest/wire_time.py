@@ -39,7 +39,7 @@ _ZERO: Final = ord("0")
 
 
 def time_of_any_unit(value: str | int | float) -> tuple[int, str]:
-    """The millisecond and the unit of a number whose unit only its size tells, or RFC 3339.
+    """The millisecond and the unit of a number whose unit follows from its size alone, or RFC 3339.
 
     Raises:
         ValueError: not a time since the exchange opened.
@@ -92,7 +92,7 @@ def rfc3339_ms(text: str) -> int:
 
 
 def scalar_ms(value: str | int | float) -> tuple[int, int]:
-    """The time `value` tells and its `EventFlag` bits: RFC 3339, seconds or milliseconds.
+    """The time in `value` and its `EventFlag` bits: RFC 3339, seconds or milliseconds.
 
     Whole seconds (an integer, its text, or a JSON number without a fraction) get WHOLE_SECOND. An
     RFC 3339 time without a fraction is exact: the exchange leaves out a fraction of zero.

@@ -1,4 +1,4 @@
-"""Whether live frames still tell the whole book of a market, and its events in them."""
+"""Whether live frames still give the whole book of a market, and its events in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DROPPED: Final = "the subscription no longer lists the market"
 class Subscription:
     """The subscription that carries a market's book: that of its latest snapshot.
 
-    Frames without a number tell of no hole, and frames without a sid are of any subscription.
+    Frames without a number reveal no hole, and frames without a sid are of any subscription.
     """
 
     def __init__(self, ticker: str, *, whole: bool) -> None:
@@ -33,9 +33,9 @@ class Subscription:
         frames = zip(batch.kind.tolist(), batch.sid.tolist(), batch.seq.tolist(), strict=True)
         for kind, sid, seq in frames:
             here = self._sid >= 0 and sid == self._sid
-            told = self._step(sid, seq) if seq >= 0 else None
-            if here and told is not None:
-                reason = told
+            found = self._step(sid, seq) if seq >= 0 else None
+            if here and found is not None:
+                reason = found
             if kind != CONTROL:
                 continue
             markets = next(controls).markets
@@ -56,7 +56,7 @@ class Subscription:
         return HOLE if self._whole else None
 
     def owns(self, events: Events, sid: int) -> bool:
-        """Whether the book's subscription told these events; a snapshot chooses the book's."""
+        """Whether the book's subscription sent these events; a snapshot chooses the book's."""
         if events.kind[0] == EventKind.SNAPSHOT:
             self._sid = sid if sid >= 0 else self._sid
             return True

@@ -23,7 +23,7 @@ WHOLE_SECOND_MS = 999
 
 @dataclass
 class Told:
-    """One event as the wire told it; `window` is the time it may stand for."""
+    """One event as the wire reported it; `window` is the time it may stand for."""
 
     kind: EventKind
     side: int = 0
@@ -155,9 +155,9 @@ def slow_import(path: Path) -> dict[str, list[Told]]:
             if "raw" in frame:
                 received = frame["recv_ts_ns"] // 1_000_000
                 frame = json.loads(frame["raw"])
-            told = read_frame(frame, received)
-            if told:
-                markets.setdefault(frame["msg"]["market_ticker"], []).extend(told)
+            found = read_frame(frame, received)
+            if found:
+                markets.setdefault(frame["msg"]["market_ticker"], []).extend(found)
     for events in markets.values():
         resolve_times(events)
         match_trades(events)

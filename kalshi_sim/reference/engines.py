@@ -1,4 +1,4 @@
-"""One way to run an episode, by the slow twin or compiled, and what both tell of it."""
+"""One way to run an episode, by the slow twin or compiled, and what both report of it."""
 
 from __future__ import annotations
 

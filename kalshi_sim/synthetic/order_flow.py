@@ -1,9 +1,9 @@
 """The order flow of one generated market: news, takers, makers and cancellations.
 
 A latent fair value moves only with news, by a step whose sign is a fair coin (or, with an edge,
-one that the best sizes give away beforehand). In the same millisecond all quotes it left too
-dear are hit or withdrawn, so that at the end of every millisecond bid < fair value < ask: taking
-costs at least the distance to a martingale.
+one that the best sizes give away beforehand). In the same millisecond all quotes it left
+too expensive are hit or withdrawn, so that at the end of every millisecond bid < fair value < ask:
+taking costs at least the distance to a martingale.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PRICE_SCALE = units.PRICE_SCALE
 SIZE_SCALE = units.SIZE_SCALE
 
 FAST: Final = 0.5
-"""Chance that a maker withdraws a quote that news left too dear before anyone hits it."""
+"""Chance that a maker withdraws a quote that news left too expensive before anyone hits it."""
 INFORMED: Final = 0.7
 """Chance that somebody trades on a piece of news."""
 RESTS: Final = 0.8
@@ -220,7 +220,7 @@ def clear_stale(
     side: int,
     fair: float,
 ) -> None:
-    """Hit or withdraw all bids of `side` that the fair value has left too dear."""
+    """Hit or withdraw all bids of `side` that the fair value has left too expensive."""
     limit = below(grid, side_value(fair, side)) + 1
     if book.best[side] < limit:
         return

@@ -2,7 +2,7 @@
 
     session = generate_session(9, markets=500, minutes=35, seed=9)
 
-docs/generator.md tells how they are made and how close they come to recordings.
+docs/generator.md describes how they are made and how close they come to recordings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One training a folder: a second one is refused, and told whose the folder is."""
+"""One training a folder: a second one is refused with the name of the first."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_grid_told_by_name_only_is_said_and_left_out(tmp_path: Path) -> None:
     update = life_frame("price_level_structure_updated", price_level_structure="deci_cent")
     session = told(tmp_path, [book_frame(1), *deltas(range(1, 3)), update])
     assert session.markets[0].grid_updates == ()
-    assert any("deci_cent was told by its name only" in note for note in session.quality.notes)
+    assert any("deci_cent was given by its name only" in note for note in session.quality.notes)
 
 
 WRONG_GRIDS = [
@@ -281,7 +281,7 @@ def test_a_recorded_result_was_known_when_the_recording_tells_it(
     (market,) = told(tmp_path, [*lines, result], markets_csv=metadata).markets
     assert (market.settlement_value, market.settlement_known_ms) == (PRICE_SCALE, known_ms)
     other = life_frame("determined", result="no", **told_ms)
-    with pytest.raises(DataError, match=f"{TICKER}: the recording tells another result"):
+    with pytest.raises(DataError, match=f"{TICKER}: the recording has another result"):
         told(tmp_path, [*lines, other], markets_csv=metadata)
 
 

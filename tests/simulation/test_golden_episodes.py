@@ -85,7 +85,7 @@ def test_maker_fees_where_they_are_charged(run: Runner) -> None:
 
 
 @BOTH
-def test_cash_limits_an_order_with_its_dearest_fee(run: Runner) -> None:
+def test_cash_limits_an_order_with_its_highest_fee(run: Runner) -> None:
     """45 and a fee of one, 1.7325 rounded up: 47 a contract, two for a dollar.
 
     Two cost a fee of 3.465, rounded up. The 6 cents left buy no YES, but close by buying NO.

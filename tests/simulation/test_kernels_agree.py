@@ -210,7 +210,7 @@ def test_vec_env_infos_agree(session: Session, seed: int) -> None:
 @settings(max_examples=examples(40))
 @given(session=sessions(max_moments=40, max_markets=1), seed=SEEDS)
 def test_the_largest_numbers_agree(session: Session, seed: int) -> None:
-    """Millions of contracts, the most cash and the dearest fees stay exact in 64 bits."""
+    """Millions of contracts, the most cash and the highest fees stay exact in 64 bits."""
     events = session.events
     session = replace(
         session,

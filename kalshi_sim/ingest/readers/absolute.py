@@ -15,7 +15,7 @@ from kalshi_sim.ingest.readers.protocol import (
     Head,
     ReadOptions,
 )
-from kalshi_sim.ingest.readers.tables import table_rows, told_ms, told_number
+from kalshi_sim.ingest.readers.tables import number_as_text, table_rows, time_ms
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.unknown import RECEIVE_KEYS
 from kalshi_sim.units import (
@@ -32,7 +32,7 @@ _SIZES: Final = ("size", "new_size", "quantity", "qty", "contracts")
 _CHANGES: Final = ("delta", "delta_fp", "delta_amount", "change")
 _PRICES: Final = ("price_cents", "price_dollars", "price")
 _SCALES: Final = {"price_cents": STORED_PER_CENT, "price_dollars": PRICE_SCALE}
-"""Stored units in a unit of the column; that of `price` is told by its first row."""
+"""Stored units in a unit of the column; that of `price` is decided by its first row."""
 _SIDES: Final = ("side", "outcome_side")
 _KINDS: Final = ("event_type", "type", "kind", "update_type", "action")
 _SIDE: Final = {"yes": 0, "no": 1, "bid": 0, "ask": 1}
@@ -110,16 +110,16 @@ class _Changes:
         market, time, side, price, size, *kind = row
         if not isinstance(market, str) or not market:
             raise ValueError("the market is missing")
-        ms = told_ms(time)
+        ms = time_ms(time)
         if ms is None:
             raise ValueError("the time is missing")
         level = self._level(side, price)
-        told = told_number(size)
-        if told is None:
+        text = number_as_text(size)
+        if text is None:
             raise ValueError("the size is missing")
-        number = parse_contracts(told)
+        number = parse_contracts(text)
         if number < 0:
-            raise ValueError(f"size {told} is negative: these rows are no absolute sizes")
+            raise ValueError(f"size {text} is negative: these rows are no absolute sizes")
         if kind and "snapshot" in str(kind[0]).lower():
             if self._open != (market, ms):
                 self._close(out)
@@ -160,18 +160,18 @@ class _Changes:
         name = str(side).lower()
         if name not in _SIDE:
             raise ValueError(f"unknown side {side!r}; known are yes, no, bid and ask (of YES)")
-        told = told_number(price)
-        if told is None:
+        text = number_as_text(price)
+        if text is None:
             raise ValueError("the price is missing")
         if self._scale is None:
-            self._scale = PRICE_SCALE if 0 < float(told) < 1 else STORED_PER_CENT
-        stored = parse_decimal(told, self._scale)
+            self._scale = PRICE_SCALE if 0 < float(text) < 1 else STORED_PER_CENT
+        stored = parse_decimal(text, self._scale)
         guessed = self._price_column not in _SCALES and self._scale == STORED_PER_CENT
         if not 0 < stored < PRICE_SCALE or (guessed and stored % STORED_PER_CENT):
             unit = "whole cents" if guessed else "cents" if self._scale < PRICE_SCALE else "dollars"
             first = ", as the first row" if self._price_column not in _SCALES else ""
             raise ValueError(
-                f"{self._price_column} {told!r} is not between 0 and 1 dollar ({unit}{first})"
+                f"{self._price_column} {text!r} is not between 0 and 1 dollar ({unit}{first})"
             )
         return _SIDE[name], mirror(stored, PRICE_SCALE) if name == "ask" else stored
 

@@ -53,8 +53,8 @@ def _parsed(text: str | None) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: not FIELD[=recv:FIELD].
     """
-    frame, equals, told = (text or "").partition("=")
-    key, colon, time = told.partition(":")
+    frame, equals, received = (text or "").partition("=")
+    key, colon, time = received.partition(":")
     if not frame or (equals and (key != "recv" or not colon or not time)):
         raise ConfigError(
             f"--envelope {text}: write FIELD or FIELD=recv:FIELD, for example "

@@ -9,7 +9,7 @@ import msgspec
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.readers.protocol import Block, Head, ReadOptions
-from kalshi_sim.ingest.readers.tables import table_rows, told_ms, told_number
+from kalshi_sim.ingest.readers.tables import number_as_text, table_rows, time_ms
 from kalshi_sim.ingest.sources import Source
 
 _DELTAS: Final = ("market_ticker", "ts", "received_at", "price_cents", "delta_amount", "side")
@@ -62,17 +62,17 @@ class KalshibookReader:
 def _delta(row: dict[str, Any]) -> dict[str, Any]:
     message = {
         "market_ticker": row["market_ticker"],
-        "price": told_number(row["price_cents"]),
-        "delta": told_number(row["delta_amount"]),
+        "price": number_as_text(row["price_cents"]),
+        "delta": number_as_text(row["delta_amount"]),
         "side": row["side"],
-        "ts_ms": told_ms(row["ts"]),
+        "ts_ms": time_ms(row["ts"]),
     }
-    received = told_ms(row.get("received_at"))
+    received = time_ms(row.get("received_at"))
     return {"type": "orderbook_delta", "msg": message, "recv_ts_ms": received}
 
 
 def _snapshot(row: dict[str, Any]) -> dict[str, Any]:
-    received = told_ms(row["captured_at"])
+    received = time_ms(row["captured_at"])
     if received is None:
         raise ValueError("captured_at is missing")
     message = {

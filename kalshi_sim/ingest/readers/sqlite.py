@@ -89,9 +89,9 @@ def _table(database: sqlite3.Connection, source: Source) -> tuple[str, str, str,
 def _block(first: int, rows: list[tuple[Any, ...]], time: str | None) -> Block:
     out: list[bytes] = []
     bad: list[tuple[int, str]] = []
-    for i, (raw, market, *told) in enumerate(rows):
+    for i, (raw, market, *times) in enumerate(rows):
         try:
-            out.append(_line(raw, market, {time: told[0]} if time is not None else {}))
+            out.append(_line(raw, market, {time: times[0]} if time is not None else {}))
         except (ValueError, ArithmeticError, RecursionError) as error:
             out.append(b"")
             bad.append((first + i, str(error)))

@@ -80,7 +80,7 @@ def _text_lines(source: Source) -> Iterator[str]:
         yield from io.StringIO(block.decode(), newline="")
 
 
-def told_ms(value: Any) -> int | None:
+def time_ms(value: Any) -> int | None:
     """A cell's time in ms: a number of any unit, RFC 3339 or a date type; None where it is empty.
 
     Raises:
@@ -94,7 +94,7 @@ def told_ms(value: Any) -> int | None:
     return time_of_any_unit(value)[0]
 
 
-def told_number(value: Any) -> str | int | float | None:
+def number_as_text(value: Any) -> str | int | float | None:
     """A cell's number as JSON can hold it, None where it is empty."""
     if isinstance(value, Decimal):
         return format(value, "f")

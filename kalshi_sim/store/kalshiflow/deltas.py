@@ -1,7 +1,7 @@
 """Reading the recorder's delta rows: three integers a row by binary COPY, every row judged.
 
 A row that does not fit them (a price, side or action that cannot be, a huge size or number, a time
-far away) is told by its first integer, read again in full and judged here.
+far away) is recognized by its first integer, read again in full and judged here.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def read_deltas(
     order.
 
     Raises:
-        StoreError: two tickers cannot be told apart.
+        StoreError: two tickers cannot be distinguished.
     """
     base = max(0, near_ms - (1 << (_BITS - 1)))
     where = f"WHERE session_id = {session_id:d}{in_markets(markets)}"
@@ -163,7 +163,7 @@ async def _halves(connection: Any, where: str) -> tuple[str, str] | None:
     if not blocks:  # a view or a partitioned table, whose rows have no such place
         return None
     step = blocks // _PROBES + 1
-    # The first row of every so-manieth block tells where the session's rows are.
+    # The first row of every so-manieth block says where the session's rows are.
     middle, found = await connection.fetchrow(f"""
         SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY ctid))::text, count(*) FROM {DELTAS}
         {where} AND ctid = ANY (ARRAY(

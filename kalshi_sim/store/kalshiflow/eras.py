@@ -24,7 +24,7 @@ Ladder = Mapping[int, int]
 SPLIT: Final = CENTS_PER_DOLLAR // 2
 """Eras A and B wrote a bid ladder in two: levels up to this price and those above."""
 ERA_B_FROM_MS: Final = 1_765_497_600_000
-"""2025-12-12 00:00 UTC; told apart by the rows, dates only decide where no row can."""
+"""2025-12-12 00:00 UTC; distinguished by the rows, dates only decide where no row can."""
 ERA_C_FROM_MS: Final = 1_765_929_600_000
 """2025-12-17 00:00 UTC."""
 JITTER_MS: Final = 2_000
@@ -274,7 +274,7 @@ def to_events(era: Era, snapshots: Snapshots, deltas: Deltas, n_markets: int) ->
 def _level_keys(
     market: Int64Array, kind: npt.NDArray[np.int8], side: Int64Array, price: Int64Array
 ) -> Int64Array:
-    """A number for each level of each snapshot's book; -1 where no snapshot tells the book."""
+    """A number for each level of each snapshot's book; -1 where no snapshot shows the book."""
     starts = (kind == EventKind.SNAPSHOT) | (kind == EventKind.GAP)
     latest = np.maximum.accumulate(np.where(starts, np.arange(len(kind)), 0))
     known = (kind[latest] == EventKind.SNAPSHOT) & (market[latest] == market)
@@ -286,7 +286,7 @@ def _held(
 ) -> tuple[Int64Array, int]:
     """(size of each delta's level before it, how many contradict `old`), from absolute sizes.
 
-    The book before is told by the rows before; where rows are missing this and `old` differ,
+    The book before follows from the rows before; where rows are missing this and `old` differ,
     and only this one leads to the size that the delta then says.
     """
     rows = np.flatnonzero((kind == EventKind.DELTA) | (kind == EventKind.LEVEL))

@@ -95,7 +95,7 @@ def in_markets(markets: Sequence[str] | None) -> str:
 
 
 async def sample_ladders(connection: Any, session_ids: Sequence[int]) -> dict[int, list[Ladders]]:
-    """A few non-empty snapshots of each session, to tell its era by; unreadable ones left out."""
+    """Some non-empty snapshots of each session, which show its era; unreadable ones left out."""
     columns = ", ".join(f"{name}::text AS {name}" for name in _LADDERS)
     filled = " OR ".join(f"{name}::text NOT IN ('{{}}', 'null')" for name in _LADDERS)
     ids = ", ".join(f"({i:d}::bigint)" for i in session_ids) or "(NULL::bigint)"

@@ -80,7 +80,7 @@ async def reserve_id(connection: Any, session_id: int) -> None:
     """Move the recorder's numbering past an id that is being saved beside its sessions.
 
     Else the recorder would give the same number to a later session. Where this role may not
-    do that, such a clash is found and told when the session is loaded.
+    do that, such a clash is found and reported when the session is loaded.
     """
     last = await _last_given(connection, "UPDATE")
     if last is not None and last < session_id:
@@ -185,7 +185,7 @@ async def load(
     chosen = None if markets is None else list(dict.fromkeys(markets))
     bad = BadRows()
     sample = (await sample_ladders(connection, [session_id]))[session_id]
-    # Only the era's being C matters for which columns are needed; that the sample alone tells.
+    # Only the era's being C matters for which columns are needed; that the sample alone shows.
     mirrored = era_of(sample, False, 0) == "C"
     snapshots = await read_snapshots(connection, session_id, chosen, mirrored, bad)
     subscribed = list(dict.fromkeys(head["market_tickers"] or ()))
@@ -201,7 +201,7 @@ async def load(
     flat = flatten(heads, [row.ladders.bids(era) for row in snapshots])
     read = rows_to_events(era, flat, deltas, len(tickers))
     if read.ties:
-        # Without the recorder's unique key, rows of one number are told apart by their ids.
+        # Without the recorder's unique key, rows of one number are distinguished by their ids.
         by_id = (connection, None, session_id, chosen, tickers, near_ms, BadRows())
         deltas, _ = await read_deltas(*by_id)
         read = rows_to_events(era, flat, deltas, len(tickers))

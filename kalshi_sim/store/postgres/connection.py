@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: retries with backoff, and errors told in words a user can act on.
+"""Connections to PostgreSQL: retries with backoff, and errors in words a user can act on.
 
 Every piece of work is one transaction that is run again as a whole when the connection was cut,
 so that nothing is half-loaded or half-saved. No named prepared statement is ever made, and

@@ -43,7 +43,7 @@ class PostgresStore:
         return f"PostgresStore({self._target.shown!r})"
 
     def list_sessions(self) -> list[SessionInfo]:
-        """All sessions, by id; `location` tells in which tables one lies.
+        """All sessions, by id; `location` says in which tables one lies.
 
         Counts are taken from the rows, never from the recorder's counters. An id held by both
         is listed twice.
