@@ -69,7 +69,8 @@ class FrameDecoder:
     def __init__(self, *, use_yes_price: bool = False, nearest_tick: bool = False) -> None:
         self.tickers = Tickers()
         self.use_yes_price = use_yes_price
-        self._trade_ids: dict[str | int, int] = {}
+        self.trade_ids: dict[str | int, int] = {}
+        """Numbers of the trades by their `trade_id`."""
         self.noticed: Counter[str] = Counter()
         """Sentences on what was left unread, and for how many frames."""
         self.polled = False
@@ -86,13 +87,25 @@ class FrameDecoder:
         Raises:
             ValueError: any of them is malformed; which one is for the caller to find.
         """
-        noticed, rounded = self.noticed.copy(), self.values.rounded
+        before = self.counted()
         try:
             return self._decode(lines, received_ms)
         except MALFORMED:
-            # What is decoded again is counted then.
-            self.noticed, self.values.rounded = noticed, rounded
+            self.restore(before)  # what is decoded again is counted then
             raise
+
+    def counted(self) -> tuple[Counter[str], int]:
+        """What was noticed and rounded so far."""
+        return self.noticed.copy(), self.values.rounded
+
+    def restore(self, counted: tuple[Counter[str], int]) -> None:
+        """Go back to what was counted then."""
+        self.noticed, self.values.rounded = counted
+
+    def trade_numbers(self, ids: Sequence[str | int]) -> list[int]:
+        """A number for each `trade_id`, the same for equal ones."""
+        known = self.trade_ids
+        return [known.setdefault(name, len(known)) for name in ids]
 
     def _decode(self, lines: bytes, received_ms: int | None) -> Batch:
         outer = FRAME.decode_lines(lines)
@@ -278,7 +291,7 @@ class FrameDecoder:
         out.size[rows] = size
         block = np.array([m.is_block_trade in _TRUE for m in messages])
         out.kind[rows[block]] = BLOCK_TRADE
-        ids = self._trade_ids
+        ids = self.trade_ids
         out.trade_id[rows] = [
             -1 if m.trade_id is None else ids.setdefault(m.trade_id, len(ids)) for m in messages
         ]

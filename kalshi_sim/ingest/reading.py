@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -10,16 +10,23 @@ from typing import Final
 import numpy as np
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.ahead import read_ahead
 from kalshi_sim.ingest.decoding import MALFORMED, OTHER, Batch, FrameDecoder
 from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
+from kalshi_sim.ingest.scanning.batches import scanned_batch
+from kalshi_sim.ingest.scanning.scanner import Scanned, pays
+from kalshi_sim.ingest.scanning.scanner import scan as scan_block
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.unknown import unread_in_first
 from kalshi_sim.session import EventKind
+from kalshi_sim.threads import usable_cpus
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) of the files as they lie on disk."""
 
 _SHOWN: Final = 5
+_MOSTLY: Final = 0.5
+"""A file of which the scanner leaves a larger share of a block is read by the decoder alone."""
 
 
 @dataclass
@@ -62,8 +69,20 @@ def read_captures(
     max_bad_lines: int = 0,
     options: ReadOptions | None = None,
     progress: Progress | None = None,
+    scan: bool | None = None,
+    threads: int | None = None,
 ) -> Recording:
     """Every frame of the files.
+
+    Args:
+        paths: the files, in the order of their frames.
+        use_yes_price: NO prices are in YES terms.
+        max_bad_lines: how many malformed lines to skip.
+        options: what the user says of the files.
+        progress: called with (bytes read, bytes in all).
+        scan: whether lines that are as usual are read by the compiled scanner, which changes no
+            result; None: where that pays.
+        threads: how many files are read at once; None: as this process has processors.
 
     Raises:
         DataError: a file cannot be read, or more than `max_bad_lines` lines are malformed.
@@ -73,26 +92,22 @@ def read_captures(
     errors = _Errors(max_bad_lines)
     batches: list[Batch] = []
     lengths: list[int] = []
-    read: list[Source] = []
     notes: list[str] = []
-    sources = [Source(path, options.limits) for path in paths]
-    total = sum(source.size for source in sources)
-    done = 0
-    for source in sources:
-        same = next((other for other in read if source.same_as(other)), None)
-        if same is not None:
-            notes.append(f"{source.name} is the same file as {same.name}: read once")
-        else:
-            before = len(batches)
-            reader = find_reader(source, options)
-            unread = unread_in_first(Head(source.path, source.head()).first)
-            notes += [f"{source.name}: {unread}"] if unread else []
-            for block in reader.blocks(source, options):
-                batches += _decode(decoder, block, reader.record, str(source.path), errors)
-                if progress is not None:
-                    progress(done + source.read_so_far, total)
-            read.append(source)
-            lengths.append(sum(len(b) for b in batches[before:]))
+    sources, done = _different([Source(path, options.limits) for path in paths], notes)
+    total = done + sum(source.size for source in sources)
+    if scan is None:
+        scan = pays(total)
+    read = _Reading(options, scan)
+    before = 0
+    for source, part in read_ahead(sources, read, threads or usable_cpus()):
+        if part is not None:
+            batches += _decode(decoder, part, str(source.path), errors)
+            if progress is not None:
+                progress(done + part.read_so_far, total)
+            continue
+        notes += read.notes[source]
+        lengths.append(sum(len(b) for b in batches[before:]))
+        before = len(batches)
         done += source.size
     notes += [f"skipped malformed line: {text}" for text in errors.first]
     notes += [f"{said} ({n} frames)" for said, n in sorted(decoder.noticed.items())]
@@ -102,24 +117,70 @@ def read_captures(
     return Recording(
         tickers=[str(t) for t in decoder.tickers],
         frames=frames,
-        file_of=np.repeat(np.arange(len(read)), lengths),
-        files=[source.name for source in read],
+        file_of=np.repeat(np.arange(len(sources)), lengths),
+        files=[source.name for source in sources],
         polled=decoder.polled and not (frames.kind == EventKind.DELTA).any(),
         bad_lines=errors.found,
         notes=notes,
     )
 
 
-def _decode(
-    decoder: FrameDecoder, block: Block, record: str, name: str, errors: _Errors
-) -> list[Batch]:
+def _different(sources: list[Source], notes: list[str]) -> tuple[list[Source], int]:
+    """The sources without those that repeat another, and how many bytes those have."""
+    read: list[Source] = []
+    skipped = 0
+    for source in sources:
+        same = next((other for other in read if source.same_as(other)), None)
+        if same is None:
+            read.append(source)
+        else:
+            notes.append(f"{source.name} is the same file as {same.name}: read once")
+            skipped += source.size
+    return read, skipped
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A block of a file, and what the scanner read of it."""
+
+    block: Block
+    record: str
+    read_so_far: int
+    scanned: Scanned | None
+
+
+class _Reading:
+    """Gives the parts of a file; several files may be read at once."""
+
+    def __init__(self, options: ReadOptions, scan: bool) -> None:
+        self._options = options
+        self._scan = scan
+        self.notes: dict[Source, list[str]] = {}
+        """Sentences on each file."""
+
+    def __call__(self, source: Source) -> Iterator[_Part]:
+        reader = find_reader(source, self._options)
+        unread = unread_in_first(Head(source.path, source.head()).first)
+        self.notes[source] = [f"{source.name}: {unread}"] if unread else []
+        scanning = self._scan
+        for block in reader.blocks(source, self._options):
+            scanned = scan_block(block.text) if scanning else None
+            if scanned is not None and len(scanned.left) > _MOSTLY * scanned.columns.shape[1]:
+                scanned, scanning = None, False  # of a kind that only the decoder reads
+            yield _Part(block, reader.record, source.read_so_far, scanned)
+
+
+def _decode(decoder: FrameDecoder, part: _Part, name: str, errors: _Errors) -> list[Batch]:
+    block = part.block
     for number, why in block.bad:
-        errors.add(f"{name}, {record} {number}", why)
+        errors.add(f"{name}, {part.record} {number}", why)
     try:
-        return [decoder.decode(block.text)]
+        if part.scanned is None:
+            return [decoder.decode(block.text)]
+        return [scanned_batch(part.scanned, decoder)]
     except MALFORMED:
         lines = [
-            (f"{name}, {record} {block.first + i}", line)
+            (f"{name}, {part.record} {block.first + i}", line)
             for i, line in enumerate(block.text.split(b"\n"))
             if line.strip()
         ]

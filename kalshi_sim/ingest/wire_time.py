@@ -17,7 +17,7 @@ WireNumber = str | int | float | None
 """A number of the wire: a JSON number or its decimal text."""
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
-_FIRST_MS: Final = 10**11
+FIRST_MS: Final = 10**11
 """A number of at least this is milliseconds (1973 in ms, the year 5138 in seconds)."""
 LAST_MS: Final = 253_402_300_800_000
 """The end of the year 9999: no recording's time reaches it."""
@@ -106,7 +106,7 @@ def scalar_ms(value: str | int | float) -> tuple[int, int]:
     number = Decimal(text)
     if not number.is_finite() or not 0 <= number < LAST_MS:
         raise ValueError(f"not a time: {text}")
-    if number >= _FIRST_MS:
+    if number >= FIRST_MS:
         return int(number), 0
     exact = number % 1 != 0 or (isinstance(value, str) and "." in text)
     return int(number * MS_PER_SECOND), 0 if exact else int(EventFlag.WHOLE_SECOND)
@@ -144,7 +144,7 @@ def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
         number = np.array(values, dtype=np.int64)
         if (number < 0).any():
             raise ValueError(f"not a time: {int(number.min())}")
-        seconds = number < _FIRST_MS
+        seconds = number < FIRST_MS
         flags[seconds] = EventFlag.WHOLE_SECOND
         return np.where(seconds, number * MS_PER_SECOND, number), flags
     out = np.full(n, NO_TIME, dtype=np.int64)

@@ -114,12 +114,12 @@ def parallel_jit(function: F) -> F:
     return _compile(function, parallel=True)
 
 
-def is_warm(kernel: str) -> bool:
-    """Whether `kernel` of exactly this code is compiled on disk."""
-    return _CACHE and any(_FOLDER.rglob(f"*.{kernel}-*.nbc"))
+def is_warm(kernel: str, package: Path = _KERNELS) -> bool:
+    """Whether `kernel` of exactly this code is compiled on disk; `package` is its folder."""
+    return _CACHE and any(_folder_of(package).rglob(f"*.{kernel}-*.nbc"))
 
 
-def say_if_compiling(kernel: str, what: str) -> None:
+def say_if_compiling(kernel: str, what: str, package: Path = _KERNELS) -> None:
     """Tell the user that a first call will compile, unless `kernel` is on disk."""
-    if not is_warm(kernel):
+    if not is_warm(kernel, package):
         _log.warning("compiling the kernels of %s, once for this version ...", what)

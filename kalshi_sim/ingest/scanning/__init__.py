@@ -1,0 +1,1 @@
+"""Columns from the bytes of frames that are as usual, in a compiled kernel."""
