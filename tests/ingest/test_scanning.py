@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from kalshi_sim.ingest.batch import Batch
 from kalshi_sim.ingest.decoding import MALFORMED, FrameDecoder
 from kalshi_sim.ingest.reading import Recording, read_captures
-from kalshi_sim.ingest.scanning import words
+from kalshi_sim.ingest.scanning import scanner, words
 from kalshi_sim.ingest.scanning.batches import scanned_batch
 from kalshi_sim.ingest.scanning.scanner import scan
 
@@ -77,9 +80,11 @@ RECEIVED: list[tuple[str, object]] = [
     ("recv_ts", 1_778_687_783.25),
     ("received_at", "2026-05-13T15:56:23.324057Z"),
     ("received_at", 12),
+    ("recv_ts_ms", -1),
     ("recv_ts_ms", None),
     ("sending_ts_ms", 1_778_687_783_414),
     ("sending_ts_ms", True),
+    ("sending_ts_ms", "1778687783414"),
 ]
 
 
@@ -181,11 +186,8 @@ def told(batch: Batch, decoder: FrameDecoder) -> list[object]:
     return [*out, sorted(decoder.noticed.items()), decoder.values.rounded]
 
 
-@given(st.lists(lines(), max_size=5), st.booleans(), st.booleans())
-def test_the_scanner_equals_the_decoder(
-    some: list[bytes], use_yes_price: bool, nearest_tick: bool
-) -> None:
-    text = b"\n".join(some)
+def check(text: bytes, use_yes_price: bool = False, nearest_tick: bool = False) -> None:
+    """The scanner and the decoder read the same, or both call a line malformed."""
     slow = FrameDecoder(use_yes_price=use_yes_price, nearest_tick=nearest_tick)
     fast = FrameDecoder(use_yes_price=use_yes_price, nearest_tick=nearest_tick)
     try:
@@ -197,10 +199,127 @@ def test_the_scanner_equals_the_decoder(
     assert told(scanned_batch(scan(text), fast), fast) == expected
 
 
+def _equal(a: Recording, b: Recording) -> None:
+    for field in fields(Batch):
+        left, right = getattr(a.frames, field.name), getattr(b.frames, field.name)
+        if field.name == "market":
+            left, right = np.array(a.tickers)[left], np.array(b.tickers)[right]
+        if field.name == "trade_id":  # numbers are given in another order
+            left = np.unique(left, return_index=True)[1]
+            right = np.unique(right, return_index=True)[1]
+        assert np.array_equal(left, right), field.name
+    assert (a.files, a.notes, a.bad_lines, a.polled) == (b.files, b.notes, b.bad_lines, b.polled)
+    assert np.array_equal(a.file_of, b.file_of)
+
+
+@given(st.lists(lines(), max_size=5), st.booleans(), st.booleans())
+def test_the_scanner_equals_the_decoder(
+    some: list[bytes], use_yes_price: bool, nearest_tick: bool
+) -> None:
+    check(b"\n".join(some), use_yes_price, nearest_tick)
+
+
 USUAL = (
     b'{"type":"orderbook_delta","sid":1,"seq":36,"msg":{"market_ticker":"KXA","market_id":"65",'
     b'"price_dollars":"0.2500","delta_fp":"-6.00","side":"no","ts":"2026-03-18T19:36:00.520599Z"}}'
 )
+
+
+def single_changes() -> list[bytes]:
+    """Lines in which one value is odd, of a bare delta, a trade and an enveloped delta."""
+    delta: dict[str, Any] = json.loads(USUAL)
+    fields_of_trade = {
+        "market_ticker": "KXA",
+        "count_fp": "3.00",
+        "yes_price_dollars": "0.4000",
+        "no_price_dollars": "0.6000",
+        "yes_price": 40,
+        "no_price": 60,
+        "taker_side": "no",
+        "trade_id": "d9a1",
+        "is_block_trade": True,
+        "ts": 1_773_862_566,
+    }
+    trade: dict[str, Any] = {"type": "trade", "sid": 2, "seq": 5, "msg": fields_of_trade}
+    odd: dict[str, Sequence[object]] = {
+        **dict.fromkeys(("price_dollars", "yes_price_dollars", "no_price_dollars"), PRICES),
+        **{key: [42, 100, *PRICES] for key in ("price", "yes_price", "no_price")},
+        **dict.fromkeys(("delta_fp", "delta", "count_fp", "count"), SIZES),
+        **dict.fromkeys(("side", "taker_side", "taker_book_side", "taker_outcome_side"), SIDES),
+        **dict.fromkeys(("ts", "ts_ms"), TIMES),
+        "market_ticker": [*TICKERS, None, 7],
+        "trade_id": ["é", 7, None, 1.5, True],
+        "is_block_trade": [False, None, "true", 1, 1.5],
+        "type": ["trade", None],
+        "unknown": [None, True, False, 1, 1.5, -2, {"a": 1}, [1], "text", "\\"],
+    }
+    out = []
+    for frame in (delta, trade):
+        for key, values in odd.items():
+            for value in (*values, _MISSING):
+                message = {k: v for k, v in frame["msg"].items() if k != key}
+                message |= {} if value is _MISSING else {key: value}
+                out.append({**frame, "msg": message})
+        for key in ("sid", "seq", "type", "msg", "market_ticker", "raw", "sending_ts_ms"):
+            out += [{**frame, key: value} for value in NUMBERS]
+        bare = {**frame, "msg": {k: v for k, v in frame["msg"].items() if k != "ts"}}
+        out += [{**bare, key: value} for key, value in RECEIVED]
+        out += [{key: value, "raw": bare} for key, value in RECEIVED]
+        out += [{**dict([r]), "recv_ts": 1_778_687_783, "raw": frame} for r in RECEIVED]
+    return [json.dumps(frame).encode() for frame in out]
+
+
+_MISSING = object()
+
+
+def test_one_odd_value_is_read_as_the_decoder_reads_it() -> None:
+    for line in single_changes():
+        check(line)
+        check(b"\n".join([USUAL, line, USUAL]), use_yes_price=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        USUAL.replace(b"36", b"1."),
+        USUAL.replace(b'"36', b'"1.5.'),
+        b'{"sid":',
+        b'{"type":"trade","msg":{"market_ticker":"KXA","count":3,"no_price":60,"taker_side":"yes"}}',
+        b'{"type":"trade","msg":{"market_ticker":"KXA","count":3,"no_price":60,"taker_side":"no"}}',
+    ],
+)
+def test_odd_text_is_read_as_the_decoder_reads_it(text: bytes) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        USUAL + b"\n" + json.dumps(json.loads(USUAL), indent=1).encode(),
+        b'{"raw":\n' + USUAL + b"\n}",
+        b'{"type":"ticker",\n"msg":[\n' + USUAL + b"\n]}",
+    ],
+)
+def test_a_frame_over_several_lines_is_read_as_the_decoder_reads_it(
+    text: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "capture.jsonl"
+    file.write_bytes(text + b"\n")
+    _equal(read_captures([file], scan=False), read_captures([file], scan=True))
+
+
+def test_small_recordings_are_not_worth_compiling_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanner, "is_warm", lambda *_: False)
+    assert not scanner.pays(1 << 20)
+    assert scanner.pays(1 << 30)
+
+
+def test_one_damaged_byte_is_read_as_the_decoder_reads_it() -> None:
+    around = json.dumps({"recv_ts_ms": 1_778_687_783_414, "raw": USUAL.decode()}).encode()
+    for line in (USUAL, around):
+        for at in range(len(line)):
+            for change in (b"", b'"', b"\\", b"}", b"0", b"\xc3"):
+                check(line[:at] + change + line[at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -231,26 +350,17 @@ def test_a_line_is_left_when_a_block_has_too_many_markets() -> None:
     assert told(scanned_batch(scanned, fast), fast) == told(slow.decode(text), slow)
 
 
-def _equal(a: Recording, b: Recording) -> None:
-    for field in fields(Batch):
-        left, right = getattr(a.frames, field.name), getattr(b.frames, field.name)
-        if field.name == "market":
-            left, right = np.array(a.tickers)[left], np.array(b.tickers)[right]
-        if field.name == "trade_id":  # numbers are given in another order
-            left = np.unique(left, return_index=True)[1]
-            right = np.unique(right, return_index=True)[1]
-        assert np.array_equal(left, right), field.name
-    assert (a.files, a.notes, a.bad_lines, a.polled) == (b.files, b.notes, b.bad_lines, b.polled)
-    assert np.array_equal(a.file_of, b.file_of)
-
-
 @pytest.mark.parametrize("threads", [1, 3])
-def test_files_are_read_alike_by_any_number_of_threads(recordings: Path, threads: int) -> None:
-    files = sorted((recordings / "btc15m-2026-05-13").glob("*.gz"))
-    _equal(
-        read_captures(files, scan=False, threads=1),
-        read_captures(files, threads=threads, scan=True),
-    )
+def test_files_are_read_alike_by_any_number_of_threads(
+    recordings: Path, tmp_path: Path, threads: int
+) -> None:
+    files = []
+    for path in sorted(recordings.glob("*/*.gz"))[::5]:
+        with gzip.open(path, "rb") as whole:
+            files.append(tmp_path / path.name.removesuffix(".gz"))
+            files[-1].write_bytes(b"".join(itertools.islice(whole, 2000)))
+    slow = read_captures(files, scan=False, threads=1)
+    _equal(slow, read_captures(files, threads=threads, scan=True))
 
 
 def test_a_malformed_line_is_named_by_its_number(tmp_path: Path) -> None:

@@ -109,8 +109,6 @@ def _literal(text: Text, at: int, stop: int) -> int:
 @hot_jit
 def _value(text: Text, at: int, stop: int, found: Found, key: int) -> int:
     """Note where a text, number or literal lies; the place after it, -1 for anything else."""
-    if at >= stop:
-        return -1
     character = text[at]
     if character == _QUOTE:
         end = _text_end(text, at + 1, stop)
