@@ -203,7 +203,8 @@ def _equal(a: Recording, b: Recording) -> None:
     for field in fields(Batch):
         left, right = getattr(a.frames, field.name), getattr(b.frames, field.name)
         if field.name == "market":
-            left, right = np.array(a.tickers)[left], np.array(b.tickers)[right]
+            left = np.array([*a.tickers, ""])[left]
+            right = np.array([*b.tickers, ""])[right]
         if field.name == "trade_id":  # numbers are given in another order
             left = np.unique(left, return_index=True)[1]
             right = np.unique(right, return_index=True)[1]
