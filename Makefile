@@ -104,7 +104,7 @@ test-pythons: $(DEV)
 # The lowest versions that pyproject.toml allows: a part of the tests that reaches every library.
 LOWEST_TESTS ?= tests/test_units.py tests/simulation/test_golden_tape.py \
 	tests/simulation/test_golden_episodes.py tests/environments tests/store/test_parquet_store.py \
-	tests/store/test_postgres_store.py tests/training/test_checkpoints.py tests/evaluation/test_page.py
+	tests/store/test_postgres_store.py tests/training/test_checkpoints.py tests/report/test_page.py
 test-lowest: $(DEV)
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(BIN)/python -m support.lowest > "$$folder/lowest.txt"; \

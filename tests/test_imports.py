@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -225,3 +226,14 @@ def test_the_walk_sees_every_kind_of_import() -> None:
 
 def test_circles_are_found() -> None:
     assert circles({"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}) == [["b", "c"]]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_room_has_a_folder_of_tests(package: str) -> None:
+    """A folder of modules has a folder of tests of its name."""
+    tests = Path(__file__).parent
+    rooms = {room(m).rpartition(".")[2] for m in modules(package) if m.count(".") > 1}
+    apart = {"reference": "simulation"}  # its tests are those of agreement with the kernels
+    folders = {apart.get(name, name) for name in rooms}
+    assert len(folders) >= 6
+    assert [f for f in sorted(folders) if not list((tests / f).rglob("test_*.py"))] == []

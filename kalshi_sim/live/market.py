@@ -169,6 +169,12 @@ class LiveMarket:
     def feed(self, events: Events) -> int:
         """Apply events of this market in stream order; returns how many rows that closed.
 
+        Args:
+            events: events of this market, in stream order.
+
+        Returns:
+            How many rows they closed.
+
         Raises:
             DataError: a price does not fit the money unit, or a snapshot has no time.
         """
@@ -266,6 +272,10 @@ class LiveMarket:
     def update_close(self, known_ms: int, close_ms: int) -> None:
         """The market's close time was changed: from `known_ms` on it is `close_ms`.
 
+        Args:
+            known_ms: when the change was known, ms UTC.
+            close_ms: the new close time, ms UTC.
+
         Raises:
             ConfigError: a time is no whole number of milliseconds.
         """
@@ -304,6 +314,12 @@ class LiveMarket:
     def advance(self, now_ms: int) -> int:
         """Close the open row if `now_ms` lies in a later interval; returns rows closed (0, 1).
 
+        Args:
+            now_ms: the time now, ms UTC.
+
+        Returns:
+            Rows closed: 0 or 1.
+
         Raises:
             ConfigError: the time is no whole number of milliseconds.
         """
@@ -322,7 +338,11 @@ class LiveMarket:
         return closed
 
     def finish(self) -> int:
-        """Close the open row, if there is one; returns rows closed (0 or 1)."""
+        """Close the open row, if there is one; returns rows closed (0 or 1).
+
+        Returns:
+            Rows closed: 0 or 1.
+        """
         if self._replay is None:
             return 0
         before = len(self)
@@ -332,6 +352,13 @@ class LiveMarket:
 
     def observation(self, portfolio: Portfolio, config: SimConfig | None = None) -> Float32Array:
         """The observation float32 [52] of the last row with this portfolio, as training saw it.
+
+        Args:
+            portfolio: what the agent holds and has open.
+            config: settings of the simulation; the defaults if omitted.
+
+        Returns:
+            float32 [52] the observation.
 
         Raises:
             DataError: no row has closed yet.
@@ -350,6 +377,13 @@ class LiveMarket:
         self, portfolio: Portfolio, config: SimConfig | None = None
     ) -> npt.NDArray[np.bool_]:
         """Which actions are valid at the last row with this portfolio: bool [5].
+
+        Args:
+            portfolio: what the agent holds and has open.
+            config: settings of the simulation; the defaults if omitted.
+
+        Returns:
+            bool [5], True where the action is valid.
 
         Raises:
             DataError: no row has closed yet.
@@ -380,6 +414,15 @@ class LiveMarket:
         """The action (0-4) a policy takes on the live book with this portfolio.
 
         One that takes `action_masks` is given them; one with a memory goes on from its last row.
+
+        Args:
+            policy: a model or a function of an observation.
+            portfolio: what the agent holds and has open.
+            config: settings of the simulation; the defaults if omitted.
+            deterministic: take the most likely action instead of drawing one.
+
+        Returns:
+            The action, 0 to 4.
         """
         seen, mask = self.observation(portfolio, config), self.action_mask(portfolio, config)
         return self._asker.action(policy, seen, mask, len(self), deterministic=deterministic)
