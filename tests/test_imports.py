@@ -17,6 +17,7 @@ EDGES = all_imports(*PACKAGES)
 ROOMS = (
     "units errors extras text files file_sets validated interrupts config features actions",
     "session",
+    "threads",
     "kernels",
     "grid",
     "fees quality gate",
@@ -26,7 +27,7 @@ ROOMS = (
     "synthetic",
     "store",
     "tape",
-    "tape_cache schedule threads analysis",
+    "tape_cache schedule analysis",
     "simulator",
     "registration spaces infos gym_env vec_env",
     "live",
