@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +23,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+import asyncpg
 
 from kalshi_sim.errors import KalshiSimError
 from kalshi_sim.file_sets import check_finished
@@ -37,7 +40,7 @@ from support.postgres import execute, make_database, make_server, query, wait_un
 
 _TRAIN: Final = (
     *("--session=1", "--seed=5", "--num-threads=1", "--n-envs=8", "--n-steps=32"),
-    *("--total-timesteps=6000", "--save-freq=1000", "--eval-freq=2000", "--net-arch=32,32"),
+    *("--total-timesteps=30000", "--save-freq=1000", "--eval-freq=5000", "--net-arch=32,32"),
     *("--no-tensorboard", "--log-level=ERROR"),
 )
 _OURS: Final = "application_name = 'kalshi-sim' AND datname = current_database()"
@@ -223,15 +226,29 @@ class Postgres(Series):
                 else:
                     forward()
                     self.server.stop("immediate")
-                    self.server.start()
+                    wait_until(self._started, 60)
 
             self.proxy.at_commit = act
             process.join()
             self.proxy.at_commit = None
             with busy:  # the server is there again
                 pass
-        gone = f"SELECT count(*) FROM pg_stat_activity WHERE {_OURS}"
-        wait_until(lambda: query(self.database.admin_url, gone) == [(0,)], 30)
+        wait_until(self._settled, 60)
+
+    def _started(self) -> bool:
+        try:
+            self.server.start()
+        except subprocess.CalledProcessError:  # children of the last one are still there
+            return False
+        return True
+
+    def _settled(self) -> bool:
+        """Whether the server answers and has noticed that the client is gone."""
+        ours = f"SELECT count(*) FROM pg_stat_activity WHERE {_OURS}"
+        try:
+            return query(self.database.admin_url, ours) == [(0,)]
+        except (OSError, asyncpg.PostgresError):  # it recovers
+            return False
 
     def state(self) -> str:
         if not self.store.exists(1):

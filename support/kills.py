@@ -139,7 +139,9 @@ def run_series(series: Series, kills: int) -> tuple[Counter[str], int, list[str]
             seen[state] += 1
             if state not in _STATES or (process.exitcode == 0 and state != "new"):
                 wrong.append(f"kill {k} after {moment:.2f} s: {state}, exit {process.exitcode}")
+            begun = time.perf_counter()
             series.finish(overwrite or state == "new")
+            usual = (usual + time.perf_counter() - begun) / 2  # as busy as the machine now is
             if series.product() != whole:
                 wrong.append(f"kill {k} after {moment:.2f} s: the rerun gave other bytes")
             if series.left():

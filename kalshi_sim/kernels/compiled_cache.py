@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import logging
 import pickle
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from numba.core.caching import IndexDataCacheFile
 
@@ -56,6 +60,28 @@ class CheckedCacheFile(_CacheFile):  # type: ignore[misc]  # numba has no types
         dumped = self._dump(data)
         with self._open_for_write(self._data_path(name)) as file:
             file.write(hashlib.sha256(dumped).digest() + dumped)
+
+    @contextlib.contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[BinaryIO]:
+        """A temporary file that takes the place of `filepath`; what killed writers left goes."""
+        _remove_leftovers(Path(self._cache_path))
+        temporary = Path(f"{filepath}.tmp.{uuid.uuid4().hex[:16]}")
+        with temporary.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # as long as this process lives
+            try:
+                yield file
+                file.flush()
+                temporary.replace(filepath)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files whose writers are gone; those of others who compile are locked."""
+    for path in folder.glob("*.tmp.*"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
 
 
 def _checked(path: Path) -> bytes:
