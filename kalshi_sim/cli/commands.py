@@ -229,6 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments=arguments,
         mistakes=(SessionNotFoundError,),
         interrupted="interrupted; nothing was stored",
+        ends_process=argv is None,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from kalshi_sim.interrupts import Interrupted, raised_late, watched
 
@@ -36,6 +38,7 @@ def run_command(
     arguments: Sequence[str] = (),
     mistakes: tuple[type[BaseException], ...] = (),
     interrupted: str = "interrupted",
+    ends_process: bool = False,
 ) -> int:
     """Run a command's work; returns its exit code.
 
@@ -47,6 +50,8 @@ def run_command(
         arguments: of the command; `--version` in their place is answered here.
         mistakes: errors, besides `ConfigError`, that a command's user has made.
         interrupted: said upon Ctrl-C where the work itself says nothing.
+        ends_process: the process has nothing else to do: once interrupted it ends here, without
+            Python's clean-up, which takes seconds where torch and compiled kernels are loaded.
     """
     if list(arguments) == ["--version"]:
         from kalshi_sim import __version__
@@ -62,6 +67,8 @@ def run_command(
             code = stop.code if isinstance(stop, Interrupted) else INTERRUPTED
             said = str(stop) if str(stop) not in ("", "interrupted") else interrupted
             _say(program, said)
+            if ends_process:
+                _end(code)
             return code
         except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (stays open to the end)
@@ -99,6 +106,14 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
         where = f"{error.filename}: " if error.filename else ""
         _say(program, f"{where}{error.strerror}; {advice}")
         return FAILED
+
+
+def _end(code: int) -> NoReturn:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def holds_secret(arguments: Sequence[str]) -> bool:

@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: _run(arguments),
         arguments=arguments,
         mistakes=(KalshiSimError,),
+        ends_process=argv is None,
     )
 
 

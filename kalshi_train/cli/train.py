@@ -49,6 +49,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
         arguments=arguments,
         mistakes=(KalshiSimError,),
         interrupted="interrupted before anything was trained",
+        ends_process=argv is None,
     )
 
 

@@ -22,7 +22,7 @@ _COMMANDS = {
 
 
 def start(folder: Path, command: str, *arguments: str) -> subprocess.Popen[str]:
-    code = f"import sys; {_COMMANDS[command]}; print('on', flush=True); sys.exit(f(sys.argv[1:]))"
+    code = f"import sys; {_COMMANDS[command]}; print('on', flush=True); sys.exit(f())"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,

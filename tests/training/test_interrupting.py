@@ -24,7 +24,7 @@ from kalshi_train.config import write_config
 from kalshi_train.models import model_weights
 from kalshi_train.training.run_lock import LOCK_FILE, locked
 
-_TRAIN = "import sys; from kalshi_train.cli.train import train_main as f; sys.exit(f(sys.argv[1:]))"
+_TRAIN = "import sys; from kalshi_train.cli.train import train_main as f; sys.exit(f())"
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_the_second_signal_stops_at_once(store: Path, tmp_path: Path) -> None:
     run.send_signal(signal.SIGINT)
     begun = time.monotonic()
     errors = run.communicate(timeout=30)[1]
-    assert time.monotonic() - begun < 20  # two seconds on a machine at rest
+    assert time.monotonic() - begun < 5
     assert run.returncode == 130
     assert "Traceback" not in errors
     assert "go on with" not in errors
