@@ -162,7 +162,7 @@ GAPS: dict[str, list[dict[str, Any]]] = {
     "one of two markets, the other ends with the file": [
         *(book(1), book(2, market=OTHER), delta(3, 0), delta(4, 1, market=OTHER)),
         {"type": "ok", "sid": 1, "seq": 5, "msg": {"market_tickers": [OTHER]}},
-        *(book(6), delta(7, 20)),
+        *(received(book(6), 15), delta(7, 20)),
     ],
     "both, one after the other": [
         *(book(1), book(2, market=OTHER), delta(3, 0), delta(4, 1, market=OTHER)),

@@ -173,6 +173,18 @@ def test_a_hole_is_a_gap_in_every_market_of_the_subscription(tmp_path: Path) -> 
     assert imported(tmp_path, *lines).quality.total.gaps == 0
 
 
+def test_a_hole_is_no_gap_of_books_that_a_snapshot_had_replaced(tmp_path: Path) -> None:
+    """5 to 8 are missing: the book of the snapshot 3 ends, that of 1 had ended before."""
+    lines = [book(1), delta(2, 0), book(3), delta(4, 10), delta(9, 20), book(10), delta(11, 30)]
+    session = imported(tmp_path, *lines, whole_subscription=True)
+    kinds = session.events.kind[session.events.kind != EventKind.LEVEL].tolist()
+    assert kinds == [
+        *(EventKind.SNAPSHOT, EventKind.DELTA, EventKind.SNAPSHOT, EventKind.DELTA),
+        *(EventKind.GAP, EventKind.DELTA, EventKind.SNAPSHOT, EventKind.DELTA),
+    ]
+    assert session.quality.total.dropped_in_gap == 1
+
+
 def test_control_frames_consume_numbers(tmp_path: Path) -> None:
     lines = [book(1), {"type": "ok", "sid": 1, "seq": 2}, delta(3, 0)]
     assert imported(tmp_path, *lines, whole_subscription=True).quality.total.gaps == 0

@@ -43,12 +43,25 @@ def find_holes(frames: Frames, markets: Sequence[Placed]) -> dict[int, list[int]
             continue
         numbers = np.array(sorted(sockets.all[at].numbers), dtype=np.int64)
         before = numbers[:-1][np.diff(numbers) > 1]
+        firsts = _first_numbers(of)
         for part in of if len(before) else ():
             order = np.argsort(part.numbers, kind="stable")
-            place = np.searchsorted(part.numbers[order], before, side="right") - 1
+            # What is missing after the market's next snapshot is not missing from this book.
+            numbers = firsts[part.market]
+            following = numbers[numbers > part.numbers.max()]
+            missing = before[before < following.min()] if len(following) else before
+            place = np.searchsorted(part.numbers[order], missing, side="right") - 1
             ends = part.places[order][np.unique(place[place >= 0])]
             out.setdefault(part.market, []).extend(ends.tolist())
     return out
+
+
+def _first_numbers(parts: Sequence[_Part]) -> dict[int, Int64Array]:
+    """Of each market the first numbers of its parts: those of its snapshots."""
+    found: dict[int, list[int]] = {}
+    for part in parts:
+        found.setdefault(part.market, []).append(int(part.numbers[0]))
+    return {market: np.array(numbers, dtype=np.int64) for market, numbers in found.items()}
 
 
 def _parts(frames: Frames, placed: Placed, sockets: Sockets) -> list[tuple[int, _Part]]:
