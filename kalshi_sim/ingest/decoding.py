@@ -105,6 +105,10 @@ class FrameDecoder:
     def trade_numbers(self, ids: Sequence[str | int]) -> list[int]:
         """A number for each `trade_id`, the same for equal ones."""
         known = self.trade_ids
+        if known.keys().isdisjoint(ids) and len(set(ids)) == len(ids):  # as nearly always
+            numbers = list(range(len(known), len(known) + len(ids)))
+            known.update(zip(ids, numbers, strict=True))
+            return numbers
         return [known.setdefault(name, len(known)) for name in ids]
 
     def _decode(self, lines: bytes, received_ms: int | None) -> Batch:

@@ -342,6 +342,15 @@ def test_usual_lines_are_not_left_to_the_decoder(line: bytes) -> None:
     assert scanned.tickers == ["KXA"]
 
 
+def test_a_block_of_short_lines_is_scanned_whole() -> None:
+    check(b"\n".join([b'{"type":"ok"}', b"{}", b"", USUAL] * 50))
+    scanned = scan(b"{}\n" * 500 + USUAL)
+    assert scanned.columns.shape[1] == 501
+    assert scanned.left.tolist() == list(range(500))
+    enveloped = json.dumps({"raw": USUAL.decode()}).encode()
+    check(b"\n".join([enveloped, *[b"{}"] * 500, enveloped]))
+
+
 def test_a_line_is_left_when_a_block_has_too_many_markets() -> None:
     some = [USUAL.replace(b"KXA", b"KX%d" % i) for i in range(600)]
     slow, fast = FrameDecoder(), FrameDecoder()

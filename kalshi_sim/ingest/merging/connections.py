@@ -10,7 +10,7 @@ import numpy as np
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.merging.joints import Stream
-from kalshi_sim.ingest.merging.view import APART_MS, LATE_FRAMES, BoolArray, Frames
+from kalshi_sim.ingest.merging.view import APART_MS, LATE_FRAMES, BoolArray, Frames, group_numbers
 from kalshi_sim.session import NO_TIME, Int64Array
 
 ANY: Final = -1
@@ -55,8 +55,7 @@ def tell_connections(frames: Frames, stream: Stream) -> Told:
     """
     rows = stream.rows
     sid, seq = frames.batch.sid[rows], frames.seq[rows]
-    _, group = np.unique(np.stack([stream.recorder, sid], axis=1), axis=0, return_inverse=True)
-    group = group.reshape(-1).astype(np.int64)
+    group = group_numbers(stream.recorder, sid)
     if _is_plain(group, seq):
         connection = group
         late, repeated = 0, _repeated_without_seq(frames, rows, seq)
@@ -75,10 +74,12 @@ def tell_connections(frames: Frames, stream: Stream) -> Told:
 
 def _is_plain(group: Int64Array, seq: Int64Array) -> bool:
     """Whether numbers rise on every subscription, or there are none."""
-    order = np.argsort(group, kind="stable")
-    same = np.diff(group[order]) == 0
-    step = np.diff(seq[order])
-    bare = (seq[order][1:] < 0) & (seq[order][:-1] < 0)
+    if group.any():  # more than one
+        seq = seq[np.argsort(group, kind="stable")]
+        group = np.sort(group)
+    same = np.diff(group) == 0
+    step = np.diff(seq)
+    bare = (seq[1:] < 0) & (seq[:-1] < 0)
     return bool((~same | (step > 0) | bare).all())
 
 

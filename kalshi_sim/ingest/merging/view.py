@@ -67,7 +67,7 @@ class Frames:
         if len(rows) == 0:
             return seq
         stream = self.batch.market[rows] * 2 + self.is_trade[rows]
-        group = _numbered_apart(stream, self.batch.sid[rows])
+        group = group_numbers(stream, self.batch.sid[rows])
         count = np.bincount(group)
         low, high = np.full(len(count), np.iinfo(np.int64).max), np.full(len(count), -1)
         np.minimum.at(low, group, seq[rows])
@@ -109,12 +109,18 @@ class Frames:
         return len(rows) > 0 and bool((self.batch.recv_ns[rows] != NO_TIME).all())
 
 
-def _numbered_apart(first: Int64Array, second: Int64Array) -> Int64Array:
-    """Small numbers, equal where both arrays are."""
-    values, place = np.unique(second, return_inverse=True)
-    numbers = first * len(values) + place
-    _, dense = np.unique(numbers, return_inverse=True)
-    return np.asarray(dense, dtype=np.int64)
+def group_numbers(*columns: Int64Array) -> Int64Array:
+    """Numbers from 0, equal where all columns are, in the columns' order; int64 [n].
+
+    Few different values are expected: they are found by hashing, without sorting the columns.
+    """
+    out = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        values = np.unique(column)
+        if len(values) > 1:
+            out = out * len(values) + np.searchsorted(values, column)
+            out = np.searchsorted(np.unique(out), out)
+    return out
 
 
 def _hashed(columns: Sequence[npt.NDArray[np.integer]]) -> UInt64Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Final
 
@@ -29,6 +30,8 @@ def scanned_batch(scanned: Scanned, decoder: FrameDecoder) -> Batch:
     Raises:
         ValueError: a line is malformed, as `decoder.decode` raises; nothing is counted then.
     """
+    if not len(scanned.left):
+        return _as_batch(scanned, decoder, _nothing())
     before = decoder.counted()
     try:
         left = decoder.decode(b"\n".join(scanned.left_lines))
@@ -37,8 +40,12 @@ def scanned_batch(scanned: Scanned, decoder: FrameDecoder) -> Batch:
     except MALFORMED:
         decoder.restore(before)
         raise
-    batch = _as_batch(scanned, decoder, left)
-    return batch if not len(left) else _with(batch, scanned.left, left)
+    return _with(_as_batch(scanned, decoder, left), scanned.left, left)
+
+
+@functools.cache
+def _nothing() -> Batch:
+    return FrameDecoder().decode(b"")
 
 
 def _as_batch(scanned: Scanned, decoder: FrameDecoder, left: Batch) -> Batch:

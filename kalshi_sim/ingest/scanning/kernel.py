@@ -274,7 +274,7 @@ def _event(
 def scan_lines(
     text: Text, envelope: Found, frame: Found, message: Found, seen: Seen, out: Int64Array
 ) -> int:
-    """Fill `out` with what the lines of `text` say; returns how many of them are not blank.
+    """Fill `out` with what the lines of `text` say; how many are not blank, -1 if more than fit.
 
     Args:
         text: uint8 [n_bytes] lines, one frame each; texts in envelopes are unescaped in place.
@@ -282,8 +282,8 @@ def scan_lines(
         frame: see there.
         message: see there.
         seen: the tickers of this text; empty before.
-        out: int64 [N_COLUMNS, at least the number of lines] to fill; of a line of kind LEFT
-            nothing but its place counts.
+        out: int64 [N_COLUMNS, n_lines] to fill; of a line of kind LEFT nothing but its place
+            counts.
     """
     rows = 0
     at = 0
@@ -292,6 +292,8 @@ def scan_lines(
         begin = after_blanks(text, at, n)
         stop = begin
         if begin < n and text[begin] != LINE_END:
+            if rows == out.shape[1]:
+                return -1
             wrapped = False
             stop = -1
             if text[begin] == OPEN:
@@ -300,6 +302,7 @@ def scan_lines(
                 text, envelope, frame if wrapped else envelope, message, seen, out, rows
             )
             if not good:
+                out[:, rows] = 0
                 out[KIND, rows] = LEFT
                 stop = begin
                 while stop < n and text[stop] != LINE_END:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -21,14 +22,18 @@ from kalshi_sim.ingest.scanning.kernel import (
     scan_lines,
 )
 from kalshi_sim.ingest.scanning.objects import make_found
-from kalshi_sim.ingest.scanning.tickers import make_seen
+from kalshi_sim.ingest.scanning.tickers import Seen, make_seen
+from kalshi_sim.ingest.scanning.words import Text
 from kalshi_sim.kernels.jit import is_warm, say_if_compiling
 from kalshi_sim.session import Int64Array
 
 _FOLDER: Final = Path(__file__).parent
 _WORTH_COMPILING: Final = 1 << 24
 """Bytes on disk: of compressed files a million frames."""
+_USUAL_LENGTH: Final = 1 << 7
+"""Bytes of a line, at least; a block of shorter ones is scanned a second time."""
 _starting = threading.Lock()
+T = TypeVar("T", str, bytes)
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,27 @@ def pays(total: int) -> bool:
     return is_warm("scan_lines", _FOLDER) or total > _WORTH_COMPILING
 
 
+class _Room(threading.local):
+    """Where a thread's kernel notes the values of an envelope, a frame and a message."""
+
+    def __init__(self) -> None:
+        self.objects = (make_found(), make_found(), make_found())
+
+
+_room = _Room()
+
+
 @functools.cache
-def _announced() -> bool:
+def _compiled() -> Callable[..., int]:
     say_if_compiling("scan_lines", "the import", _FOLDER)
-    return True
+    nothing = np.empty(0, dtype=np.uint8)
+    scan_lines(nothing, *_room.objects, make_seen(), np.empty((N_COLUMNS, 1), dtype=np.int64))
+    return scan_lines
+
+
+def _kernel() -> Callable[..., int]:
+    with _starting:  # one thread compiles, the others wait for it
+        return _compiled()
 
 
 def scan(lines: bytes) -> Scanned:
@@ -67,31 +89,29 @@ def scan(lines: bytes) -> Scanned:
     Args:
         lines: frames of JSON, one a line, as UTF-8.
     """
-    text = np.frombuffer(bytearray(lines), dtype=np.uint8)  # the kernel writes into its copy
-    out = np.zeros((N_COLUMNS, lines.count(b"\n") + 1), dtype=np.int64)
-    seen = make_seen()
-    with _starting:  # one thread compiles, the others wait for it
-        _announced()
-        scan_lines(text[:0], make_found(), make_found(), make_found(), seen, out)
-    n = scan_lines(text, make_found(), make_found(), make_found(), seen, out)
+    n, text, seen, out = _scanned(lines, len(lines) // _USUAL_LENGTH + 1)
+    if n < 0:
+        n, text, seen, out = _scanned(lines, lines.count(b"\n") + 1)
     n_seen = int(seen.n_seen[0])
     columns = out[:, :n]
     left = np.flatnonzero(columns[KIND] == LEFT)
     named = (columns[KIND] > 0) & (columns[ID_FIRST] >= 0)
-    changed = text.tobytes()
+    changed = text.tobytes().decode("latin-1")  # a character a byte; what is taken is ASCII
     return Scanned(
         columns=columns,
         left=left,
-        tickers=_texts(changed, seen.first[:n_seen], seen.stop[:n_seen]),
-        trade_ids=_texts(changed, columns[ID_FIRST][named], columns[ID_STOP][named]),
-        left_lines=[
-            lines[first:stop]
-            for first, stop in zip(
-                columns[FIRST][left].tolist(), columns[STOP][left].tolist(), strict=True
-            )
-        ],
+        tickers=_parts(changed, seen.first[:n_seen], seen.stop[:n_seen]),
+        trade_ids=_parts(changed, columns[ID_FIRST][named], columns[ID_STOP][named]),
+        left_lines=_parts(lines, columns[FIRST][left], columns[STOP][left]),
     )
 
 
-def _texts(text: bytes, first: Int64Array, stop: Int64Array) -> list[str]:
-    return [text[a:b].decode("ascii") for a, b in zip(first.tolist(), stop.tolist(), strict=True)]
+def _scanned(lines: bytes, n_lines: int) -> tuple[int, Text, Seen, Int64Array]:
+    text = np.frombuffer(bytearray(lines), dtype=np.uint8)  # the kernel writes into its copy
+    out = np.empty((N_COLUMNS, n_lines), dtype=np.int64)
+    seen = make_seen()
+    return _kernel()(text, *_room.objects, seen, out), text, seen, out
+
+
+def _parts(text: T, first: Int64Array, stop: Int64Array) -> list[T]:
+    return [text[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True)]
