@@ -153,7 +153,7 @@ class FeeSchedule:
     def from_file(path: str | Path) -> FeeSchedule:
         """The default schedule with the rules of a JSON or CSV file on top.
 
-        JSON: a list of objects; CSV: a header and a line a rule, empty cells state nothing. Keys:
+        JSON: a list of objects; CSV: a header and a line a rule, empty cells set no value. Keys:
         `series`, `since` (YYYY-MM-DD), `taker_multiplier` and `maker_multiplier` (0.5 = half),
         `fee_unit` (dollars: 0.01), `sub_penny_only` (true or false). Numbers are read exactly.
 
