@@ -90,7 +90,7 @@ def test_build_tape(benchmark: Any, name: str) -> None:
         at_least=2e6,
     )
     benchmark.extra_info["row_bytes"] = tape.row_bytes
-    assert tape.row_bytes <= 700
+    assert tape.row_bytes <= 400
 
 
 @pytest.mark.parametrize("name", [*RECORDED[:1], "generated"])

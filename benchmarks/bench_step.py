@@ -33,7 +33,7 @@ THREADS = 2
 FULL_ENVS = [4**k for k in range(9)]
 QUICK_ENVS = [1, 64, 1024, 4096, 65_536]
 TAPE_ROWS = [10_000, 100_000, 1_000_000, 5_000_000]
-ROW_BYTES = 1200
+ROW_BYTES = 800
 """More than a row of a tape and its flow take, twice: while a tape is being made."""
 WARM_UP = 100
 ROUNDS = 7

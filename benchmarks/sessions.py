@@ -14,7 +14,8 @@ import numpy as np
 
 from kalshi_sim import Session, Tape, build_tape
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.kernels.tops import empty_tops
+from kalshi_sim.kernels.layout import ROW_FLOW
+from kalshi_sim.kernels.rows import empty_rows
 from kalshi_sim.store.parquet import ParquetStore
 from kalshi_sim.synthetic.session import generate_session
 
@@ -98,7 +99,7 @@ def resized(tape: Tape, rows: int) -> Tape:
     counts = np.diff(tape.flow_offsets)[taken]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     entries = np.arange(offsets[-1]) + np.repeat(tape.flow_offsets[taken] - offsets[:-1], counts)
-    by_row = ("ts_ms", "px", "qty", "mark2", "features", "states")
-    columns = {n: getattr(tape, n)[taken] for n in by_row}
-    columns |= {"flow_offsets": offsets, "flow": tape.flow[entries], "tops": empty_tops(0)}
-    return replace(tape, **columns, views=tuple(views))
+    records = empty_rows(n_rows, tape.depth)
+    records[:] = tape.rows[taken]
+    records[:, ROW_FLOW] = offsets[:-1]
+    return replace(tape, rows=records, flow=tape.flow[entries], views=tuple(views))

@@ -97,7 +97,7 @@ def _work_figures(info: dict[str, Any], stats: dict[str, Any]) -> list[Figure]:
         size = info["row_bytes"]
         out.append(
             figure(
-                group, f"{what}: a row of the tape", "bytes", [size], at_most=700, headline=shown
+                group, f"{what}: a row of the tape", "bytes", [size], at_most=400, headline=shown
             )
         )
     return out

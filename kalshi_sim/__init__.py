@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from kalshi_sim.session import MarketInfo, QualityReport, Session, SessionInfo
     from kalshi_sim.simulator import BatchSimulator
     from kalshi_sim.store import SessionStore, open_store
-    from kalshi_sim.tape import MarketSessionView, Tape, build_tape
+    from kalshi_sim.tape import MarketSessionView, Tape
+    from kalshi_sim.tape_build import build_tape
     from kalshi_sim.tape_cache import load_tape
     from kalshi_sim.vec_env import KalshiVecEnv
 
@@ -39,7 +40,7 @@ _HOME = {
     "open_store": "store",
     "MarketSessionView": "tape",
     "Tape": "tape",
-    "build_tape": "tape",
+    "build_tape": "tape_build",
     "load_tape": "tape_cache",
     "KalshiVecEnv": "vec_env",
 }

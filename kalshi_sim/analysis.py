@@ -12,7 +12,8 @@ import numpy.typing as npt
 from kalshi_sim.config import MIN_VIEW_ROWS
 from kalshi_sim.errors import NoViewsError
 from kalshi_sim.session import EventKind, MarketInfo, MarketQuality, QualityReport, Session
-from kalshi_sim.tape import Tape, build_tape
+from kalshi_sim.tape import Tape
+from kalshi_sim.tape_build import build_tape
 from kalshi_sim.units import MS_PER_SECOND, SIZE_SCALE, STORED_PER_CENT, money_per_cent
 
 _MS_PER_MINUTE = 60 * MS_PER_SECOND
@@ -222,7 +223,7 @@ _MEASURES = (
 def _measure(tape: Tape, rows: slice, minutes: float) -> dict[str, float | None]:
     """Means and medians over the rows of one market."""
     cent = money_per_cent(tape.payout)
-    px, qty, ts = tape.px[rows], tape.qty[rows], tape.ts_ms[rows]
+    (px, qty), ts = tape.book(rows), tape.ts_ms[rows]
     best, size = px[:, :, 0], qty[:, :, 0]
     two_sided = (best > 0).all(axis=1)
     spread = (tape.payout - best.sum(axis=1))[two_sided] / cent

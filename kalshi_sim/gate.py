@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.config import MAX_DEPTH
 from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_TAPE_FEATURES
+from kalshi_sim.kernels.rows import MAX_FLOW_ENTRIES, MAX_SIZE, row_views, row_width
 from kalshi_sim.session import EventKind, Events, Session
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, PRICE_SCALE
 from kalshi_sim.validated import Within, check_value
@@ -34,14 +36,13 @@ MAX_CENTS: Final = 2**53
 """Largest amount of a portfolio, in cents."""
 MAX_TIME_MS: Final = 253_402_300_799_000
 """The last second of the year 9999, as far as calendars go."""
-_TAPE_ARRAYS: Final = {
+_ROW_ARRAYS: Final = {
     "ts_ms": (np.int64, "rows"),
     "mark2": (np.int64, "rows"),
     "px": (np.int64, "rows, 2, depth"),
     "qty": (np.int64, "rows, 2, depth"),
     "features": (np.float32, "rows, 40"),
     "flow_offsets": (np.int64, "rows + 1"),
-    "flow": (np.int64, "entries, 5"),
     "states": (np.int32, "rows"),
 }
 
@@ -163,30 +164,58 @@ def check_tape(tape: Tape) -> None:
         raise ConfigError(f"tape: payout={tape.payout!r} must be {PAYOUT_CENT} or {PAYOUT_FINE}")
     check_int("tape: row_interval_ms", tape.row_interval_ms, 1, 2**40)
     check_int("tape: min_episode_length", tape.min_episode_length, 1, 2**40)
-    rows = len(tape.ts_ms)
-    sizes = {"rows": rows, "rows + 1": rows + 1, "2": 2, "depth": tape.depth}
-    sizes |= {"40": N_TAPE_FEATURES, "5": layout.N_FLOW, "entries": len(tape.flow)}
-    for name, (dtype, text) in _TAPE_ARRAYS.items():
+    check_int("tape: depth", tape.depth, 1, MAX_DEPTH)
+    rows = len(tape.rows)
+    for name, columns in (("rows", row_width(tape.depth)), ("flow", layout.N_FLOW)):
         array = getattr(tape, name)
-        shape = tuple(sizes[word] for word in text.split(", "))
-        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
-            found = f"{getattr(array, 'dtype', type(array))} {getattr(array, 'shape', '')}"
-            raise ConfigError(f"tape: {name} is {found}, expected {np.dtype(dtype)} {shape}")
+        _check_array(name, array, np.int64, (len(array), columns))
         if not array.flags.c_contiguous:
-            raise ConfigError(f"tape: {name} is not contiguous; give numpy.ascontiguousarray of it")
-    tops = tape.tops
-    if tops.dtype != np.int64 or tops.ndim != 2 or tops.shape[1] != layout.N_TOP:
-        raise ConfigError(f"tape: tops is {tops.dtype} {tops.shape}; leave it out")
-    if not tops.flags.c_contiguous:
-        raise ConfigError("tape: tops is not contiguous; leave it out")
-    offsets = tape.flow_offsets
-    if offsets[0] < 0 or offsets[-1] > len(tape.flow) or (np.diff(offsets) < 0).any():
-        raise ConfigError("tape: flow_offsets must rise from 0 to the number of flow entries")
+            raise ConfigError(f"tape: {name} is not contiguous; use numpy.ascontiguousarray")
+    views = row_views(tape.rows)
+    first, entries = views.i64[:, layout.ROW_FLOW], views.i16[:, layout.ROW_FLOW_ENTRIES]
+    if rows:
+        ends = first + entries
+        if first[0] < 0 or entries.min() < 0 or (ends[:-1] != first[1:]).any():
+            raise ConfigError("tape: the flow of a row does not begin where that before it ends")
+        if ends[-1] > len(tape.flow):
+            raise ConfigError(f"tape: flow has {len(tape.flow)} entries, its rows {ends[-1]}")
+    end = layout.BEST_PRICE + layout.LEVEL_INT16S * tape.depth
+    if (views.i16[:, end : end + 2] != layout.NOT_KEPT).any():
+        raise ConfigError(f"tape: a row does not end after {tape.depth} levels a side")
     for view in tape.views:
         check_view(view, rows)
-        states = tape.states[view.rows]
+        states = views.i32[view.rows, layout.ROW_STATE]
         if states.min() < 0 or states.max() > len(view.later_states):
             raise ConfigError(f"tape: a row of {view.market_ticker!r} is in a state it lacks")
+
+
+def check_row_arrays(columns: Mapping[str, npt.NDArray[Any]], payout: int) -> None:
+    """Check the arrays of a tape's rows: shapes, types, and that a row can hold the numbers.
+
+    Raises:
+        ConfigError: something does not fit; the message names it.
+    """
+    px = columns["px"]
+    depth = px.shape[2] if isinstance(px, np.ndarray) and px.ndim == 3 else 0
+    check_int("tape: depth", depth, 1, MAX_DEPTH)
+    rows = len(columns["ts_ms"])
+    sizes = {"rows": rows, "rows + 1": rows + 1, "2": 2, "depth": depth, "40": N_TAPE_FEATURES}
+    for name, (dtype, text) in _ROW_ARRAYS.items():
+        _check_array(name, columns[name], dtype, tuple(sizes[word] for word in text.split(", ")))
+    offsets = columns["flow_offsets"]
+    entries = np.diff(offsets)
+    if offsets[0] < 0 or (entries < 0).any() or (entries > MAX_FLOW_ENTRIES).any():
+        raise ConfigError("tape: flow_offsets must rise from 0 to the number of flow entries")
+    for name, most in (("px", payout), ("qty", MAX_SIZE), ("mark2", 2 * payout)):
+        values = columns[name]
+        if values.size and (values.min() < 0 or values.max() > most):
+            raise ConfigError(f"tape: {name} must lie within 0 and {most}")
+
+
+def _check_array(name: str, array: object, dtype: type, shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        found = f"{getattr(array, 'dtype', type(array))} {getattr(array, 'shape', '')}"
+        raise ConfigError(f"tape: {name} is {found}, expected {np.dtype(dtype)} {shape}")
 
 
 def check_view(view: MarketSessionView, rows: int) -> None:

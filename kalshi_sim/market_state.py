@@ -107,14 +107,14 @@ def in_unit(bands: PriceRanges, per_money: int) -> PriceRanges:
 
 
 def off_grid(
-    best: Int64Array, states: Iterable[MarketState], index: npt.NDArray[np.int32], payout: int
+    best: Int64Array, states: Iterable[MarketState], index: Int64Array, payout: int
 ) -> bool:
     """Whether a best bid lies off the grid of its row.
 
     Args:
         best: int64 [rows, 2] the best bids of both sides, 0 = none.
         states: what the rows are in, prices in money units.
-        index: int32 [rows] which of `states`.
+        index: int64 [rows] which of `states`.
         payout: what a winning contract pays.
     """
     for k, state in enumerate(states):

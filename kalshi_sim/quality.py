@@ -30,6 +30,7 @@ def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[Marke
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         replay = kernel.make_replay(
             payout=payout,
+            depth=0,
             row_interval_ms=1,
             session_first_ms=0,
             utc_offset_ms=0,

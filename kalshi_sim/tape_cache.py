@@ -29,24 +29,17 @@ from kalshi_sim.files import remove_leftovers, room_for, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
-from kalshi_sim.tape import MarketSessionView, SkippedView, Tape, build_tape
+from kalshi_sim.tape import MarketSessionView, SkippedView, Tape
+from kalshi_sim.tape_build import build_tape
 
 DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
-_ARRAYS: Final = (
-    "ts_ms",
-    "px",
-    "qty",
-    "mark2",
-    "features",
-    "flow_offsets",
-    "flow",
-    "tops",
-    "states",
-)
+_ARRAYS: Final = ("rows", "flow")
 _HEADER: Final = "tape.json"
 _BLOCK_BYTES: Final = 2**22
 _BUILDERS: Final = (
     "tape.py",
+    "tape_build.py",
+    "tape_rows.py",
     "views.py",
     "market_state.py",
     "quality.py",

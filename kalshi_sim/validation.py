@@ -24,7 +24,8 @@ from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
 from kalshi_sim.kernels.observation import TIME_TO_CLOSE
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore, open_store
-from kalshi_sim.tape import Tape, build_tape
+from kalshi_sim.tape import Tape
+from kalshi_sim.tape_build import build_tape
 from kalshi_sim.units import money_per_cent
 from kalshi_sim.vec_env import KalshiVecEnv
 
@@ -291,7 +292,7 @@ class _Rollout:
 def _excuses(tape: Tape, observed: npt.NDArray[np.float64]) -> set[str]:
     """Features that may stand still on this session because what they measure does."""
     excused = set()
-    if bool((tape.px[:, :, 0] > 0).all()):
+    if bool((tape.best_bids(slice(None)) > 0).all()):
         excused.add("two_sided")
     if bool((observed[:, TIME_TO_CLOSE] == 1).all()):
         excused.add("time_to_close")  # unknown, or beyond the scale, for every market

@@ -26,7 +26,9 @@ ROOMS = (
     "ingest",
     "synthetic",
     "store",
+    "tape_rows",
     "tape",
+    "tape_build",
     "tape_cache schedule analysis",
     "simulator",
     "registration spaces infos gym_env vec_env",
@@ -46,7 +48,7 @@ FORMER = {
 
 # Imports inside functions that close a circle, and why each may.
 KNOWN_CIRCLES: dict[frozenset[str], str] = {
-    frozenset({"kalshi_sim.tape", "kalshi_sim.tape_cache"}): (
+    frozenset({"kalshi_sim.tape", "kalshi_sim.tape_build", "kalshi_sim.tape_cache"}): (
         "a mapped tape is pickled as the folder it lies in, and opened from it again"
     ),
 }
@@ -108,7 +110,7 @@ def test_rooms_import_downwards_only() -> None:
         and e.level != "typing"
         and room(e.imported) in FLOORS
         and FLOORS[room(e.imported)] > FLOORS[room(e.importer)]
-        and frozenset({room(e.importer), room(e.imported)}) not in KNOWN_CIRCLES
+        and not any({room(e.importer), room(e.imported)} <= circle for circle in KNOWN_CIRCLES)
     ]
     assert upwards == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pickle
 import random
@@ -23,7 +22,7 @@ from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, open_tap
 
 pytestmark = pytest.mark.kernel
 
-ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "tops")
+ARRAYS = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "flow", "states", "rows")
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_a_damaged_tape_is_built_anew(
     (folder,) = cached()
     expected = good.px.copy()
     del good
-    (folder / "px.npy").write_bytes(b"nothing")
+    (folder / "rows.npy").write_bytes(b"nothing")
     again = load_tape(store, [1])
     np.testing.assert_array_equal(again.px, expected)
     assert "built anew" in caplog.text
@@ -169,7 +168,7 @@ def test_left_overs_of_killed_builds_are_pruned(store: SessionStore) -> None:
     load_tape(store, [1])
     left = cache_folder() / ".0123.abcdefgh.tmp"
     left.mkdir()
-    (left / "px.npy").write_bytes(bytes(10**6))
+    (left / "rows.npy").write_bytes(bytes(10**6))
     assert prune(cache_folder(), 10**12) == []
     assert not left.exists()
     assert len(cached()) == 1
@@ -182,5 +181,5 @@ def test_a_mapped_tape_is_pickled_as_where_it_lies(store: SessionStore) -> None:
         pickled = pickle.dumps(made)
         assert len(pickled) < 10_000
         assert_equal(pickle.loads(pickled), made)
-    changed = dataclasses.replace(tape, mark2=tape.mark2 * 0)
+    changed = tape.with_arrays(mark2=tape.mark2 * 0)
     assert_equal(pickle.loads(pickle.dumps(changed)), changed)

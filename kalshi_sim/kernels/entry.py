@@ -53,7 +53,7 @@ from kalshi_sim.kernels.ledger import (
     taker_fee,
     toward,
 )
-from kalshi_sim.kernels.tops import best_bid, level_price
+from kalshi_sim.kernels.rows import best_bid, level_price
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -196,9 +196,9 @@ def take_liquidity(
     payout = ints[C_PAYOUT]
     opposite = 1 - side
     left = size
-    for i in range(tape.px.shape[2]):
-        if left == 0:
-            break
+    i = -1
+    while left > 0:
+        i += 1
         got = take_crossed(tape, agent, taken, row, opposite, i, price, left, payout)
         if got < 0:
             break

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kalshi_sim import units
 from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.ladder import Ladders, best_price, mirror
+from kalshi_sim.kernels.layout import ROW_MARK2, ROW_TS
 from kalshi_sim.kernels.observation import (
     ASK_CONCENTRATION,
     ASK_DEPTH,
@@ -58,6 +59,7 @@ from kalshi_sim.kernels.observation import (
 )
 from kalshi_sim.kernels.rounded import log1p32, tanh32
 
+Int16Array = npt.NDArray[np.int16]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
@@ -226,8 +228,8 @@ def book_features(
 def window_features(
     history: History,
     r: int,
-    ts_ms: Int64Array,
-    mark2: Int64Array,
+    i64: Int64Array,
+    i16: Int16Array,
     bid: int,
     no_bid: int,
     net_flow: int,
@@ -237,14 +239,14 @@ def window_features(
 ) -> None:
     """The temporal features of row r into `out` [40], and row r into the history.
 
-    `ts_ms` and `mark2` are the market's rows up to and including r; `net_flow` and `gross_flow`
+    `i64` and `i16` are the market's rows up to and including r; `net_flow` and `gross_flow`
     are the whole contracts of the row's own flow at the best prices.
     """
     cent = payout // CENTS_PER_DOLLAR
     sums = history.sums
-    now = ts_ms[r]
+    now = i64[r, ROW_TS]
     spread = mirror(no_bid, payout) - bid
-    change = mark2[r] - mark2[r - 1] if r > 0 else 0
+    change = np.int64(i16[r, ROW_MARK2]) - np.int64(i16[r - 1, ROW_MARK2]) if r > 0 else 0
     for k in range(N_SUMS):
         sums[r, k] = sums[r - 1, k] if r > 0 else 0
     sums[r, SUM_SQUARES] += change * change
@@ -261,11 +263,11 @@ def window_features(
     for w in range(N_WINDOWS):
         i = history.first[w]
         start = now - history.window_ms[w]
-        while ts_ms[i] <= start:
+        while i64[i, ROW_TS] <= start:
             i += 1
         history.first[w] = i
 
-    out[ROW_GAP] = count_scaled(now - ts_ms[r - 1], LOG_GAP) if r > 0 else 0.0
+    out[ROW_GAP] = count_scaled(now - i64[r - 1, ROW_TS], LOG_GAP) if r > 0 else 0.0
     out[QUOTE_AGE] = count_scaled(now - history.last[2], LOG_AGE)
     rows_10s = r + 1 - history.first[WINDOW_10S]
     rows_60s = r + 1 - history.first[WINDOW_60S]
@@ -278,7 +280,7 @@ def window_features(
     out[MID_CHANGE_1] = tanh32(change / (2.0 * cent))
     for k in range(3):
         since = history.first[WINDOW_10S + k]
-        move = mark2[r] - mark2[max(0, since - 1)]
+        move = np.int64(i16[r, ROW_MARK2]) - np.int64(i16[max(0, since - 1), ROW_MARK2])
         scale = 5.0 * (k + 1)  # 5, 10 and 15 cents
         out[MOMENTUM_10S + k] = tanh32(move / (2.0 * cent * scale)) if move != 0 else 0.0
 

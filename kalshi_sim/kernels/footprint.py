@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import A_TAKEN, MAX_TAKEN, TapeArrays
-from kalshi_sim.kernels.tops import level_price, level_size
+from kalshi_sim.kernels.rows import best_bid, level_price, level_size
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -21,13 +21,14 @@ Int64Array = npt.NDArray[np.int64]
 @hot_jit
 def shown_at(tape: TapeArrays, row: int, side: int, price: int) -> int:
     """Contracts a row's side shows at a price; -1 if the price lies beyond its depth."""
-    for i in range(tape.px.shape[2]):
+    i = 0
+    level = best_bid(tape, row, side)
+    while level > price:
+        i += 1
         level = level_price(tape, row, side, i)
-        if level == price:
-            return int(level_size(tape, row, side, i))
-        if level < price:  # best first, padded with 0: not shown, but within depth
-            return 0
-    return -1
+    if level == price:
+        return int(level_size(tape, row, side, i))
+    return 0 if level >= 0 else -1  # best first, padded with 0: not shown, but within depth
 
 
 @hot_jit
@@ -75,7 +76,7 @@ def take_crossed(
     """Take up to `wanted` from the i-th level of `side`; -1 if a bid of `price` on the other
     side does not cross it."""
     level = level_price(tape, row, side, i)
-    if level == 0 or price + level < payout:
+    if level <= 0 or price + level < payout:
         return -1
     return take_from(agent, taken, side, level, level_size(tape, row, side, i), wanted)
 

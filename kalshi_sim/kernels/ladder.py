@@ -104,16 +104,3 @@ def set_level(book: Ladders, side: int, price: int, exact: int) -> None:
         book.levels[side] = n - 1
     else:
         book.sizes[side, at] = shown
-
-
-@hot_jit
-def copy_top(book: Ladders, side: int, px: Int64Array, qty: Int64Array) -> None:
-    """Write the best levels into `px` and `qty` [depth], best first, zero-padded."""
-    n = book.levels[side]
-    for i in range(len(px)):
-        if i < n:
-            px[i] = book.prices[side, n - 1 - i]
-            qty[i] = book.sizes[side, n - 1 - i]
-        else:
-            px[i] = 0
-            qty[i] = 0

@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.kernels.observation import N_TAPE_FEATURES
+
 Int8Array = npt.NDArray[np.int8]
+Int16Array = npt.NDArray[np.int16]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -55,11 +58,21 @@ STILL_PAUSED = 2**62
 """The end of a pause that none was recorded of."""
 NO_SETTLEMENT = -1
 
-TOP_LEVELS = 3
-"""Levels a side that stand in a row's top; with 3 a top fills two lines of memory."""
-# columns of TapeArrays.tops; from T_LEVELS on price and contracts of each level, side by side
-T_TS, T_MARK2, T_FLOW, T_FLOW_END, T_LEVELS = 0, 1, 2, 3, 4
-N_TOP = T_LEVELS + 4 * TOP_LEVELS
+# a row of the tape, by the arrays of TapeArrays: its features, 40 float32, come first
+# columns of TapeArrays.i64
+ROW_TS = N_TAPE_FEATURES // 2
+ROW_FLOW = ROW_TS + 1
+# columns of TapeArrays.i16
+ROW_MARK2 = 4 * (ROW_FLOW + 1)
+ROW_FLOW_ENTRIES = ROW_MARK2 + 1
+# of each level both sizes, in TapeArrays.i32, then both prices, in TapeArrays.i16
+BEST_SIZE = (ROW_FLOW_ENTRIES + 1) // 2
+BEST_PRICE = 2 * (BEST_SIZE + 2)
+LEVEL_INT32S, LEVEL_INT16S = 3, 6
+NOT_KEPT = -1
+"""The price after the last level that a row keeps."""
+ROW_STATE = -1
+"""The last column of TapeArrays.i32."""
 
 # columns of a flow entry
 FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 3, 4, 5
@@ -135,16 +148,14 @@ TERMINATED, TRUNCATED = 1, 2
 class TapeArrays(NamedTuple):
     """The tape as kernels read it; money in tape units."""
 
-    tops: Int64Array
-    """[rows, N_TOP] columns T_*"""
-    px: Int64Array
-    """[rows, 2, depth]"""
-    qty: Int64Array
-    """[rows, 2, depth]"""
-    features: Float32Array
-    """[rows, 40]"""
-    states: Int32Array
-    """[rows] which state of its view holds at a row"""
+    i64: Int64Array
+    """[rows, width] the rows (see `kernels.rows`)"""
+    i32: Int32Array
+    """[rows, 2 * width] the same memory"""
+    i16: Int16Array
+    """[rows, 4 * width] the same memory"""
+    f32: Float32Array
+    """[rows, 2 * width] the same memory; the first 40 are a row's features"""
     flow: Int64Array
     """[entries, 5]"""
     views: Int64Array

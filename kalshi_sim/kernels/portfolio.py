@@ -25,7 +25,6 @@ from kalshi_sim.kernels.layout import (
     C_CENT,
     C_ORDER_SIZE,
     C_PAYOUT,
-    T_MARK2,
     TapeArrays,
 )
 from kalshi_sim.kernels.ledger import mid_value2
@@ -42,7 +41,7 @@ from kalshi_sim.kernels.observation import (
     UNREALIZED_PNL,
 )
 from kalshi_sim.kernels.rounded import log1p32, tanh32
-from kalshi_sim.kernels.tops import best_bid
+from kalshi_sim.kernels.rows import best_bid, row_mark2
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -60,7 +59,7 @@ def portfolio_features(
     row = agent[A_ROW]
     cash_start = float(ints[C_CASH_START])
     position = agent[A_POSITION]
-    mid_value = mid_value2(position, tape.tops[row, T_MARK2], ints[C_PAYOUT]) / 2.0
+    mid_value = mid_value2(position, row_mark2(tape, row), ints[C_PAYOUT]) / 2.0
     out[CASH_RATIO] = min(1.0, agent[A_FREE] / cash_start)
     if position == 0:
         out[POSITION] = 0.0

@@ -27,7 +27,6 @@ from kalshi_sim.kernels.ladder import (
     Ladders,
     best_price,
     clear_ladders,
-    copy_top,
     make_ladders,
     set_level,
 )
@@ -38,11 +37,16 @@ from kalshi_sim.kernels.layout import (
     FLOW_SIDE,
     FLOW_TRADED,
     N_FLOW,
+    ROW_FLOW,
+    ROW_FLOW_ENTRIES,
+    ROW_MARK2,
+    ROW_TS,
 )
-from kalshi_sim.kernels.observation import N_TAPE_FEATURES
-from kalshi_sim.kernels.tops import empty_tops, write_top
+from kalshi_sim.kernels.rows import empty_rows, levels_fit, row_views, write_levels
 
 Int8Array = npt.NDArray[np.int8]
+Int16Array = npt.NDArray[np.int16]
+Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
@@ -62,8 +66,9 @@ Float32Array = npt.NDArray[np.float32]
     CLOSE_MS,
     FIRST_APPLIED,
     FEE_AT,
+    TOO_LARGE_MS,
     N_STATE,
-) = range(15)
+) = range(16)
 
 # places in `Replay.counts`
 (
@@ -80,7 +85,7 @@ Float32Array = npt.NDArray[np.float32]
 ) = range(10)
 
 # places in `Replay.market`
-PAYOUT, ROW_INTERVAL, SESSION_FIRST, UTC_OFFSET, TAKER_MULTIPLIER, N_MARKET = 0, 1, 2, 3, 4, 5
+PAYOUT, ROW_INTERVAL, SESSION_FIRST, UTC_OFFSET, TAKER_MULTIPLIER, DEPTH, N_MARKET = range(7)
 
 
 class EventColumns(NamedTuple):
@@ -119,15 +124,11 @@ class Replay(NamedTuple):
 class Rows(NamedTuple):
     """Where rows are written; a market's rows begin at the first entry."""
 
-    ts_ms: Int64Array
-    px: Int64Array
-    qty: Int64Array
-    mark2: Int64Array
-    features: Float32Array
-    tops: Int64Array
-    """[rows, N_TOP] as in `TapeArrays`, the flow counted from the market's first entry"""
-    flow_end: Int64Array
-    """[rows] end of the row's flow entries in `flow`; they begin at the row before's end."""
+    i64: Int64Array
+    """[rows, width] as in `TapeArrays`, the flow counted from the market's first entry"""
+    i32: Int32Array
+    i16: Int16Array
+    f32: Float32Array
     flow: Int64Array
     """[entries, 5] side, price, removed, added, traded; whole contracts."""
 
@@ -135,6 +136,7 @@ class Rows(NamedTuple):
 def make_replay(
     *,
     payout: int,
+    depth: int,
     row_interval_ms: int,
     session_first_ms: int,
     utc_offset_ms: int,
@@ -148,6 +150,7 @@ def make_replay(
     width = payout + 1
     market = np.zeros(N_MARKET, np.int64)
     market[PAYOUT] = payout
+    market[DEPTH] = depth
     market[ROW_INTERVAL] = row_interval_ms
     market[SESSION_FIRST] = session_first_ms
     market[UTC_OFFSET] = utc_offset_ms
@@ -169,6 +172,7 @@ def make_replay(
     replay.state[MARK2] = payout
     replay.state[CLOSE_MS] = UNKNOWN_CLOSE if close_ms is None else close_ms
     replay.state[FIRST_APPLIED] = NO_TIME
+    replay.state[TOO_LARGE_MS] = NO_TIME
     return replay
 
 
@@ -179,30 +183,13 @@ def by_time(updates: Sequence[tuple[int, int]]) -> Int64Array:
 
 def make_rows(rows: int, flow: int, depth: int) -> Rows:
     """Room for rows and flow entries; memory that is never written is never taken."""
-    return Rows(
-        ts_ms=np.empty(rows, np.int64),
-        px=np.empty((rows, 2, depth), np.int64),
-        qty=np.empty((rows, 2, depth), np.int64),
-        mark2=np.empty(rows, np.int64),
-        features=np.empty((rows, N_TAPE_FEATURES), np.float32),
-        tops=empty_tops(rows),
-        flow_end=np.empty(rows, np.int64),
-        flow=np.empty((flow, N_FLOW), np.int64),
-    )
+    i64, i32, i16, f32 = row_views(empty_rows(rows, depth))
+    return Rows(i64, i32, i16, f32, np.empty((flow, N_FLOW), np.int64))
 
 
 def rows_from(rows: Rows, row: int, flow: int) -> Rows:
     """The same room, beginning at a row and a flow entry."""
-    return Rows(
-        ts_ms=rows.ts_ms[row:],
-        px=rows.px[row:],
-        qty=rows.qty[row:],
-        mark2=rows.mark2[row:],
-        features=rows.features[row:],
-        tops=rows.tops[row:],
-        flow_end=rows.flow_end[row:],
-        flow=rows.flow[flow:],
-    )
+    return Rows(rows.i64[row:], rows.i32[row:], rows.i16[row:], rows.f32[row:], rows.flow[flow:])
 
 
 @hot_jit
@@ -317,6 +304,11 @@ def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
         replay.counts[CROSSED] += 1
         return
     now = state[INTERVAL_LAST]
+    depth = replay.market[DEPTH]
+    if not levels_fit(book, depth):
+        if state[TOO_LARGE_MS] == NO_TIME:
+            state[TOO_LARGE_MS] = now
+        return
     while state[CLOSE_AT] < len(replay.closes) and replay.closes[state[CLOSE_AT], 0] <= now:
         state[CLOSE_MS] = replay.closes[state[CLOSE_AT], 1]
         state[CLOSE_AT] += 1
@@ -331,23 +323,21 @@ def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
     r = state[ROWS]
     state[MARK2] = next_mark2(state[MARK2], bid, no_bid, payout)
     if emit:
-        rows.ts_ms[r] = now
-        rows.mark2[r] = state[MARK2]
-        for side in range(2):
-            copy_top(book, side, rows.px[r, side], rows.qty[r, side])
+        i64, i16 = rows.i64[r], rows.i16[r]
+        i64[:] = 0
+        i64[ROW_TS] = now
+        i16[ROW_MARK2] = state[MARK2]
+        write_levels(book, depth, rows.i32[r], i16)
         net = 0
         gross = 0
         flow = state[FLOWS]
+        i64[ROW_FLOW] = flow
         if r > 0:
             net, gross = write_flow(replay, rows, bid, no_bid)
-        flow_end = state[FLOWS]
-        rows.flow_end[r] = flow_end
-        write_top(rows.tops[r], now, state[MARK2], flow, flow_end, rows.px[r], rows.qty[r])
-        out = rows.features[r]
+        i16[ROW_FLOW_ENTRIES] = state[FLOWS] - flow
+        out = rows.f32[r]
         book_features(book, state[MARK2], payout, replay.shape, out)
-        window_features(
-            replay.history, r, rows.ts_ms, rows.mark2, bid, no_bid, net, gross, payout, out
-        )
+        window_features(replay.history, r, rows.i64, rows.i16, bid, no_bid, net, gross, payout, out)
         global_features(
             now,
             state[MARK2],

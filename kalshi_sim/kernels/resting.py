@@ -29,16 +29,14 @@ from kalshi_sim.kernels.layout import (
     FLOW_SIDE,
     FLOW_TRADED,
     PROB,
-    T_FLOW,
-    T_FLOW_END,
-    T_TS,
+    ROW_TS,
     THROUGH,
     V_TRADES,
     Settings,
     TapeArrays,
 )
 from kalshi_sim.kernels.ledger import book_fill, maker_fee
-from kalshi_sim.kernels.tops import best_bid
+from kalshi_sim.kernels.rows import best_bid, row_flow
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -79,11 +77,12 @@ def apply_flow(
     if size == 0 or model == THROUGH:
         return
     interval = ints[C_INTERVAL]
-    if tape.tops[row, T_TS] // interval == agent[A_ENTERED + side] // interval:
+    if tape.i64[row, ROW_TS] // interval == agent[A_ENTERED + side] // interval:
         return  # it arrived within this row's interval: the flow may have come before it
     price = agent[A_PRICE + side]
     filled = 0
-    for k in range(tape.tops[row, T_FLOW], tape.tops[row, T_FLOW_END]):
+    first, end = row_flow(tape, row)
+    for k in range(first, end):
         entry = tape.flow[k]
         if entry[FLOW_SIDE] != side or entry[FLOW_PRICE] > price:
             continue
@@ -138,13 +137,13 @@ def apply_book(
     payout = ints[C_PAYOUT]
     opposite = 1 - side
     filled = 0
-    for i in range(tape.px.shape[2]):
-        if filled == size:
-            break
+    i = 0
+    while filled < size:
         got = take_crossed(tape, agent, taken, row, opposite, i, price, size - filled, payout)
         if got < 0:
             break
         filled += got
+        i += 1
     if filled > 0:
         fill_resting(agent, view, records, ints, side, filled)
     keep_ahead(tape, agent, row, side)

@@ -51,9 +51,8 @@ from kalshi_sim.kernels.layout import (
     MID,
     N_ACTIONS,
     NO_SETTLEMENT,
-    T_FLOW,
-    T_MARK2,
-    T_TS,
+    ROW_FLOW,
+    ROW_TS,
     TERMINATED,
     TRUNCATED,
     V_CHANGES,
@@ -75,13 +74,12 @@ from kalshi_sim.kernels.ledger import (
 from kalshi_sim.kernels.observation import (
     N_FEATURES,
     N_PORTFOLIO,
-    N_TAPE_FEATURES,
     PORTFOLIO_AT,
 )
 from kalshi_sim.kernels.portfolio import portfolio_features
 from kalshi_sim.kernels.prefetch import prefetch
 from kalshi_sim.kernels.resting import apply_book, apply_flow, keep_ahead
-from kalshi_sim.kernels.tops import LINE_BYTES, best_bid
+from kalshi_sim.kernels.rows import BYTES, LINE_BYTES, best_bid, row_mark2
 from kalshi_sim.kernels.trading import cancel_after_pause, in_pause, view_at
 
 Int8Array = npt.NDArray[np.int8]
@@ -89,8 +87,8 @@ Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-BYTES = 8
-"""Bytes of an int64."""
+HOT_LINE = 2 * LINE_BYTES
+"""Where the line of a row stands that nearly every step reads."""
 BLOCK = 8
 """Numbers that are copied at once."""
 ROWS_AHEAD = 12
@@ -125,9 +123,9 @@ def act(
         if size == 0:
             agent[A_INVALID] += 1
             return
-        now = tape.tops[row, T_TS]
+        now = tape.i64[row, ROW_TS]
         arrival = last_arrival(now, ints[C_INTERVAL], ints[C_LATENCY])
-        if tape.tops[row + 1, T_TS] <= arrival:
+        if tape.i64[row + 1, ROW_TS] <= arrival:
             agent[A_FLIGHT] = action
             agent[A_FLIGHT_PRICE] = price
             agent[A_FLIGHT_ARRIVAL] = arrival
@@ -140,7 +138,7 @@ def act(
         if action != HOLD:
             agent[A_INVALID] += 1
         arrival = agent[A_FLIGHT_ARRIVAL]
-        if tape.tops[row + 1, T_TS] <= arrival:
+        if tape.i64[row + 1, ROW_TS] <= arrival:
             return
         agent[A_FLIGHT] = HOLD
         side, price = action_side(flying), agent[A_FLIGHT_PRICE]
@@ -201,7 +199,7 @@ def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
     """Update equity, peak and drawdown at the agent's row; returns twice the equity by mid."""
     row = agent[A_ROW]
     position = agent[A_POSITION]
-    mid2 = 2 * agent[A_CASH] + mid_value2(position, tape.tops[row, T_MARK2], ints[C_PAYOUT])
+    mid2 = 2 * agent[A_CASH] + mid_value2(position, row_mark2(tape, row), ints[C_PAYOUT])
     equity2 = mid2
     if ints[C_VALUATION] != MID:
         bid, no_bid = best_bid(tape, row, 0), best_bid(tape, row, 1)
@@ -226,7 +224,7 @@ def copy_block(source: Float32Array, start: int, target: Float32Array, at: int) 
 def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float32Array) -> None:
     """The observation [52] of an agent at its row."""
     update_free_cash(agent, settings.ints, tape.views[agent[A_VIEW]])
-    features = tape.features[agent[A_ROW]]
+    features = tape.f32[agent[A_ROW]]
     for k in range(0, PORTFOLIO_AT - BLOCK + 1, BLOCK):
         copy_block(features, k, obs, k)
     for k in range(PORTFOLIO_AT // BLOCK * BLOCK, PORTFOLIO_AT):
@@ -257,27 +255,23 @@ def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end
     if j < end:
         agent = agents.core[j]
         row = agent[A_ROW] + 1
-        prefetch(tape.tops, row, 0)
-        for line in range(0, 4 * N_TAPE_FEATURES, LINE_BYTES):
-            prefetch(tape.features, row, line)
+        prefetch(tape.i64, row, 0)
+        prefetch(tape.i64, row, LINE_BYTES)
+        prefetch(tape.i64, row, HOT_LINE)
         has_taken = agent[A_TAKEN] + agent[A_TAKEN + 1] > 0
         if has_taken:  # each step looks these levels up in the book
             prefetch(agents.taken, j, 0)
             prefetch(agents.taken, j, BYTES * MAX_TAKEN * 2)
-            side = BYTES * tape.px.shape[2]
-            for side_start in (0, side):
-                for line in (0, LINE_BYTES):
-                    prefetch(tape.px, row, side_start + line)
-                    prefetch(tape.qty, row, side_start + line)
+            prefetch(tape.i64, row, HOT_LINE + 2 * LINE_BYTES)
         if has_taken or actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
-            prefetch(tape.tops, row, LINE_BYTES)
-            prefetch(tape.tops, row - 1, 0)
-            prefetch(tape.tops, row - 1, LINE_BYTES)
+            prefetch(tape.i64, row, HOT_LINE + LINE_BYTES)
+            prefetch(tape.i64, row - 1, HOT_LINE)
+            prefetch(tape.i64, row - 1, HOT_LINE + LINE_BYTES)
     j = i + FLOW_AHEAD
     if j < end:
         agent = agents.core[j]
         if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
-            prefetch(tape.flow, tape.tops[agent[A_ROW] + 1, T_FLOW], 0)
+            prefetch(tape.flow, tape.i64[agent[A_ROW] + 1, ROW_FLOW], 0)
 
 
 @hot_jit

@@ -13,13 +13,14 @@ from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.layout import (
     A_ENTERED,
     A_ROW,
-    T_TS,
+    ROW_TS,
     V_CHANGES,
     V_LATER,
     V_PAUSES,
     V_PAUSES_END,
     TapeArrays,
 )
+from kalshi_sim.kernels.rows import row_state
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -27,8 +28,10 @@ Int64Array = npt.NDArray[np.int64]
 @inlined_jit
 def view_at(tape: TapeArrays, view: int, row: int) -> int:
     """Where in `tape.views` the view stands in the state that holds at a row."""
-    if tape.views[view, V_CHANGES] == 1 and tape.states[row] > 0:
-        return int(tape.views[view, V_LATER] + tape.states[row] - 1)
+    if tape.views[view, V_CHANGES] == 1:
+        state = row_state(tape, row)
+        if state > 0:
+            return int(tape.views[view, V_LATER] + state - 1)
     return view
 
 
@@ -45,7 +48,7 @@ def in_pause(tape: TapeArrays, view: Int64Array, ts_ms: int) -> bool:
 def cancel_after_pause(tape: TapeArrays, view: Int64Array, agent: Int64Array) -> None:
     """Where a pause ended since the row before, cancel the orders that rested then."""
     row = agent[A_ROW]
-    before, now = tape.tops[row - 1, T_TS], tape.tops[row, T_TS]
+    before, now = tape.i64[row - 1, ROW_TS], tape.i64[row, ROW_TS]
     for k in range(view[V_PAUSES], view[V_PAUSES_END]):
         end = tape.pauses[k, 1]
         if before < end <= now:

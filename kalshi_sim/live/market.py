@@ -23,6 +23,7 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.kernels.rows import RowViews, row_views
 from kalshi_sim.live.policy import Asker, Policy
 from kalshi_sim.live.portfolio import Portfolio, agent_row
 from kalshi_sim.live.subscription import Subscription, book_events
@@ -30,7 +31,9 @@ from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at,
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.simulator import settings_of
-from kalshi_sim.tape import MarketSessionView, Tape, make_market_replay, utc_offset_ms
+from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_sim.tape_build import check_sizes, make_market_replay, utc_offset_ms
+from kalshi_sim.tape_rows import best_of, book_of, features_of, mark2_of
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, stored_per_money
 
 Float32Array = npt.NDArray[np.float32]
@@ -108,10 +111,11 @@ class LiveMarket:
         self._replay = make_market_replay(
             self.market,
             payout=self._payout,
+            depth=self.depth,
             row_interval_ms=self.row_interval_ms,
             first_book_ms=first_book_ms,
             terms=self._terms,
-            history_rows=len(self._out.ts_ms),
+            history_rows=len(self._out.i64),
         )
         return self._replay
 
@@ -132,33 +136,38 @@ class LiveMarket:
 
     def __repr__(self) -> str:
         n = len(self)
-        best = f", best YES {self._out.px[n - 1, 0, 0]} NO {self._out.px[n - 1, 1, 0]}" if n else ""
+        yes, no = best_of(self._rows)[-1].tolist() if n else (0, 0)
+        best = f", best YES {yes} NO {no}" if n else ""
         return f"LiveMarket({self.market.ticker}: {n:,} rows{best})"
+
+    @property
+    def _rows(self) -> RowViews:
+        return row_views(self._out.i64[: len(self)])
 
     @property
     def ts_ms(self) -> npt.NDArray[np.int64]:
         """int64 [rows]"""
-        return self._out.ts_ms[: len(self)]
+        return self._rows.i64[:, layout.ROW_TS]
 
     @property
     def px(self) -> npt.NDArray[np.int64]:
         """int64 [rows, 2, depth]"""
-        return self._out.px[: len(self)]
+        return book_of(self._rows, self.depth)[0]
 
     @property
     def qty(self) -> npt.NDArray[np.int64]:
         """int64 [rows, 2, depth]"""
-        return self._out.qty[: len(self)]
+        return book_of(self._rows, self.depth)[1]
 
     @property
     def mark2(self) -> npt.NDArray[np.int64]:
         """int64 [rows]"""
-        return self._out.mark2[: len(self)]
+        return mark2_of(self._rows)
 
     @property
     def features(self) -> Float32Array:
         """float32 [rows, 40]"""
-        return self._out.features[: len(self)]
+        return features_of(self._rows)
 
     @property
     def flow(self) -> npt.NDArray[np.int64]:
@@ -202,6 +211,7 @@ class LiveMarket:
         before = len(self)
         columns = event_columns(events, self.payout)
         kernel.apply_events(self._current, columns, 0, len(events), self._out, True)
+        check_sizes(self._current, self.market.ticker)
         return len(self) - before
 
     @property
@@ -348,6 +358,7 @@ class LiveMarket:
         before = len(self)
         self._make_room(1)
         kernel.close_row(self._replay, self._out, True)
+        check_sizes(self._replay, self.market.ticker)
         return len(self) - before
 
     def observation(self, portfolio: Portfolio, config: SimConfig | None = None) -> Float32Array:
@@ -429,7 +440,9 @@ class LiveMarket:
 
     def _tape(self) -> Tape:
         """The last row as a tape of one view, for the kernels."""
-        last = slice(len(self) - 1, len(self))
+        last = self._rows.i64[-1:].copy()
+        row_views(last).i64[:, layout.ROW_FLOW] = 0
+        row_views(last).i16[:, layout.ROW_FLOW_ENTRIES] = 0
         per_money = stored_per_money(self.payout)
         first = self._first_book_ms or 0
         state = state_at(self.market, self._terms, int(self.ts_ms[-1]))
@@ -452,27 +465,21 @@ class LiveMarket:
             depth=self.depth,
             row_interval_ms=self.row_interval_ms,
             min_episode_length=3,
-            ts_ms=self.ts_ms[last].copy(),
-            px=self.px[last].copy(),
-            qty=self.qty[last].copy(),
-            mark2=self.mark2[last].copy(),
-            features=self.features[last].copy(),
-            flow_offsets=np.zeros(2, np.int64),
+            rows=last,
             flow=np.zeros((0, layout.N_FLOW), np.int64),
             views=(view,),
         )
 
     def _make_room(self, events: int) -> None:
         """Double the arrays where `events` more might not fit."""
-        rows = self._room(len(self._out.ts_ms), len(self) + events)
+        rows = self._room(len(self._out.i64), len(self) + events)
         flow = self._room(len(self._out.flow), len(self.flow) + 2 * events + self._touched)
-        if rows == len(self._out.ts_ms) and flow == len(self._out.flow):
+        if rows == len(self._out.i64) and flow == len(self._out.flow):
             return
         grown = kernel.make_rows(rows, flow, self.depth)
         made, entries = len(self), len(self.flow)
-        for name in kernel.Rows._fields:
-            kept = entries if name == "flow" else made
-            getattr(grown, name)[:kept] = getattr(self._out, name)[:kept]
+        grown.i64[:made] = self._out.i64[:made]
+        grown.flow[:entries] = self._out.flow[:entries]
         self._out = grown
         if self._replay is not None:
             sums = np.zeros((rows, self._replay.history.sums.shape[1]), np.int64)

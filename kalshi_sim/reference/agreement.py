@@ -9,7 +9,8 @@ import numpy as np
 from kalshi_sim.reference.features import AGENT_INDEPENDENT, tape_features
 from kalshi_sim.reference.tape import OracleView, oracle_payout, replay
 from kalshi_sim.session import Session
-from kalshi_sim.tape import Tape, build_tape
+from kalshi_sim.tape import Tape
+from kalshi_sim.tape_build import build_tape
 
 FEATURE_TOLERANCE = 1e-6 + 2**-24
 """What features may differ by, and what rounding to float32 takes from a value below 1."""

@@ -13,7 +13,8 @@ from kalshi_sim.reference.simulator import OracleEnv, OracleFill
 from kalshi_sim.reference.tape import OracleView
 from kalshi_sim.session import Session
 from kalshi_sim.simulator import _ORDER_COLUMNS, _STATE_COLUMNS, BatchSimulator, Finished
-from kalshi_sim.tape import Tape, build_tape
+from kalshi_sim.tape import Tape
+from kalshi_sim.tape_build import build_tape
 
 State = dict[str, Any]
 

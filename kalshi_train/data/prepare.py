@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.store import open_store
-from kalshi_sim.tape import build_tape
+from kalshi_sim.tape_build import build_tape
 from kalshi_sim.tape_cache import load_tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.config import TrainConfig
@@ -135,7 +135,7 @@ def mean_spread_cents(tape: Tape) -> npt.NDArray[np.float64]:
     """Mean spread of each view over its two-sided rows, in cents; inf without such a row."""
     out = np.full(len(tape.views), np.inf)
     for i, view in enumerate(tape.views):
-        best = tape.px[view.start : view.stop, :, 0]
+        best = tape.best_bids(view.rows)
         two_sided = (best > 0).all(axis=1)
         if two_sided.any():
             spreads = tape.payout - best[two_sided].sum(axis=1)

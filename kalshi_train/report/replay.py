@@ -73,11 +73,12 @@ def book_block(tape: Tape, view: MarketSessionView) -> dict[str, Any]:
     ts = tape.ts_ms[rows]
     block.add("ts", ts - ts[0])
     block.add("mark2", tape.mark2[rows])
+    px, qty = tape.book(rows)
     for side in range(2):
         for level in range(tape.depth):
-            block.add(f"px{side}.{level}", tape.px[rows, side, level])
+            block.add(f"px{side}.{level}", px[:, side, level])
         for level in range(tape.depth):
-            block.add(f"qty{side}.{level}", tape.qty[rows, side, level])
+            block.add(f"qty{side}.{level}", qty[:, side, level])
     return {"start_ms": int(ts[0]), "rows": len(view), **block.pack()}
 
 

@@ -82,11 +82,7 @@ def test_a_compilation_is_announced(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_broken_cache_of_compiled_kernels_is_compiled_anew(tmp_path: Path) -> None:
-    code = (
-        "import numpy as np; from kalshi_sim.kernels.tops import tops_fit, empty_tops;"
-        "a = np.zeros(0, np.int64); b = np.zeros((0, 2, 3), np.int64);"
-        "print(tops_fit(empty_tops(0), a, a, a, b, b))"
-    )
+    code = "from kalshi_sim.kernels.fill_models import queue_passed; print(queue_passed(3, 2))"
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -97,7 +93,7 @@ def test_a_broken_cache_of_compiled_kernels_is_compiled_anew(tmp_path: Path) -> 
             check=False,
         )
 
-    assert run().stdout == "True\n"
+    assert run().stdout == "2\n"
     (index,) = tmp_path.rglob("*.nbi")
     (data,) = tmp_path.rglob("*.nbc")
     assert run().stderr == ""
@@ -106,11 +102,11 @@ def test_a_broken_cache_of_compiled_kernels_is_compiled_anew(tmp_path: Path) -> 
         (data, b""),
         (index, b"nonsense" * 20),
         (data, data.read_bytes()[:-1]),
-        (data, data.read_bytes().replace(b"tops", b"tOps", 1)),
+        (data, data.read_bytes().replace(b"queue", b"qUeue", 1)),
         (index, index.read_bytes()[::-1]),
     ):
         file.write_bytes(content)
         again = run()
-        assert again.stdout == "True\n", again.stderr
+        assert again.stdout == "2\n", again.stderr
         assert "compiled anew" in again.stderr
         assert run().stderr == ""

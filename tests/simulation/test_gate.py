@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from kalshi_sim import BatchSimulator, KalshiVecEnv, LiveMarket, SimConfig, Tape
 from kalshi_sim.errors import ConfigError, DataError, KalshiSimError
 from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
 from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.rows import row_views
 from kalshi_sim.live.portfolio import Portfolio
 from kalshi_sim.session import EventKind, Events
 from tests.support.modes import examples
@@ -231,30 +233,72 @@ def test_a_view_that_cannot_be_is_no_tape(changes: dict[str, Any]) -> None:
         ("ts_ms", lambda a: a[:-1]),
         ("px", lambda a: a[:, :, :2]),
         ("px", lambda a: a.astype(np.int32)),
-        ("qty", lambda a: a[::-1]),
+        ("qty", lambda a: a[1:]),
         ("mark2", lambda a: a.astype(np.float64)),
         ("features", lambda a: a[:, :39]),
-        ("features", np.asfortranarray),
+        ("states", lambda a: a.astype(np.int64)),
         ("flow_offsets", lambda a: a + 10**9),
         ("flow_offsets", lambda a: a[::-1].copy()),
         ("flow", lambda a: a[:, :4]),
-        ("tops", lambda a: a[:, :5]),
+        ("flow", lambda a: a[:-1]),
+        ("flow", lambda a: a[::-1]),
+        ("flow", np.asfortranarray),
         ("payout", lambda a: 0),
-        ("depth", lambda a: 9),
         ("row_interval_ms", lambda a: 0),
         ("min_episode_length", lambda a: -5),
     ],
 )
 def test_arrays_that_do_not_fit_are_no_tape(name: str, change: Callable[[Any], Any]) -> None:
     with pytest.raises(ConfigError, match="tape"):
-        dataclasses.replace(TAPE, **{name: change(getattr(TAPE, name))})
+        TAPE.with_arrays(**{name: change(getattr(TAPE, name))})
 
 
-def test_replacing_an_array_renews_the_tops() -> None:
-    marked = dataclasses.replace(TAPE, mark2=np.full_like(TAPE.mark2, 2))
-    assert (marked.tops[:, layout.T_MARK2] == 2).all()
-    assert (TAPE.tops[:, layout.T_MARK2] != 2).any()
-    assert TAPE.select([0]).tops is TAPE.tops
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("flow", -1),
+        ("flow", 10**9),
+        ("entries", -1),
+        ("entries", 2**14),
+        ("end", 0),
+        ("state", 1),
+        ("state", -1),
+    ],
+)
+def test_rows_that_lead_out_of_the_tape_are_no_tape(column: str, value: int) -> None:
+    rows = TAPE.rows.copy()
+    views = row_views(rows)
+    end = layout.BEST_PRICE + layout.LEVEL_INT16S * TAPE.depth
+    columns: dict[str, npt.NDArray[np.signedinteger[Any]]] = {
+        "flow": views.i64[:, layout.ROW_FLOW],
+        "entries": views.i16[:, layout.ROW_FLOW_ENTRIES],
+        "end": views.i16[:, end],
+        "state": views.i32[:, layout.ROW_STATE],
+    }
+    columns[column][-1] = value
+    with pytest.raises(ConfigError, match="tape"):
+        dataclasses.replace(TAPE, rows=rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[:, :-8].copy(),
+        lambda a: a[:, 8:],
+        lambda a: a.astype(np.int32),
+        lambda a: a[::-1],
+        lambda a: a[0],
+    ],
+)
+def test_rows_of_another_shape_are_no_tape(change: Callable[[Any], Any]) -> None:
+    with pytest.raises(ConfigError, match="tape: rows"):
+        dataclasses.replace(TAPE, rows=change(TAPE.rows))
+
+
+@pytest.mark.parametrize("depth", [0, 65, 9, 2])
+def test_a_depth_that_the_rows_do_not_have_is_no_tape(depth: int) -> None:
+    with pytest.raises(ConfigError, match="tape"):
+        dataclasses.replace(TAPE, depth=depth)
 
 
 def test_a_view_of_one_row_or_none_at_all_cannot_be_played() -> None:

@@ -11,7 +11,8 @@ import pytest
 from kalshi_sim import open_store
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import Session
-from kalshi_sim.tape import Tape, build_tape
+from kalshi_sim.tape import Tape
+from kalshi_sim.tape_build import build_tape
 from support.postgres import Database, query
 from tests.store.test_postgres_store import assert_same
 from tests.support.recorded import SESSIONS, Recorded
