@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings, target
 from hypothesis import strategies as st
@@ -324,20 +325,27 @@ def test_holes_by_chance_come_back(seed: int, lost: int) -> None:
     target(0.0 if session is None else float(session.quality.total.gaps))
 
 
-def test_gaps_that_one_file_cannot_tell_are_refused(tmp_path: Path) -> None:
-    """Two sockets in step: the number of the frame that ends one of them is next on both."""
-    one = [book(1), delta(2, 0), {"type": "unsubscribed", "sid": 1, "seq": 3}]
-    other = [book(1, market=OTHER), delta(2, 3, market=OTHER)]
-    paths = []
-    for name, lines in (("a", one), ("b", other)):
-        paths.append(tmp_path / f"{name}.jsonl")
-        paths[-1].write_text("".join(json.dumps(line) + "\n" for line in lines))
-    session = import_captures(paths, session_id=1)
-    target_file = tmp_path / "out" / "one.jsonl"
-    with pytest.raises(ConfigError, match=f"where the book of {MARKET} ends; give a folder"):
-        export_captures(session, target_file)
-    assert not target_file.parent.exists()
-    assert_same(again(export_captures(session, tmp_path / "folder")), session, frames=False)
+@pytest.mark.parametrize(
+    ("markets", "out", "instead"),
+    [
+        (1, "out/one.jsonl", "copy session 1 into a store with --to"),
+        (2, "out/one.jsonl", "give a folder, which gets a file for each market, or copy session 1"),
+        (2, "out", "copy session 1 into a store with --to"),
+    ],
+)
+def test_gaps_that_captures_cannot_tell_are_refused(
+    tmp_path: Path, markets: int, out: str, instead: str
+) -> None:
+    """A gap before the first snapshot, where no book is that could end."""
+    others = [book(9, market=OTHER)] if markets > 1 else []
+    session = imported(tmp_path, *GAPS["unsubscribed at the end"], *others)
+    events, stop = session.events, int(session.market_offsets[1])
+    assert events.kind[stop - 1] == EventKind.GAP
+    moved = np.concatenate([[stop - 1], np.arange(stop - 1), np.arange(stop, len(events))])
+    session = replace(session, events=replace(events[moved], frame=events.frame))
+    with pytest.raises(ConfigError, match=f"where the book of {MARKET} ends; {instead}"):
+        export_captures(session, tmp_path / out)
+    assert not (tmp_path / "out").exists()
 
 
 # -- what no frame tells ---------------------------------------------------------------------------
