@@ -20,7 +20,8 @@ from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.export import Exported, export_captures
 from kalshi_sim.session import NO_TIME, EventKind, FeeUpdate, GridUpdate, Pause
 from kalshi_sim.units import PRICE_SCALE
-from tests.support.captures import LAYOUTS, Recording
+from tests.support.captures import Recording
+from tests.support.layouts import LAYOUTS, texts_of
 from tests.support.lives import fee_frame, life_frame, random_life, ranges
 from tests.support.modes import INTERPRETED
 from tests.support.wire import MARKET, T0, book, delta, imported, received, trade
@@ -301,21 +302,21 @@ def come_back(recording: Recording, files: list[list[str]], **options: Any) -> S
 @settings(deadline=None, max_examples=15 if INTERPRETED else 60)
 @given(st.integers(0, 2**32))
 def test_lives_by_chance_come_back(seed: int) -> None:
-    recording = Recording(seed)
+    recording = Recording(seed, plain=True)
     come_back(recording, [with_lives(recording, random.Random(seed))])
 
 
 @settings(deadline=None, max_examples=15 if INTERPRETED else 60)
 @given(st.integers(0, 2**32), st.sampled_from(LAYOUTS))
 def test_captures_in_every_layout_come_back(seed: int, layout: str) -> None:
-    recording = Recording(seed)
-    come_back(recording, recording.files(layout, random.Random(seed)))
+    recording = Recording(seed, plain=True)
+    come_back(recording, texts_of(recording, layout, random.Random(seed)))
 
 
 @settings(deadline=None, max_examples=15 if INTERPRETED else 50)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_holes_by_chance_come_back(seed: int, lost: int) -> None:
-    recording = Recording(seed)
+    recording = Recording(seed, plain=True)
     assume(not recording.restarts)
     lines = [line.text for line in recording.lines]
     draw = random.Random(seed)

@@ -1,115 +1,114 @@
-"""Legal captures with known truth: an exchange, sockets that record it, layouts of files.
+"""Legal captures with known truth: an exchange, sockets that record it, faults of recorders.
 
 Written from the contract and the description of the wire, not from the import. The exchange knows
-every book; what a recorder wrote of it, and which of that is the market's book, is decided as the
-frames are made.
+every book; what a recorder wrote of it is made frame by frame, and `truth` walks over the frames as
+they were sent, each with the connection it came on.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 BEGIN_MS: Final = 1_780_000_000_000
+OF_A_COMMAND: Final = 14
+"""The code of an error that ends no subscription."""
 Book = tuple[dict[int, int], dict[int, int]]
 """Contracts by price in cents, YES and NO."""
-LAYOUTS: Final = (
-    "one",
-    "market",
-    "channel",
-    "type",
-    "cut",
-    "overlap",
-    "market and cut",
-    "market and overlap",
-    "contained",
-)
 
 
-@dataclass
+@dataclass(eq=False)
 class Line:
-    """One frame as it was written."""
+    """One frame: as it was written, and what is true of it.
 
-    text: str
-    market: str | None
+    told: its time (a snapshot's is None if nothing tells it) · second: a time in whole seconds ·
+    socket, connection: on which it came · listed: the markets that a control frame leaves.
+    """
+
     kind: str
+    market: str | None
+    socket: int
+    connection: int
+    sid: int
+    told: int | None
+    side: int = 0
+    price: int = 0
+    size: int = 0
+    second: bool = False
+    levels: Book = field(default_factory=lambda: ({}, {}))
+    listed: frozenset[str] | None = None
+    ends: bool = False
+    """Whether it may end a market's book."""
+    trade: str = ""
+    text: str = ""
 
-
-@dataclass
-class Truth:
-    """What a market's import must give: (ms, book) after each event, and traded contracts."""
-
-    books: list[tuple[int | None, Book]] = field(default_factory=list)
-    told: list[int | None] = field(default_factory=list)
-    """The time each event told, None for a snapshot without one."""
-    traded: list[int] = field(default_factory=list)
-    """Of every delta."""
-    trades: int = 0
-
-    def timed(self) -> list[tuple[int | None, Book]]:
-        """Events with their times: raised to the running maximum; snapshots' inferred."""
-        out: list[tuple[int | None, Book]] = []
-        latest: int | None = None
-        for at, (told, (_, book)) in enumerate(zip(self.told, self.books, strict=True)):
-            time = told
-            if time is None and any(earlier is not None for earlier in self.told[:at]):
-                time = (latest or 0) + 1
-            elif time is None:
-                time = next((later for later in self.told[at:] if later is not None), None)
-            latest = time if latest is None else max(latest, time) if time is not None else latest
-            out.append((latest, book))
-        return out
+    @property
+    def is_book(self) -> bool:
+        """Whether it is a snapshot or a delta."""
+        return self.kind in ("orderbook_snapshot", "orderbook_delta")
 
 
 @dataclass
 class Socket:
     """One connection at a time: its markets and subscriptions."""
 
+    number: int
     markets: list[str]
-    sid: int = 1
-    trade_sid: int = 2
-    numbers: dict[int, int] = field(default_factory=dict)
+    first_sid: int = 1
+    connection: int = 0
+    sid: int = 0
+    numbers: dict[Any, int] = field(default_factory=dict)
     ending: int | None = None
     """A former sid that still tells."""
     known: set[str] = field(default_factory=set)
     """Markets whose book this subscription has told."""
+    still: set[str] = field(default_factory=set)
+    """Markets that the former sid still tells."""
 
-    def next_number(self, sid: int) -> int:
-        """The next number of a subscription."""
-        self.numbers[sid] = self.numbers.get(sid, 0) + 1
-        return self.numbers[sid]
+    @property
+    def trade_sid(self) -> int:
+        """The subscription of the trade channel."""
+        return self.first_sid + 1
+
+    def next_number(self, key: Any) -> int:
+        """The next number of a subscription (or of a market on it)."""
+        self.numbers[key] = self.numbers.get(key, 0) + 1
+        return self.numbers[key]
 
 
 class Recording:
-    """A recording made by chance from a seed, a frame a line, and its truth."""
+    """A recording made by chance from a seed: `sent` frames in order, `lines` as written."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, plain: bool = False) -> None:
+        """`plain`: only reconnects and new subscriptions, told with every number."""
         self.random = random.Random(seed)
         draw = self.random
-        self.received = draw.random() < 0.5
-        self.era = draw.choice(("legacy", "between", "new"))
         self.restarts = False
+        self.received = draw.choice((None, None, "recv_ts_ns", "recv_ts_ms"))
+        self.era = draw.choice(("legacy", "between", "new"))
+        self.sending = self.era == "new" and draw.random() < 0.3
+        self.numbering = draw.choice(("sid",) * 6 + ("market", "none"))
+        self.has_sid = draw.random() < 0.9
+        self.setting = draw.choice(("one",) * 4 + ("split", "redundant")) if self.has_sid else "one"
+        self.late = 0.1 if self.numbering == "sid" and draw.random() < 0.3 else 0.0
+        if plain:
+            self.received = draw.choice((None, "recv_ts_ns"))
+            self.numbering, self.has_sid, self.late, self.sending = "sid", True, 0.0, False
+            self.setting = draw.choice(("one", "one", "split"))
+        self.small = draw.random() < 0.4  # counts that do not tell which delta a trade caused
         self.markets = [f"KXT-26JUN01-{c}" for c in "ABCD"[: draw.choice((3, 4))]]
         self.books: dict[str, Book] = {m: self._new_book() for m in self.markets}
-        self.truth = {m: Truth() for m in self.markets}
+        self.sent: list[Line] = []
         self.lines: list[Line] = []
+        self.held: list[tuple[int, Line]] = []
         self.ms = BEGIN_MS
-        self.counter = 0
-        split = draw.random() < 0.3
-        groups = [self.markets[:2], self.markets[2:]] if split else [self.markets]
-        self.sockets = [Socket(list(group)) for group in groups]
-        actions = draw.choice(
-            (
-                ("delta",),
-                ("delta", "connect"),
-                ("delta", "subscribe"),
-                ("delta", "connect", "subscribe"),
-            )
-        )
+        self.counter = self.connections = 0
+        self.sockets = self._new_sockets()
+        possible = ("connect", "subscribe") if plain else ("connect", "subscribe", "drop", "error")
+        actions = set(draw.sample(possible, draw.randint(0, len(possible))))
         for socket in self.sockets:
             self._subscribe(socket)
         for _ in range(draw.randint(10, 110)):
@@ -117,9 +116,25 @@ class Recording:
         if draw.random() < 0.3:  # the closing snapshot has no side at all
             socket = draw.choice(self.sockets)
             market = draw.choice(socket.markets)
-            self.books[market] = ({}, {})
             if market in socket.known:
+                self.books[market] = ({}, {})
                 self._snapshot(socket, market)
+        self._release()
+
+    def _new_sockets(self) -> list[Socket]:
+        if self.setting == "split":
+            groups = [self.markets[:2], self.markets[2:]]
+        elif self.setting == "redundant":
+            groups = [self.markets, self.markets]
+        else:
+            groups = [self.markets]
+        apart = self.setting == "redundant" and self.random.random() < 0.6
+        return [Socket(n, list(g), 1 + 40 * n * apart) for n, g in enumerate(groups)]
+
+    @property
+    def equal_sids(self) -> bool:
+        """Whether two sockets tell the same markets under the same sids."""
+        return self.setting == "redundant" and len({s.first_sid for s in self.sockets}) == 1
 
     def _new_book(self) -> Book:
         draw = self.random
@@ -130,125 +145,165 @@ class Recording:
             {p: draw.randint(1, 500) for p in draw.sample(range(20, 45), draw.randint(1, 5))},
         )
 
-    def _step(self, socket: Socket, actions: tuple[str, ...]) -> None:
+    # What happens.
+
+    def _step(self, socket: Socket, actions: set[str]) -> None:
         draw = self.random
-        self.ms += draw.choice((0, 1, 3, 20, 150, 700, 3_000))
+        later = draw.choice((0, 1, 3, 20, 150, 700, 3_000))
+        if later > 20:
+            self._release()
+        self.ms += later
         chance = draw.random()
         if chance < 0.05 and "connect" in actions:
-            self._reconnect(socket)
-        elif chance < 0.11 and "subscribe" in actions:
+            self._lose(socket)
+            self._subscribe(socket)
+        elif chance < 0.10 and "subscribe" in actions:
             self._resubscribe(socket)
-        elif chance < 0.15:
-            self._snapshot(socket, draw.choice(socket.markets))
+        elif chance < 0.13 and "drop" in actions:
+            self._drop(socket)
+        elif chance < 0.15 and "error" in actions:
+            self._control(socket, "error", socket.sid, code=draw.choice((10, 25)))
+            self._lose(socket, connected=True)
+            self._subscribe(socket, connected=True)
         elif chance < 0.19:
-            listed = {"market_tickers": socket.markets}
-            self._write("ok", socket.sid, socket.next_number(socket.sid), listed, None)
-        elif chance < 0.21:
-            self._write("subscribed", None, None, {"channel": "trade", "sid": 9}, None)
+            market = draw.choice(socket.markets)
+            if market in socket.known:
+                self._snapshot(socket, market)
+        elif chance < 0.23:
+            self._control(socket, "ok", socket.sid, listed=sorted(socket.known))
+        elif chance < 0.25:
+            self._control(socket, "error", socket.sid, code=OF_A_COMMAND)
         else:
-            self._delta(socket, draw.choice(socket.markets))
+            self._delta(draw.choice(socket.markets))
 
-    def _lose(self, socket: Socket) -> None:
-        """Time and changes pass that nobody records."""
+    def _lose(self, socket: Socket, *, connected: bool = False) -> None:
+        """Time passes in which a socket records nothing; alone, it misses changes too."""
+        self.restarts = True
+        self._release()
+        if not connected:
+            socket.numbers = {}
+        socket.known, socket.ending = set(), None
         self.ms += self.random.choice((40, 400, 5_000, 60_000))
-        for market in socket.markets:
+        for market in socket.markets if self.setting != "redundant" else ():
             for _ in range(self.random.randint(0, 3)):
                 self._change(market)
 
-    def _reconnect(self, socket: Socket) -> None:
-        self.restarts = True
-        self._lose(socket)
-        socket.numbers, socket.sid, socket.trade_sid, socket.ending = {}, 1, 2, None
-        self._subscribe(socket)
-
     def _resubscribe(self, socket: Socket) -> None:
-        self.restarts = True
-        old = socket.sid
-        before = self.random.random() < 0.5
+        draw, old, self.restarts = self.random, socket.sid, True
+        # Without a sid nothing tells the frames of two subscriptions apart.
+        before = draw.random() < 0.5 or not self.has_sid
         if before:
-            self._write("unsubscribed", old, socket.next_number(old), None, None)
-            self._lose(socket)
-        socket.sid = max(socket.numbers) + 1
-        socket.trade_sid = max(socket.trade_sid, 2)
-        self._subscribe(socket)
+            self._control(socket, "unsubscribed", old)
+            self._lose(socket, connected=True)
+        else:
+            self._release()
+            socket.ending, socket.still = old, set(socket.known)
+        self._subscribe(socket, connected=True)
         if not before:
-            socket.ending = old
-            for _ in range(self.random.randint(0, 4)):
-                self.ms += self.random.choice((0, 1, 5))
-                self._delta(socket, self.random.choice(socket.markets))
-            self._write("unsubscribed", old, socket.next_number(old), None, None)
+            for _ in range(draw.randint(0, 4)):
+                self.ms += draw.choice((0, 1, 5))
+                self._delta(draw.choice(socket.markets))
+            self._release()
+            self._control(socket, "unsubscribed", old)
             socket.ending = None
 
-    def _subscribe(self, socket: Socket) -> None:
-        socket.numbers.setdefault(socket.trade_sid, 0)
-        socket.known = set()
-        markets = self.random.sample(socket.markets, len(socket.markets))
-        for market in markets:
+    def _drop(self, socket: Socket) -> None:
+        """A market leaves the subscription, or comes back with a new snapshot."""
+        draw = self.random
+        gone = [m for m in socket.markets if m not in socket.known]
+        if gone:
+            market = draw.choice(gone)
+            socket.known.add(market)
+            self._control(socket, "ok", socket.sid, listed=sorted(socket.known))
             self._snapshot(socket, market)
+            return
+        self._release()
+        socket.known.discard(draw.choice(socket.markets))
+        self._control(socket, "ok", socket.sid, listed=sorted(socket.known))
+
+    def _subscribe(self, socket: Socket, *, connected: bool = False) -> None:
+        if connected:
+            socket.sid += 2
+        else:
+            socket.connection, socket.sid = self.connections, socket.first_sid
+            self.connections += 1
+        socket.known = set()
+        for market in self.random.sample(socket.markets, len(socket.markets)):
+            self._snapshot(socket, market)
+            socket.known.add(market)
             if self.random.random() < 0.2:
-                self._delta(socket, market)
+                self._delta(market)
 
     def _snapshot(self, socket: Socket, market: str) -> None:
-        socket.known.add(market)
+        self._release()
         book = self.books[market]
         message: dict[str, Any] = {"market_ticker": market}
         for side, name in enumerate(("yes", "no")):
-            levels = sorted(book[side].items())
+            levels = sorted((p, n) for p, n in book[side].items() if n)
             if self.era == "legacy":
                 message[name] = [[p, n] for p, n in levels] or None
             elif levels:
                 key = f"{name}_dollars" + ("_fp" if self.era == "new" else "")
                 message[key] = [[f"{p / 100:.4f}", f"{n}.00"] for p, n in levels]
-        self._write(
-            "orderbook_snapshot", socket.sid, socket.next_number(socket.sid), message, market
-        )
-        self._told(market, self.ms if self.received else None)
+        told = self.ms if self.received or self.sending else None
+        line = self._line("orderbook_snapshot", market, socket, socket.sid, told)
+        line.levels = ({**book[0]}, {**book[1]})
+        self._write(line, socket, message)
 
     def _change(self, market: str) -> tuple[int, int, int]:
-        """One change of the exchange's book: (side, price, contracts), removals often a trade."""
+        """One change of the exchange's book: (side, price, contracts)."""
         draw = self.random
         side = draw.randint(0, 1)
         levels = self.books[market][side]
         self.counter += 1
+        size = draw.randint(1, 3) if self.small else self.counter
         price = draw.randint(20, 44)
-        large = [p for p, n in levels.items() if n > self.counter]
+        large = [p for p, n in levels.items() if n > size]
         if large and draw.random() < 0.5:
-            price, change = draw.choice(large), -self.counter
+            price, change = draw.choice(large), -size
         else:
             change = draw.randint(1, 300) + self.counter
         levels[price] = levels.get(price, 0) + change
         return side, price, change
 
-    def _delta(self, socket: Socket, market: str) -> None:
-        if market not in socket.known and socket.ending is None:
-            return
+    def _delta(self, market: str) -> None:
+        """A change, told by every socket that follows the market; a removal is often a trade."""
         draw = self.random
         side, price, change = self._change(market)
+        self.counter += 1
         exchange_ms = self.ms - draw.choice((0, 0, 0, 1))
         traded = change < 0 and draw.random() < 0.5
         first = draw.random() < 0.3
-        if traded and first:
-            self._trade(socket, market, side, price, -change, exchange_ms)
+        for socket in draw.sample(self.sockets, len(self.sockets)):
+            sids = [socket.sid] if market in socket.known else []
+            if socket.ending is not None and market in socket.still:
+                sids.insert(draw.randint(0, len(sids)), socket.ending)
+            trade = (socket, market, side, price, -change, exchange_ms)
+            if traded and first and sids:
+                self._trade(*trade)
+            for sid in sids:
+                self._write_delta(socket, sid, market, side, price, change, exchange_ms)
+            if traded and not first and sids:
+                self._trade(*trade)
+
+    # What is written.
+
+    def _write_delta(
+        self, socket: Socket, sid: int, market: str, side: int, price: int, change: int, ms: int
+    ) -> None:
         message: dict[str, Any] = {"market_ticker": market, "side": ("yes", "no")[side]}
         if self.era in ("legacy", "between"):
             message |= {"price": price, "delta": change}
         if self.era in ("between", "new"):
             message |= {"price_dollars": f"{price / 100:.4f}", "delta_fp": f"{change}.00"}
         if self.era == "new":
-            message["ts_ms"] = exchange_ms
+            message["ts_ms"] = ms
         else:
-            moment = datetime.fromtimestamp(exchange_ms // 1000, UTC)
-            message["ts"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{exchange_ms % 1000:03d}000Z"
-        sids = [socket.sid] if market in socket.known else []
-        if socket.ending is not None:
-            sids.insert(draw.randint(0, len(sids)), socket.ending)
-        for sid in sids:
-            self._write("orderbook_delta", sid, socket.next_number(sid), message, market)
-        if socket.sid in sids or socket.ending in sids:
-            self._told(market, exchange_ms)
-            self.truth[market].traded.append(-change if traded else 0)
-        if traded and not first:
-            self._trade(socket, market, side, price, -change, exchange_ms)
+            moment = datetime.fromtimestamp(ms // 1000, UTC)
+            message["ts"] = f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}000Z"
+        line = self._line("orderbook_delta", market, socket, sid, ms)
+        line.side, line.price, line.size = side, price, change
+        self._write(line, socket, message, late=self.random.random() < self.late)
 
     def _trade(
         self, socket: Socket, market: str, side: int, price: int, count: int, ms: int
@@ -267,65 +322,59 @@ class Recording:
             message |= {**dollars, "count_fp": f"{count}.00", "ts_ms": ms}
         else:
             message |= {"yes_price": yes, "no_price": no, "count": count, "ts": ms // 1000}
-        number = socket.next_number(socket.trade_sid)
-        self._write("trade", socket.trade_sid, number, message, market)
-        self.truth[market].trades += 1
+            ms = ms // 1000 * 1000
+        line = self._line("trade", market, socket, socket.trade_sid, ms)
+        line.side, line.price, line.size = side, price, count
+        line.second, line.trade = self.era != "new", f"t{self.counter}"
+        self._write(line, socket, message)
 
-    def _told(self, market: str, ms: int | None) -> None:
-        book = self.books[market]
-        shown = tuple({p: n for p, n in side.items() if n} for side in book)
-        self.truth[market].books.append((ms, (shown[0], shown[1])))
-        self.truth[market].told.append(ms)
+    def _control(
+        self, socket: Socket, kind: str, sid: int, *, listed: Any = None, code: int | None = None
+    ) -> None:
+        self._release()
+        line = self._line(kind, None, socket, sid, None)
+        message: dict[str, Any] | None = None
+        if listed is not None:
+            line.listed, message = frozenset(listed), {"market_tickers": listed}
+        if code is not None:
+            message = {"code": code, "msg": "an error"}
+        line.ends = listed is not None or code != OF_A_COMMAND
+        self._write(line, socket, message)
+
+    def _line(self, kind: str, market: str | None, socket: Socket, sid: int, told: Any) -> Line:
+        return Line(kind, market, socket.number, socket.connection, sid, told)
 
     def _write(
-        self,
-        kind: str,
-        sid: int | None,
-        seq: int | None,
-        message: dict[str, Any] | None,
-        market: str | None,
+        self, line: Line, socket: Socket, message: dict[str, Any] | None, *, late: bool = False
     ) -> None:
-        frame = {"type": kind, "sid": sid, "seq": seq, "msg": message}
-        text = json.dumps({k: v for k, v in frame.items() if v is not None})
+        frame: dict[str, Any] = {"type": line.kind}
+        if self.has_sid:
+            frame["sid"] = line.sid
+        if self.numbering == "sid":
+            frame["seq"] = socket.next_number(line.sid)
+        elif self.numbering == "market" and line.market is not None:
+            frame["seq"] = socket.next_number((line.sid, line.market))
+        if self.sending:
+            frame["sending_ts_ms"] = self.ms
+        if message is not None:
+            frame["msg"] = {k: v for k, v in message.items() if v is not None}
+        line.text = json.dumps(frame)
+        self.sent.append(line)
+        if late:
+            self.held.append((len(self.lines) + self.random.randint(1, 4), line))
+            return
+        self._put(line)
+        self._release([entry for entry in self.held if entry[0] <= len(self.lines)])
+
+    def _put(self, line: Line) -> None:
         if self.received:
-            text = json.dumps({"recv_ts_ns": self.ms * 1_000_000 + len(self.lines), "raw": text})
-        self.lines.append(Line(text, market, kind))
+            ns = self.received == "recv_ts_ns"
+            when = self.ms * 1_000_000 + len(self.lines) if ns else self.ms
+            line.text = json.dumps({self.received: when, "raw": line.text})
+        self.lines.append(line)
 
-    def files(self, layout: str, draw: random.Random) -> list[list[str]]:
-        """The lines in files, in any order."""
-        files = [[line.text for line in part] for part in self._parts(layout, draw) if part]
-        draw.shuffle(files)
-        return files
-
-    def _parts(self, layout: str, draw: random.Random) -> Iterator[list[Line]]:
-        lines = self.lines
-        if layout.startswith("market"):
-            rest = layout.removeprefix("market").removeprefix(" and ") or "one"
-            for market in self.markets:
-                yield from _rotated([x for x in lines if x.market == market], rest, draw)
-            yield [x for x in lines if x.market is None]
-        elif layout == "channel":
-            yield [x for x in lines if x.kind != "trade"]
-            yield [x for x in lines if x.kind == "trade"]
-        elif layout == "type":
-            for kind in ("orderbook_snapshot", "orderbook_delta", "trade"):
-                yield [x for x in lines if x.kind == kind]
-        else:
-            yield from _rotated(lines, layout, draw)
-
-
-def _rotated(lines: list[Line], layout: str, draw: random.Random) -> Iterator[list[Line]]:
-    """Lines in files one after the other, that may overlap."""
-    n = len(lines)
-    if layout == "one" or n < 2:
-        yield lines
-        return
-    if layout == "contained":
-        start = draw.randrange(n)
-        yield lines
-        yield lines[start : draw.randint(start + 1, n)]
-        return
-    cuts = sorted(draw.sample(range(1, n), min(draw.randint(1, 3), n - 1)))
-    for start, stop in zip([0, *cuts], [*cuts, n], strict=True):
-        extra = draw.randint(0, 8) if layout == "overlap" else 0
-        yield lines[start : min(stop + extra, n)]
+    def _release(self, due: list[tuple[int, Line]] | None = None) -> None:
+        """Write frames that were held back."""
+        for entry in self.held[:] if due is None else due:
+            self.held.remove(entry)
+            self._put(entry[1])

@@ -18,7 +18,9 @@ ANY: Final = -1
 STALE: Final = -2
 """A delta written late whose number is below that of a snapshot that came before it."""
 _TWINS: Final = 2
-"""So many late deltas that were told before: another socket tells the same."""
+"""So many deltas told twice under different numbers, and"""
+_OFTEN: Final = 4
+"""one in so many: another socket tells the same."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,20 @@ class _Connection:
     """The number of its latest snapshot."""
     used: set[int] = field(default_factory=set)
     """Numbers since then."""
+    changes: set[int] = field(default_factory=set)
+    """What its deltas told, and when."""
+    deltas: int = 0
+
+    @property
+    def is_two(self) -> bool:
+        """Whether so much was told twice that two sockets told it under one sid."""
+        twice = self.deltas - len(self.changes)
+        return twice >= _TWINS and twice * _OFTEN >= self.deltas
+
+    def tell(self, change: int) -> None:
+        """Count a delta."""
+        self.deltas += 1
+        self.changes.add(change)
 
 
 def tell_connections(frames: Frames, stream: Stream) -> Told:
@@ -62,6 +78,8 @@ def tell_connections(frames: Frames, stream: Stream) -> Told:
         if repeated:
             kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
             rows, connection, sid = rows[kept], connection[kept], sid[kept]
+        if _all_told_twice(frames, rows, stream.recorder):
+            raise _two_sockets(frames, rows)
     else:
         repeated = _repeated(frames, rows, seq, stream.recorder)
         kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
@@ -150,7 +168,7 @@ class _Walk:
         self._connection: list[int] = []
         self._latest = NO_TIME
         self._late = 0
-        self._twins = 0
+        self._all: list[_Connection] = []
 
     def walk(
         self, rows: Int64Array, group: Int64Array, seq: Int64Array
@@ -170,8 +188,8 @@ class _Walk:
                 self._delta(live, row, number, ts_ms)
             if not is_snapshot:
                 self._latest = max(self._latest, ts_ms)
-        if self._twins >= _TWINS:
-            self._refuse(rows)
+        if any(connection.is_two for connection in self._all):
+            raise _two_sockets(self._frames, rows)
         return (
             np.array(self._rows, dtype=np.int64),
             np.array(self._connection, dtype=np.int64),
@@ -186,6 +204,7 @@ class _Walk:
         connection = _Connection(self._count, number)
         self._count += 1
         live.append(connection)
+        self._all.append(connection)
         return connection
 
     def _snapshot(self, live: list[_Connection], number: int) -> _Connection:
@@ -206,6 +225,7 @@ class _Walk:
             connection = max(ahead, key=lambda c: (number == c.last + 1, c.number))
             connection.last = number
             connection.used.add(number)
+            connection.tell(int(self._frames.content[row]))
             self._append(row, connection.number)
             return
         in_time = NO_TIME in (ts_ms, self._latest) or self._latest - ts_ms <= APART_MS
@@ -217,7 +237,7 @@ class _Walk:
                 return
             place = self._place(connection, number)
             if place is not None and self._may_precede(ts_ms, place):
-                self._twins += self._was_told(place, row)
+                connection.tell(int(self._frames.content[row]))
                 self._rows.insert(place, row)
                 self._connection.insert(place, connection.number)
                 connection.used.add(number)
@@ -228,14 +248,14 @@ class _Walk:
         self._append(row, connection.number)
 
     def _place(self, connection: _Connection, number: int) -> int | None:
-        """Where a late delta belongs, if that is not too far back."""
+        """Before the next higher number, if that is not too far back: it moves no further."""
         seq = self._frames.seq
         stop = max(len(self._rows) - LATE_FRAMES - 1, -1)
         first = None
         for at in range(len(self._rows) - 1, stop, -1):
             if self._connection[at] == connection.number:
                 if seq[self._rows[at]] < number:
-                    return at + 1
+                    return at + 1 if first is None else first
                 first = at
         return first if stop < 0 else None
 
@@ -245,25 +265,23 @@ class _Walk:
         times = [int(self._frames.batch.ts_ms[row]) for row in following]
         return all(NO_TIME in (ts_ms, other) or ts_ms - other <= APART_MS for other in times)
 
-    def _was_told(self, place: int, row: int) -> bool:
-        """Whether a frame that the late one passes said the same under another number."""
-        batch = self._frames.batch
-        return any(
-            all(
-                column[row] == column[other]
-                for column in (batch.side, batch.price, batch.size, batch.ts_ms)
-            )
-            for other in self._rows[place:]
-        )
 
-    def _refuse(self, rows: Int64Array) -> None:
-        frames = self._frames
-        names: Sequence[str] = sorted({frames.files[f] for f in frames.file_of[rows].tolist()})
-        raise DataError(
-            f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was told by "
-            "two sockets under one sid, and nothing tells their frames apart; record each socket "
-            "to a file of its own with receive times, or import the frames of one"
-        )
+def _all_told_twice(frames: Frames, rows: Int64Array, recorder: Int64Array) -> bool:
+    """Whether without numbers most changes were told twice: by two sockets under one sid."""
+    bare = rows[(frames.seq[rows] < 0) & ~frames.is_snapshot[rows]]
+    bare = bare[frames.batch.ts_ms[bare] != NO_TIME]
+    if len(bare) < 2 * _TWINS or (recorder != recorder[0]).any():
+        return False
+    return 2 * len(np.unique(frames.message[bare])) <= len(bare) + len(bare) // 5
+
+
+def _two_sockets(frames: Frames, rows: Int64Array) -> DataError:
+    names: Sequence[str] = sorted({frames.files[f] for f in frames.file_of[rows].tolist()})
+    return DataError(
+        f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was told by "
+        "two sockets under one sid, and nothing tells their frames apart; record each socket "
+        "to a file of its own with receive times, or import the frames of one"
+    )
 
 
 def passed_over(connection: Int64Array, snapshot: BoolArray) -> tuple[BoolArray, Int64Array]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kalshi_sim.ingest.decoding import CONTROL
-from kalshi_sim.ingest.merging.sockets import NONE, Placed, Sockets
+from kalshi_sim.ingest.merging.sockets import ALL, NONE, Placed, Sockets
 from kalshi_sim.ingest.merging.view import Frames
 
 
@@ -17,7 +17,7 @@ class Endings:
     def __init__(self, frames: Frames, markets: Sequence[Placed]) -> None:
         self._frames = frames
         self._controls = np.flatnonzero(frames.batch.kind == CONTROL)
-        self._sockets = Sockets(frames, markets) if len(self._controls) else None
+        self._sockets = Sockets(frames, markets, whole=False) if len(self._controls) else None
         self._unlaid: set[int] = set()
 
     @property
@@ -49,7 +49,7 @@ class Endings:
         laid = self._sockets.of_control(row)
         if laid == NONE:
             self._unlaid.add(row)
-        return laid == self._sockets.of(book.market, int(book.connection[at]))
+        return laid == ALL or laid == int(self._sockets.of_row[book.rows[at]]) != NONE
 
     def _goes_on(self, market: Placed, at: int) -> bool:
         """Whether the market's deltas simply go on there, without a new snapshot."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
-from kalshi_sim.ingest.merging.sockets import Placed, Sockets
+from kalshi_sim.ingest.merging.sockets import NONE, Placed, Sockets
 from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import Int64Array
-
-_SEVERAL: Final = 2
-"""Markets, or more numbers than these of each, before their numbers say how they were given."""
 
 
 @dataclass
@@ -28,18 +24,13 @@ class _Part:
 def find_holes(frames: Frames, markets: Sequence[Placed]) -> dict[int, list[int]]:
     """Places after which each market's book ends, by its number, because messages are missing."""
     out: dict[int, list[int]] = {}
-    sockets = Sockets(frames, markets)
+    sockets = Sockets(frames, markets, whole=True)
     parts: dict[int, list[_Part]] = {}
     for placed in markets:
         for socket, part in _parts(frames, placed, sockets):
             parts.setdefault(socket, []).append(part)
-    apart = {
-        sid
-        for sid in set(sockets.sid_of)
-        if _numbered_apart([p for at, of in parts.items() if sockets.sid_of[at] == sid for p in of])
-    }
     for at, of in parts.items():
-        if sockets.sid_of[at] in apart:
+        if (0, sockets.sid_of[at]) in sockets.apart:
             continue
         numbers = np.array(sorted(sockets.all[at].numbers), dtype=np.int64)
         before = numbers[:-1][np.diff(numbers) > 1]
@@ -66,28 +57,15 @@ def _first_numbers(parts: Sequence[_Part]) -> dict[int, Int64Array]:
 
 def _parts(frames: Frames, placed: Placed, sockets: Sockets) -> list[tuple[int, _Part]]:
     book = placed.book
+    own = sockets.of_row[book.rows]
     out = []
-    for connection in np.unique(book.connection).tolist():
-        here = (book.connection == connection) & (frames.seq[book.rows] >= 0)
-        places = np.flatnonzero(here)
+    for socket in np.unique(own[own != NONE]).tolist():
+        places = np.flatnonzero((own == socket) & (frames.seq[book.rows] >= 0))
         if len(places) == 0:
             continue
         cuts = np.flatnonzero(frames.is_snapshot[book.rows[places]][1:]) + 1
         out += [
-            (
-                sockets.of(book.market, connection),
-                _Part(book.market, frames.seq[book.rows[part]], part),
-            )
+            (socket, _Part(book.market, frames.seq[book.rows[part]], part))
             for part in np.split(places, cuts)
         ]
     return out
-
-
-def _numbered_apart(parts: list[_Part]) -> bool:
-    """Whether a recorder numbered each market by itself: no market's own numbers have a hole."""
-    if len({part.market for part in parts}) < _SEVERAL:
-        return False
-    return all(
-        len(part.numbers) > _SEVERAL and bool((np.diff(np.sort(part.numbers)) == 1).all())
-        for part in parts
-    )

@@ -76,8 +76,15 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
     if len(pieces) == 1:
         return Stream(book, np.zeros(len(book), np.int64), dropped, tuple(notes))
     if frames.received(book):
-        ordered, recorder = _woven_by_receive_time(pieces)
-        return Stream(ordered, recorder, dropped)
+        ordered, recorder, open_ties = _woven_by_receive_time(pieces)
+        if open_ties:
+            ticker = frames.tickers[int(frames.batch.market[rows[0]])]
+            notes.append(
+                f"{_names(frames, pieces)}: {open_ties} times a snapshot of {ticker} was received "
+                "in the same moment as a frame in another file, and no number tells which was "
+                "first; record receive times in nanoseconds, or all frames in one file"
+            )
+        return Stream(ordered, recorder, dropped, tuple(notes))
     if _is_split_by_type(frames, pieces):
         ordered = _woven_by_seq(pieces, settled=True)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
@@ -96,13 +103,11 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
 
 def _is_doubtful(pieces: Sequence[Piece]) -> bool:
     """Whether a snapshot without a time could as well be of a new connection elsewhere."""
-    if all(piece.times is not None for piece in pieces):
-        return False
     frames = pieces[0].frames
-    files = [file for piece in pieces for file in piece.files]
-    here = frames.is_book & np.isin(frames.file_of, files)
-    if (frames.batch.market[here] != frames.batch.market[pieces[0].rows[0]]).any():
-        return False
+    timed = (frames.is_book | frames.is_trade) & (frames.batch.ts_ms != NO_TIME)
+    told = frozenset(np.unique(frames.file_of[timed]).tolist())
+    if all(piece.times is not None or told.intersection(piece.files) for piece in pieces):
+        return False  # frames of other markets in their files tell
     costs = [cost for order in _orders(pieces) if (cost := cost_of(order)) is not None]
     best = min(costs)
     return sum(c[0] == best[0] and c[1] <= best[1] + 2 * _RESTART_MS for c in costs) > 1
@@ -143,9 +148,10 @@ def _refuse(pieces: Sequence[Piece], why: str) -> DataError:
 # Receive times.
 
 
-def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array]:
-    """Frames by receive time, in each file in its order; and which recorder wrote each."""
-    recv = pieces[0].frames.batch.recv_ns
+def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array, int]:
+    """Frames by receive time, in each file in its order; which recorder wrote each; open ties."""
+    frames = pieces[0].frames
+    recv = frames.batch.recv_ns
     rows = np.concatenate([piece.book for piece in pieces])
     of = np.repeat(np.arange(len(pieces)), [len(piece.book) for piece in pieces])
     clock = np.concatenate([np.maximum.accumulate(recv[piece.book]) for piece in pieces])
@@ -161,14 +167,65 @@ def _woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Ar
         for at, part in enumerate(np.split(of[order], cuts))
         if len(part) > 1 and part.min() < part.max()
     }
+    open_ties = 0
     for at, part in enumerate(np.split(order, cuts)):
-        chosen = _tie(pieces, rows, of, part, last) if at in mixed else part
+        chosen = part
+        if at in mixed:
+            open_ties += not _is_decided(pieces, rows, of, part, last)
+            chosen = _tie(pieces, rows, of, part, last)
         if mixed:
             for row in rows[chosen].tolist():
-                last[int(pieces[0].frames.batch.sid[row])] = int(pieces[0].frames.seq[row])
+                sid, seq = int(frames.batch.sid[row]), int(frames.seq[row])
+                if frames.is_snapshot[row] and seq <= last.get(sid, -1):
+                    last.clear()  # a new connection, on all of its sids
+                last[sid] = seq
         out.append(chosen)
     order = np.concatenate(out)
-    return rows[order], recorder[order]
+    return rows[order], recorder[order], open_ties
+
+
+def _is_decided(
+    pieces: Sequence[Piece],
+    rows: Int64Array,
+    of: Int64Array,
+    part: Int64Array,
+    last: dict[int, int],
+) -> bool:
+    """Whether more than the receive time orders frames of several files, or nothing has to."""
+    frames = pieces[0].frames
+    if not frames.is_snapshot[rows[part]].any():
+        return True
+    if _by_numbers(frames, rows[part], last) is not None:
+        return True
+    phases = [
+        int(rows[part[of[part] == p][0]] == pieces[p].book[0])
+        - int(rows[part[of[part] == p][-1]] == pieces[p].book[-1])
+        for p in np.unique(of[part]).tolist()
+    ]
+    return sorted(phases) == [-1, 1]  # one file ends there and another begins
+
+
+def _by_numbers(frames: Frames, rows: Int64Array, last: dict[int, int]) -> Int64Array | None:
+    """The order of frames of one sid whose numbers go on, start anew, or first the one; else None.
+
+    Args:
+        frames: all frames of the import.
+        rows: int64 [n], frames received at one time.
+        last: the latest number of each sid before.
+    """
+    sid, seq = frames.batch.sid[rows], frames.seq[rows]
+    if len(np.unique(sid)) > 1 or len(np.unique(seq)) < len(seq) or (seq < 0).any():
+        return None
+    latest = last.get(int(sid[0]), -1)
+    anew = seq <= latest
+    if anew.any():
+        first = int(np.flatnonzero(anew)[np.argmin(seq[anew])])
+        going_on = np.sort(seq[~anew])
+        known = np.array_equal(going_on, latest + 1 + np.arange(len(going_on)))
+        either = len(going_on) > 0 and int(seq[anew].max()) + 1 == int(going_on[0])
+        if either or not (known and frames.is_snapshot[rows[first]]):
+            return None
+    return np.lexsort((seq, anew))
 
 
 def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
@@ -194,6 +251,9 @@ def _tie(
     What ends its file comes before what begins its own.
     """
     frames = pieces[0].frames
+    numbered = _by_numbers(frames, rows[part], last)
+    if numbered is not None:
+        return part[numbered]
     begins = {
         piece: rows[part[of[part] == piece][0]] == pieces[piece].book[0] for piece in of[part]
     }

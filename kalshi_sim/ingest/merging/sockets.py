@@ -22,6 +22,10 @@ from kalshi_sim.session import NO_TIME, Int64Array
 
 NONE: Final = -1
 """No socket: nothing tells of which one a frame is."""
+ALL: Final = -2
+"""All sockets of its sid: a recorder numbered each market apart, and control frames not at all."""
+_SEVERAL: Final = 2
+"""Markets, or more numbers than these of each, before their numbers say how they were given."""
 
 
 class _Range(NamedTuple):
@@ -113,6 +117,18 @@ class Socket:
         late = (at < len(order)) & (span.earliest[rows] - high[after] > APART_MS)
         return int((early | late).sum())
 
+    def row_before(self, frames: Frames, part: Int64Array, numbers: set[int]) -> int:
+        """The row of the number before these frames', if it precedes them in their file, or -1."""
+        if not numbers:
+            return NONE
+        lower = np.flatnonzero(self.seq < min(numbers))
+        if len(lower) == 0:
+            return NONE
+        row = int(self.rows[lower[np.argmax(self.seq[lower])]])
+        first = int(part.min())
+        same = int(frames.file_of[row]) == int(frames.file_of[first])
+        return row if same and row < first else NONE
+
     def beside(self, frames: Frames, rows: Int64Array) -> int:
         """How many of these frames lie in files that hold frames of this connection."""
         return int(np.isin(frames.file_of[rows], frames.file_of[self.rows]).sum())
@@ -121,96 +137,127 @@ class Socket:
 class Sockets:
     """The sockets of an import."""
 
-    def __init__(self, frames: Frames, markets: Sequence[Placed]) -> None:
+    def __init__(self, frames: Frames, markets: Sequence[Placed], *, whole: bool) -> None:
+        """Sockets of all markets.
+
+        Args:
+            frames: all frames of the import.
+            markets: what was told of each.
+            whole: the files hold whole subscriptions together; else files that share no market are
+                of different sockets, so that an additional one changes nothing.
+        """
         self._frames = frames
+        self._recorder = _files_together(frames, markets, whole=whole)
         self._markets = markets
         self._span = Span.of(frames, markets)
         self._next: dict[int, list[int]] = {}
         self._rows_in: dict[int, Int64Array] = {}
-        self._of: dict[tuple[int, int], int] = {}
         self.all: list[Socket] = []
         self.sid_of: list[int] = []
+        self.of_row = np.full(len(frames.batch), NONE, dtype=np.int64)
+        """int64 [n_frames]: the socket of every book frame, NONE of those written late."""
         self._laid: dict[int, int] = {}
-        for sid, nodes in self._nodes().items():
-            self._group(sid, nodes)
-        self._find_ends()
+        self.apart: set[tuple[int, int]] = set()
+        """Recorders that numbered each market of a sid by itself."""
+        for sid, parts in self._parts().items():
+            for recorder in sorted(set(self._recorder.values())):
+                of = [p for _, p in parts if self._recorder[int(frames.file_of[p[0]])] == recorder]
+                if self._numbered_apart(of):
+                    self.apart.add((recorder, sid))
+            self._group(sid, parts)
+        for placed in markets:
+            self._find_ends(placed.told)
         self._lay_controls()
-
-    def of(self, market: int, connection: int) -> int:
-        """The socket of a market's connection, NONE without numbers and beside others."""
-        return self._of[market, connection]
 
     def of_control(self, row: int) -> int:
         """The socket of a control frame, NONE if it may be of several."""
         return self._laid[row]
 
-    def _nodes(self) -> dict[int, list[tuple[int, int, Int64Array]]]:
-        """(market, connection, frames) of every connection of a market, by sid."""
-        out: dict[int, list[tuple[int, int, Int64Array]]] = {}
+    def _parts(self) -> dict[int, list[tuple[int, Int64Array]]]:
+        """(connection, frames) of a market from one snapshot to the next, by sid.
+
+        A market's own numbers need not show that a connection starts anew.
+        """
+        out: dict[int, list[tuple[int, Int64Array]]] = {}
         for placed in self._markets:
             told = placed.told
             for connection in np.unique(told.connection[told.connection != STALE]).tolist():
-                rows = np.sort(told.rows[told.connection == connection])
+                rows = told.rows[told.connection == connection]
+                cuts = np.flatnonzero(self._frames.is_snapshot[rows][1:]) + 1
                 sid = int(self._frames.batch.sid[rows[0]])
-                out.setdefault(sid, []).append((placed.book.market, connection, rows))
+                parts = np.split(rows, cuts)
+                out.setdefault(sid, []).extend((connection, part) for part in parts)
         return out
 
-    def _group(self, sid: int, nodes: list[tuple[int, int, Int64Array]]) -> None:
+    def _numbered_apart(self, parts: list[Int64Array]) -> bool:
+        """Whether no market's own numbers have a hole."""
+        seq = [np.sort(self._frames.seq[part]) for part in parts]
+        if len({int(self._frames.batch.market[part[0]]) for part in parts}) < _SEVERAL:
+            return False
+        return max(map(len, seq)) > _SEVERAL and all(
+            bool(own[0] >= 0) and bool((np.diff(own) == 1).all()) for own in seq
+        )
+
+    def _group(self, sid: int, parts: list[tuple[int, Int64Array]]) -> None:
         """Frames of several markets on one connection, as far as numbers and times allow."""
         frames = self._frames
         start = len(self.all)
-        holders: list[set[int]] = []
 
-        def key(node: tuple[int, int, Int64Array]) -> tuple[int, int, int, str]:
-            market, _, rows = node
+        before: dict[tuple[int, int], int] = {}
+        recorders: dict[int, int] = {}
+
+        def key(entry: tuple[int, Int64Array]) -> tuple[int, int, int, str]:
+            rows = entry[1]
             begun = int(self._span.latest[rows].min())
-            return int(frames.seq[rows].min()), begun, -len(rows), frames.tickers[market]
+            ticker = frames.tickers[int(frames.batch.market[rows[0]])]
+            return int(frames.seq[rows].min()), begun, -len(rows), ticker
 
-        for market, connection, rows in sorted(nodes, key=key):
-            rows = rows[frames.seq[rows] >= 0]
+        for connection, part in sorted(parts, key=key):
+            recorder = self._recorder[int(frames.file_of[part[0]])]
+            mine = (int(frames.batch.market[part[0]]), connection)
+            rows = np.sort(part[frames.seq[part] >= 0])
             seq = frames.seq[rows]
             own = set(seq.tolist())
             odd = {
                 at: socket.odd_by_time(self._span, rows, seq)
-                for at, socket in enumerate(self.all[start:])
-                if market not in holders[at] and not socket.numbers & own
+                for at, socket in enumerate(self.all[start:], start)
+                if not socket.numbers & own and recorders[at] == recorder
             }
             at = min(
                 odd,
                 key=lambda at: (
                     odd[at],
-                    self.all[start + at].odd_by_file(frames, rows, seq),
-                    -self.all[start + at].beside(frames, rows),
-                    -_touching(self.all[start + at].numbers, own),
+                    self.all[at].odd_by_file(frames, rows, seq),
+                    at != before.get(mine),
+                    -self.all[at].row_before(frames, part, own),
+                    -self.all[at].beside(frames, rows),
+                    -_touching(self.all[at].numbers, own),
                     at,
                 ),
                 default=NONE,
             )
             if at == NONE or odd[at] * 2 > len(rows):
-                at = len(self.all) - start
+                at = len(self.all)
                 nothing = np.empty(0, dtype=np.int64)
                 self.all.append(Socket(nothing, nothing))
                 self.sid_of.append(sid)
-                holders.append(set())
-            socket = self.all[start + at]
+                recorders[at] = recorder
+            socket = self.all[at]
             place = np.searchsorted(socket.rows, rows)
             socket.rows = np.insert(socket.rows, place, rows)
             socket.seq = np.insert(socket.seq, place, seq)
             socket.numbers |= own
-            holders[at].add(market)
-            self._of[market, connection] = start + at
+            self.of_row[part] = before[mine] = at
 
-    def _find_ends(self) -> None:
-        """The first frames of the connections that follow each socket's in its markets."""
-        for placed in self._markets:
-            told = placed.told
-            sid = self._frames.batch.sid[told.rows]
-            _, first = np.unique(told.connection, return_index=True)
-            order = [at for at in np.sort(first).tolist() if told.connection[at] != STALE]
-            for nth, at in enumerate(order):
-                later = [int(told.rows[k]) for k in order[nth + 1 :] if sid[k] == sid[at]]
-                socket = self._of[placed.book.market, int(told.connection[at])]
-                self._next.setdefault(socket, []).append(later[0] if later else NONE)
+    def _find_ends(self, told: Told) -> None:
+        """The first frames of the sockets that follow each of a market's on the same sid."""
+        sockets = self.of_row[told.rows]
+        known, first = np.unique(sockets, return_index=True)
+        order = list(np.sort(first[known != NONE]).tolist())
+        sid = self._frames.batch.sid[told.rows]
+        for nth, at in enumerate(order):
+            later = [int(told.rows[k]) for k in order[nth + 1 :] if sid[k] == sid[at]]
+            self._next.setdefault(int(sockets[at]), []).append(later[0] if later else NONE)
 
     def _lay_controls(self) -> None:
         """Give every frame that is no event to the socket whose number it took."""
@@ -227,8 +274,14 @@ class Sockets:
         ]
         number = np.stack([batch.sid[rows], batch.seq[rows]])
         cuts = np.flatnonzero((np.diff(number) != 0).any(axis=0)) + 1
-        for same in np.split(np.arange(len(rows)), cuts):
+        for same in np.split(np.arange(len(rows)), cuts) if len(rows) else ():
             near = {int(rows[at]): {int(c[at]) for c in current} - {NONE} for at in same.tolist()}
+            if int(batch.seq[rows[same[0]]]) < 0:
+                for row in list(near):
+                    of = self._recorder[int(self._frames.file_of[row])]
+                    if (of, int(batch.sid[row])) in self.apart:
+                        self._laid[row] = ALL
+                        del near[row]
             open_rows += self._lay_same(near)
         for row in open_rows:  # they took a number: of one that has none there
             sid, seq = int(batch.sid[row]), int(batch.seq[row])
@@ -249,8 +302,7 @@ class Sockets:
         inside = np.isin(self._frames.file_of[rows], list(placed.places.files))
         place = np.full(len(rows), NONE, dtype=np.int64)
         place[inside] = placed.places.all(rows[inside])
-        of = {c: self._of[book.market, c] for c in np.unique(book.connection).tolist()}
-        sockets = np.array([of[c] for c in book.connection.tolist()], dtype=np.int64)
+        sockets = self.of_row[book.rows]
         known = (place >= 0) & (batch.sid[book.rows[np.maximum(place, 0)]] == batch.sid[rows])
         out[known] = sockets[place[known]]
         return out
@@ -285,9 +337,16 @@ class Sockets:
             if of == sid
             and seq not in self.all[at].numbers
             and seq - 1 in self.all[at].numbers
-            and (at in near or self._is_open(at, row, seq))
+            and (at in near or (self._is_beside(at, near) and self._is_open(at, row, seq)))
         }
         return following or {at for at in near if seq not in self.all[at].numbers}
+
+    def _is_beside(self, socket: int, near: set[int]) -> bool:
+        """Whether one recorder wrote its frames and those near: some file holds both."""
+        files = self._frames.file_of[self.all[socket].rows]
+        return not near or any(
+            bool(np.isin(self._frames.file_of[self.all[at].rows], files).any()) for at in near
+        )
 
     def _is_open(self, socket: int, row: int, seq: int) -> bool:
         """Whether a socket had given the numbers below `seq`, and was alive, at this row."""
@@ -313,6 +372,17 @@ class Sockets:
         ) and bool((self._span.earliest[lower] <= high).all())
         passed = bool(((frames.file_of[higher] == file) & (higher < row)).any())
         return begun and not passed and not all(map(is_past, self._next[socket]))
+
+
+def _files_together(frames: Frames, markets: Sequence[Placed], *, whole: bool) -> dict[int, int]:
+    """A number for each file, equal for those that share a market (`whole`: for all)."""
+    out = {file: 0 if whole else file for file in np.unique(frames.file_of).tolist()}
+    for placed in markets:
+        files = np.unique(frames.file_of[placed.told.rows]).tolist()
+        if files and not whole:
+            joined = {out[file] for file in files}
+            out = {file: min(joined) if of in joined else of for file, of in out.items()}
+    return out
 
 
 def _touching(numbers: set[int], own: set[int]) -> int:

@@ -102,7 +102,8 @@ def _by_time(frames: Frames, trades: Int64Array, book: Int64Array) -> Int64Array
     if len(trades) == 0 or len(book) == 0:
         return np.full(len(trades), -1, dtype=np.int64)
     if frames.received(trades) and frames.received(book):
-        clock = np.maximum.accumulate(frames.batch.recv_ns[book])
+        # After the last frame received by then; one that was written late moved forward.
+        clock = np.minimum.accumulate(frames.batch.recv_ns[book][::-1])[::-1]
         return np.searchsorted(clock, frames.batch.recv_ns[trades], side="right") - 1
     clock = np.maximum.accumulate(_resolved(frames.batch.kind[book], frames.batch.ts_ms[book]))
     return np.searchsorted(clock, _latest_ms(frames, trades), side="right") - 1

@@ -83,12 +83,24 @@ class Frames:
         return out
 
     @cached_property
+    def _market(self) -> Int64Array:
+        """The market of each frame by its place among the tickers, whatever file came first."""
+        rank = np.argsort(np.argsort(np.array([*self.tickers, ""]), kind="stable"), kind="stable")
+        return np.asarray(rank[self.batch.market], dtype=np.int64)  # -1: the last, of no market
+
+    @cached_property
     def message(self) -> UInt64Array:
         """Equal where sid, seq, content and exchange time (of a trade: its id) are."""
         batch = self.batch
-        columns = (batch.kind, batch.market, batch.sid, self.seq, batch.side, batch.price)
+        columns = (batch.kind, self._market, batch.sid, self.seq, batch.side, batch.price)
         told = np.where(self.is_snapshot, NO_TIME, batch.ts_ms)
         return _hashed((*columns, batch.size, told, batch.trade_id))
+
+    @cached_property
+    def content(self) -> UInt64Array:
+        """Equal where two deltas make the same change at the same time."""
+        batch = self.batch
+        return _hashed((batch.kind, self._market, batch.side, batch.price, batch.size, batch.ts_ms))
 
     @cached_property
     def line(self) -> UInt64Array:
