@@ -264,8 +264,8 @@ _RANGES: Final = {
     layout.A_AHEAD_NO: (0, layout.BEYOND_DEPTH),
     layout.A_MAKER: (0, 2**31),
     layout.A_MAKER_NO: (0, 2**31),
-    layout.A_TAKEN: (0, layout.MAX_TAKEN),
-    layout.A_TAKEN_NO: (0, layout.MAX_TAKEN),
+    layout.A_CONSUMED: (0, layout.MAX_CONSUMED),
+    layout.A_CONSUMED_NO: (0, layout.MAX_CONSUMED),
 }
 """Ranges of columns of `Agents.core` that depend on nothing else; others: within MAX_MONEY."""
 
@@ -273,14 +273,14 @@ _RANGES: Final = {
 def check_agents(
     simulator: BatchSimulator, state: Mapping[str, Any]
 ) -> tuple[Int64Array, Int64Array, npt.NDArray[np.float32]]:
-    """core, taken and observations of a saved state, if this batch can go on from them.
+    """core, consumed and observations of a saved state, if this batch can go on from them.
 
     Raises:
         ConfigError: one is missing, has another shape or type, or holds what cannot be.
     """
     agents, tape = simulator.agents, simulator.tape
     core = _state_array(state, "core", agents.core)
-    taken = _state_array(state, "taken", agents.taken)
+    consumed = _state_array(state, "taken", agents.consumed)
     observations = _state_array(state, "observations", simulator.observations)
     views = core[:, layout.A_VIEW]
     if views.min() < 0 or views.max() >= len(tape.views):
@@ -295,9 +295,9 @@ def check_agents(
     most = 2 * config.max_position
     limits |= dict.fromkeys((layout.A_SIZE, layout.A_SIZE_NO), (0, most))
     limits[layout.A_POSITION] = (-most, most)
-    prices = (layout.A_PRICE, layout.A_PRICE_NO, layout.A_FLIGHT_PRICE)
+    prices = (layout.A_PRICE, layout.A_PRICE_NO, layout.A_PENDING_PRICE)
     limits |= dict.fromkeys(prices, (0, payout))
-    limits[layout.A_FLIGHT] = (0, layout.N_ACTIONS - 1)
+    limits[layout.A_PENDING] = (0, layout.N_ACTIONS - 1)
     limits[layout.A_N_RECORDS] = (0, agents.records.shape[1])
     free = {layout.A_VIEW, layout.A_ROW, layout.A_START}
     for column in range(layout.N_CORE):
@@ -307,13 +307,15 @@ def check_agents(
         values = core[:, column]
         if values.min() < low or values.max() > high:
             raise _foreign(f"column {column} of its agents is outside {low} to {high}")
-    known = np.arange(layout.MAX_TAKEN) < core[:, (layout.A_TAKEN, layout.A_TAKEN_NO), None]
-    levels = taken[known]
+    known = (
+        np.arange(layout.MAX_CONSUMED) < core[:, (layout.A_CONSUMED, layout.A_CONSUMED_NO), None]
+    )
+    levels = consumed[known]
     if len(levels) and (levels.min() < 0 or levels[:, 0].max() > payout):
-        raise _foreign("it has taken contracts at prices that cannot be")
+        raise _foreign("it has consumed contracts at prices that cannot be")
     if not np.isfinite(observations).all():
         raise _foreign("its observations are not finite")
-    return core, taken, observations
+    return core, consumed, observations
 
 
 def _state_array(state: Mapping[str, Any], name: str, like: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -118,7 +118,7 @@ class BatchSimulator:
         record_room = 2 * tape.depth + 4 if self.config.record_fills else 0
         self.agents = layout.Agents(
             core=np.zeros((n_envs, layout.N_CORE), np.int64),
-            taken=np.zeros((n_envs, 2, layout.MAX_TAKEN, 2), np.int64),
+            consumed=np.zeros((n_envs, 2, layout.MAX_CONSUMED, 2), np.int64),
             records=np.zeros((n_envs, record_room, layout.N_RECORD), np.int64),
         )
         self._buffers = (_make_buffers(n_envs), _make_buffers(n_envs))
@@ -342,7 +342,7 @@ class BatchSimulator:
         """
         return {
             "core": self.agents.core.copy(),
-            "taken": self.agents.taken.copy(),
+            "taken": self.agents.consumed.copy(),
             "observations": self.observations.copy(),
             "waiting": self._waiting.copy(),
             **self.schedule.get_state(),
@@ -359,10 +359,10 @@ class BatchSimulator:
                 nothing was changed.
         """
         state = gate.check_mapping(state, ("core", "taken", "observations", *self.schedule.KEYS))
-        core, taken, observations = gate.check_agents(self, state)
+        core, consumed, observations = gate.check_agents(self, state)
         self.schedule.set_state(state)
         self.agents.core[:] = core
-        self.agents.taken[:] = taken
+        self.agents.consumed[:] = consumed
         self.observations[:] = observations
         last = self.tape.arrays.views[core[:, layout.A_VIEW], layout.V_STOP] - 1
         self._waiting[:] = core[:, layout.A_ROW] >= last

@@ -95,6 +95,24 @@ class Tape:
 
         Without `states` every row is in its view's first state.
 
+        Args:
+            payout: what a winning contract pays in money units.
+            ts_ms: int64 [rows] times, ms UTC, ascending within a view.
+            px: int64 [rows, 2, depth] prices of the shown levels, 0 = none.
+            qty: int64 [rows, 2, depth] contracts of the shown levels.
+            mark2: int64 [rows] twice the mark of YES.
+            features: float32 [rows, 40] what no agent can change.
+            flow_offsets: int64 [rows + 1] where the entries of `flow` of each row begin.
+            flow: int64 [entries, 5] what left, came and was traded at a price.
+            views: the markets, by their rows.
+            states: int32 [rows] which of its view's states a row is in.
+            row_interval_ms: length of a row in milliseconds.
+            min_episode_length: fewest rows of a view.
+            skipped: markets left out, with the reason.
+
+        Returns:
+            The tape.
+
         Raises:
             ConfigError: an array does not fit, or holds what a row cannot; the message names it.
         """
@@ -116,6 +134,9 @@ class Tape:
 
     def with_arrays(self, **changed: Any) -> Tape:
         """This tape with some of its arrays, its views or options replaced, by name.
+
+        Returns:
+            The new tape.
 
         Raises:
             ConfigError: an array does not fit, or holds what a row cannot; the message names it.
@@ -170,11 +191,25 @@ class Tape:
         return row_views(self.rows)
 
     def best_bids(self, rows: slice) -> Int64Array:
-        """`px[rows, :, 0]`, int64 [n, 2], without making `px`."""
+        """`px[rows, :, 0]`, int64 [n, 2], without making `px`.
+
+        Args:
+            rows: which rows, n of them.
+
+        Returns:
+            int64 [n, 2] best bids of both sides, 0 = none.
+        """
         return best_of(row_views(self.rows[rows]))
 
     def book(self, rows: slice) -> tuple[Int64Array, Int64Array]:
-        """`px[rows]` and `qty[rows]`, without making those of all rows."""
+        """`px[rows]` and `qty[rows]`, without making those of all rows.
+
+        Args:
+            rows: which rows, n of them.
+
+        Returns:
+            Prices int64 [n, 2, depth] and contracts int64 [n, 2, depth].
+        """
         return book_of(row_views(self.rows[rows]), self.depth)
 
     def __len__(self) -> int:
@@ -220,6 +255,12 @@ class Tape:
 
     def select(self, views: Sequence[int]) -> Tape:
         """A tape of only these views, by index, in this order; it shares all arrays.
+
+        Args:
+            views: indices of views.
+
+        Returns:
+            The smaller tape.
 
         Raises:
             ConfigError: an index is no whole number, or there is no such view.

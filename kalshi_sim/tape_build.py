@@ -218,6 +218,9 @@ def build_tape(
         market_filter: markets for which it is False are left out.
         progress: called with (events done, events in all) after each market.
 
+    Returns:
+        The tape; `skipped` names the markets left out, with the reason.
+
     Raises:
         ConfigError: an option is outside its range.
         NoViewsError: no market has enough rows.

@@ -184,7 +184,7 @@ def take_liquidity(
     tape: TapeArrays,
     view: Int64Array,
     agent: Int64Array,
-    taken: Int64Array,
+    consumed: Int64Array,
     records: Int64Array,
     ints: Int64Array,
     row: int,
@@ -199,7 +199,7 @@ def take_liquidity(
     i = -1
     while left > 0:
         i += 1
-        got = take_crossed(tape, agent, taken, row, opposite, i, price, left, payout)
+        got = take_crossed(tape, agent, consumed, row, opposite, i, price, left, payout)
         if got < 0:
             break
         if got == 0:
@@ -217,7 +217,7 @@ def enter_order(
     tape: TapeArrays,
     view: Int64Array,
     agent: Int64Array,
-    taken: Int64Array,
+    consumed: Int64Array,
     records: Int64Array,
     ints: Int64Array,
     row: int,
@@ -233,7 +233,7 @@ def enter_order(
     cancel_order(agent, side)
     if agent[A_SIZE + other] > 0 and agent[A_PRICE + other] + price >= ints[C_PAYOUT]:
         cancel_order(agent, other)
-    left = take_liquidity(tape, view, agent, taken, records, ints, row, side, price, size)
+    left = take_liquidity(tape, view, agent, consumed, records, ints, row, side, price, size)
     if left > 0 and ints[C_TIF] == GTC:
         shown = shown_at(tape, row, side, price)
         agent[A_PRICE + side] = price

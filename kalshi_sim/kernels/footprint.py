@@ -1,9 +1,9 @@
-"""What an agent has taken from the recorded book stays taken.
+"""What an agent has consumed from the recorded book stays consumed.
 
 The rules are docs/contract.md#7-the-agents-own-footprint.
 
-`taken` is one environment's [2, MAX_TAKEN, 2] of (price, contracts); the number of levels
-remembered a side stands in the agent's row at A_TAKEN.
+`consumed` is one environment's [2, MAX_CONSUMED, 2] of (price, contracts); the number of levels
+remembered a side stands in the agent's row at A_CONSUMED.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels.jit import hot_jit
-from kalshi_sim.kernels.layout import A_TAKEN, MAX_TAKEN, TapeArrays
+from kalshi_sim.kernels.layout import A_CONSUMED, MAX_CONSUMED, TapeArrays
 from kalshi_sim.kernels.rows import best_bid, level_price, level_size
 
 Int64Array = npt.NDArray[np.int64]
@@ -32,32 +32,32 @@ def shown_at(tape: TapeArrays, row: int, side: int, price: int) -> int:
 
 
 @hot_jit
-def find_taken(agent: Int64Array, taken: Int64Array, side: int, price: int) -> int:
+def find_consumed(agent: Int64Array, consumed: Int64Array, side: int, price: int) -> int:
     """The place of a remembered level; the place after the last if it is not remembered."""
-    n = agent[A_TAKEN + side]
+    n = agent[A_CONSUMED + side]
     for k in range(n):
-        if taken[side, k, 0] == price:
+        if consumed[side, k, 0] == price:
             return k
     return int(n)
 
 
 @hot_jit
 def take_from(
-    agent: Int64Array, taken: Int64Array, side: int, price: int, shown: int, wanted: int
+    agent: Int64Array, consumed: Int64Array, side: int, price: int, shown: int, wanted: int
 ) -> int:
     """Take up to `wanted` contracts from a shown level of `side`; returns how many."""
-    k = find_taken(agent, taken, side, price)
-    known = k < agent[A_TAKEN + side]
-    if not known and k == MAX_TAKEN:
+    k = find_consumed(agent, consumed, side, price)
+    known = k < agent[A_CONSUMED + side]
+    if not known and k == MAX_CONSUMED:
         return 0
-    before = taken[side, k, 1] if known else 0
+    before = consumed[side, k, 1] if known else 0
     got = min(wanted, shown - before)
     if got <= 0:
         return 0
     if not known:
-        taken[side, k, 0] = price
-        agent[A_TAKEN + side] = k + 1
-    taken[side, k, 1] = before + got
+        consumed[side, k, 0] = price
+        agent[A_CONSUMED + side] = k + 1
+    consumed[side, k, 1] = before + got
     return int(got)
 
 
@@ -65,7 +65,7 @@ def take_from(
 def take_crossed(
     tape: TapeArrays,
     agent: Int64Array,
-    taken: Int64Array,
+    consumed: Int64Array,
     row: int,
     side: int,
     i: int,
@@ -78,22 +78,24 @@ def take_crossed(
     level = level_price(tape, row, side, i)
     if level <= 0 or price + level < payout:
         return -1
-    return take_from(agent, taken, side, level, level_size(tape, row, side, i), wanted)
+    return take_from(agent, consumed, side, level, level_size(tape, row, side, i), wanted)
 
 
 @hot_jit
-def trim_taken(tape: TapeArrays, agent: Int64Array, taken: Int64Array, row: int, side: int) -> None:
+def trim_consumed(
+    tape: TapeArrays, agent: Int64Array, consumed: Int64Array, row: int, side: int
+) -> None:
     """Cut what is remembered to what the row shows; beyond its depth it is kept."""
-    n = agent[A_TAKEN + side]
+    n = agent[A_CONSUMED + side]
     k = 0
     while k < n:
-        shown = shown_at(tape, row, side, taken[side, k, 0])
+        shown = shown_at(tape, row, side, consumed[side, k, 0])
         if shown == 0:
             n -= 1
-            taken[side, k, 0] = taken[side, n, 0]
-            taken[side, k, 1] = taken[side, n, 1]
+            consumed[side, k, 0] = consumed[side, n, 0]
+            consumed[side, k, 1] = consumed[side, n, 1]
             continue
         if shown > 0:
-            taken[side, k, 1] = min(taken[side, k, 1], shown)
+            consumed[side, k, 1] = min(consumed[side, k, 1], shown)
         k += 1
-    agent[A_TAKEN + side] = n
+    agent[A_CONSUMED + side] = n

@@ -17,8 +17,8 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 N_ACTIONS = 5
-MAX_TAKEN = 32
-"""Levels a side whose taken contracts an environment remembers."""
+MAX_CONSUMED = 32
+"""Levels a side whose consumed contracts an environment remembers."""
 BEYOND_DEPTH = 2**40
 """`ahead` of an order whose level the tape does not show."""
 
@@ -126,11 +126,11 @@ F_TRADE_SHARE, F_REWARD, N_FLOATS = 0, 1, 2
     A_AHEAD_NO,
     A_ENTERED,
     A_ENTERED_NO,
-    A_FLIGHT,
-    A_FLIGHT_PRICE,
-    A_FLIGHT_ARRIVAL,
-    A_TAKEN,
-    A_TAKEN_NO,
+    A_PENDING,
+    A_PENDING_PRICE,
+    A_PENDING_ARRIVAL,
+    A_CONSUMED,
+    A_CONSUMED_NO,
     A_N_RECORDS,
     A_START,
     A_MAKER,
@@ -181,8 +181,8 @@ class Agents(NamedTuple):
 
     core: Int64Array
     """[n_envs, N_CORE] columns A_*; A_ROW and A_START are rows of the tape"""
-    taken: Int64Array
-    """[n_envs, 2, MAX_TAKEN, 2] (price, contracts taken) of A_TAKEN levels a side"""
+    consumed: Int64Array
+    """[n_envs, 2, MAX_CONSUMED, 2] (price, contracts consumed) of A_CONSUMED levels a side"""
     records: Int64Array
     """[n_envs, fills a step, N_RECORD] fills of the last step, A_N_RECORDS of them"""
 

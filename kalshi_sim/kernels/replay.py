@@ -182,7 +182,7 @@ def by_time(updates: Sequence[tuple[int, int]]) -> Int64Array:
 
 
 def make_rows(rows: int, flow: int, depth: int) -> Rows:
-    """Room for rows and flow entries; memory that is never written is never taken."""
+    """Room for rows and flow entries; memory that is never written is never used."""
     i64, i32, i16, f32 = row_views(empty_rows(rows, depth))
     return Rows(i64, i32, i16, f32, np.empty((flow, N_FLOW), np.int64))
 

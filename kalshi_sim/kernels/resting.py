@@ -123,7 +123,7 @@ def apply_book(
     tape: TapeArrays,
     view: Int64Array,
     agent: Int64Array,
-    taken: Int64Array,
+    consumed: Int64Array,
     records: Int64Array,
     ints: Int64Array,
     row: int,
@@ -139,7 +139,7 @@ def apply_book(
     filled = 0
     i = 0
     while filled < size:
-        got = take_crossed(tape, agent, taken, row, opposite, i, price, size - filled, payout)
+        got = take_crossed(tape, agent, consumed, row, opposite, i, price, size - filled, payout)
         if got < 0:
             break
         filled += got

@@ -18,25 +18,25 @@ from kalshi_sim.kernels.entry import (
     enter_order,
     entry_size,
 )
-from kalshi_sim.kernels.footprint import trim_taken
+from kalshi_sim.kernels.footprint import trim_consumed
 from kalshi_sim.kernels.jit import hot_jit, inlined_jit, parallel_jit
 from kalshi_sim.kernels.layout import (
     A_CASH,
+    A_CONSUMED,
     A_DRAWDOWN2,
     A_EQUITY2,
-    A_FLIGHT,
-    A_FLIGHT_ARRIVAL,
-    A_FLIGHT_PRICE,
     A_INVALID,
     A_N_RECORDS,
     A_PEAK2,
+    A_PENDING,
+    A_PENDING_ARRIVAL,
+    A_PENDING_PRICE,
     A_POSITION,
     A_RETURN2,
     A_ROW,
     A_SIZE,
     A_START,
     A_STEPS,
-    A_TAKEN,
     A_VIEW,
     C_CASH_START,
     C_INTERVAL,
@@ -47,7 +47,7 @@ from kalshi_sim.kernels.layout import (
     C_VALUATION,
     F_REWARD,
     HOLD,
-    MAX_TAKEN,
+    MAX_CONSUMED,
     MID,
     N_ACTIONS,
     NO_SETTLEMENT,
@@ -107,7 +107,7 @@ def act(
     tape: TapeArrays,
     settings: Settings,
     agent: Int64Array,
-    taken: Int64Array,
+    consumed: Int64Array,
     records: Int64Array,
     action: int,
 ) -> None:
@@ -115,8 +115,8 @@ def act(
     ints = settings.ints
     row = agent[A_ROW]
     view = tape.views[view_at(tape, agent[A_VIEW], row)]
-    flying = agent[A_FLIGHT]
-    if flying == HOLD:
+    pending = agent[A_PENDING]
+    if pending == HOLD:
         if action == HOLD:
             return
         price, size = decide_order(tape, view, agent, ints, row, action)
@@ -126,9 +126,9 @@ def act(
         now = tape.i64[row, ROW_TS]
         arrival = last_arrival(now, ints[C_INTERVAL], ints[C_LATENCY])
         if tape.i64[row + 1, ROW_TS] <= arrival:
-            agent[A_FLIGHT] = action
-            agent[A_FLIGHT_PRICE] = price
-            agent[A_FLIGHT_ARRIVAL] = arrival
+            agent[A_PENDING] = action
+            agent[A_PENDING_PRICE] = price
+            agent[A_PENDING_ARRIVAL] = arrival
             return
         side = action_side(action)
         if view[V_CHANGES] == 1 and in_pause(tape, view, arrival):
@@ -137,16 +137,16 @@ def act(
     else:
         if action != HOLD:
             agent[A_INVALID] += 1
-        arrival = agent[A_FLIGHT_ARRIVAL]
+        arrival = agent[A_PENDING_ARRIVAL]
         if tape.i64[row + 1, ROW_TS] <= arrival:
             return
-        agent[A_FLIGHT] = HOLD
-        side, price = action_side(flying), agent[A_FLIGHT_PRICE]
-        size = entry_size(agent, ints, view, side, action_closes(flying), price)
+        agent[A_PENDING] = HOLD
+        side, price = action_side(pending), agent[A_PENDING_PRICE]
+        size = entry_size(agent, ints, view, side, action_closes(pending), price)
         if size == 0 or in_pause(tape, view, arrival):
             agent[A_INVALID] += 1
             return
-    enter_order(tape, view, agent, taken, records, ints, row, side, price, size, arrival)
+    enter_order(tape, view, agent, consumed, records, ints, row, side, price, size, arrival)
 
 
 @inlined_jit
@@ -154,7 +154,7 @@ def work_orders(
     tape: TapeArrays,
     settings: Settings,
     agent: Int64Array,
-    taken: Int64Array,
+    consumed: Int64Array,
     records: Int64Array,
 ) -> None:
     """The flow into the agent's row, then its book, act on the resting orders.
@@ -168,7 +168,7 @@ def work_orders(
         cancel_after_pause(tape, view, agent)
         if view[V_PAUSED] == 1:
             for side in range(2):
-                trim_taken(tape, agent, taken, row, side)
+                trim_consumed(tape, agent, consumed, row, side)
                 keep_ahead(tape, agent, row, side)
             return
     if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
@@ -176,12 +176,12 @@ def work_orders(
         apply_flow(tape, view, agent, records, settings, row, first)
         apply_flow(tape, view, agent, records, settings, row, 1 - first)
     for side in range(2):
-        if agent[A_TAKEN + side] > 0:
-            trim_taken(tape, agent, taken, row, side)
+        if agent[A_CONSUMED + side] > 0:
+            trim_consumed(tape, agent, consumed, row, side)
     if agent[A_SIZE] + agent[A_SIZE + 1] > 0:
         first = 1 if agent[A_POSITION] > 0 else 0
-        apply_book(tape, view, agent, taken, records, settings.ints, row, first)
-        apply_book(tape, view, agent, taken, records, settings.ints, row, 1 - first)
+        apply_book(tape, view, agent, consumed, records, settings.ints, row, first)
+        apply_book(tape, view, agent, consumed, records, settings.ints, row, 1 - first)
 
 
 @inlined_jit
@@ -189,7 +189,7 @@ def end_of_view(agent: Int64Array, view: Int64Array, payout: int) -> None:
     """At a view's last row orders are dropped, and the position is settled if it can be."""
     cancel_order(agent, 0)
     cancel_order(agent, 1)
-    agent[A_FLIGHT] = HOLD
+    agent[A_PENDING] = HOLD
     if view[V_SETTLEMENT] != NO_SETTLEMENT:
         settle_position(agent, view[V_SETTLEMENT], payout)
 
@@ -258,12 +258,12 @@ def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end
         prefetch(tape.i64, row, 0)
         prefetch(tape.i64, row, LINE_BYTES)
         prefetch(tape.i64, row, HOT_LINE)
-        has_taken = agent[A_TAKEN] + agent[A_TAKEN + 1] > 0
-        if has_taken:  # each step looks these levels up in the book
-            prefetch(agents.taken, j, 0)
-            prefetch(agents.taken, j, BYTES * MAX_TAKEN * 2)
+        has_consumed = agent[A_CONSUMED] + agent[A_CONSUMED + 1] > 0
+        if has_consumed:  # each step looks these levels up in the book
+            prefetch(agents.consumed, j, 0)
+            prefetch(agents.consumed, j, BYTES * MAX_CONSUMED * 2)
             prefetch(tape.i64, row, HOT_LINE + 2 * LINE_BYTES)
-        if has_taken or actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
+        if has_consumed or actions[j] != HOLD or agent[A_SIZE] + agent[A_SIZE + 1] > 0:
             prefetch(tape.i64, row, HOT_LINE + LINE_BYTES)
             prefetch(tape.i64, row - 1, HOT_LINE)
             prefetch(tape.i64, row - 1, HOT_LINE + LINE_BYTES)
@@ -289,14 +289,14 @@ def step_agents(
     for i in range(begin, end):
         ask_ahead(tape, agents, actions, i, end)
         agent = agents.core[i]
-        taken = agents.taken[i]
+        consumed = agents.consumed[i]
         records = agents.records[i]
         agent[A_N_RECORDS] = 0
         equity2 = agent[A_EQUITY2]
-        act(tape, settings, agent, taken, records, actions[i])
+        act(tape, settings, agent, consumed, records, actions[i])
         agent[A_ROW] += 1
         agent[A_STEPS] += 1
-        work_orders(tape, settings, agent, taken, records)
+        work_orders(tape, settings, agent, consumed, records)
         view = tape.views[agent[A_VIEW]]
         done = 0
         if agent[A_ROW] == view[V_STOP] - 1:
@@ -371,6 +371,6 @@ def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: Bo
         masks[i, HOLD] = True
         for action in range(1, N_ACTIONS):
             masks[i, action] = (
-                agent[A_FLIGHT] == HOLD
+                agent[A_PENDING] == HOLD
                 and decide_order(tape, view, agent, ints, row, action)[1] > 0
             )

@@ -406,7 +406,7 @@ class LiveMarket:
         settings = settings_of(config or SimConfig(), tape)
         agents = layout.Agents(
             core=agent_row(portfolio, settings, tape)[None],
-            taken=np.zeros((1, 2, layout.MAX_TAKEN, 2), np.int64),
+            consumed=np.zeros((1, 2, layout.MAX_CONSUMED, 2), np.int64),
             records=np.zeros((1, 0, layout.N_RECORD), np.int64),
         )
         masks = np.zeros((1, layout.N_ACTIONS), np.bool_)

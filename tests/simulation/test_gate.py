@@ -152,7 +152,7 @@ def test_a_state_with_an_absurd_number_is_refused_or_harmless(column: int, value
     state = sim.get_simulation_state()
     state["core"][:, column] = value
     before = sim.get_simulation_state()
-    harmless = column in (layout.A_FLIGHT_ARRIVAL, layout.A_ENTERED, layout.A_ENTERED_NO)
+    harmless = column in (layout.A_PENDING_ARRIVAL, layout.A_ENTERED, layout.A_ENTERED_NO)
     counters = (layout.A_STEPS, layout.A_INVALID, layout.A_FILLS, layout.A_CONTRACTS)
     if value == 10**12 and (harmless or column in (*counters, *_MONEY)):
         sim.set_simulation_state(state)
