@@ -1,9 +1,10 @@
-"""Flip random bits in files we wrote: each must be found, or be without effect.
+"""Damage files we wrote, at random: each time it must be found, or be without effect.
 
     python -m benchmarks.byte_flips 10000
 
-Tapes, Parquet sessions, checkpoints and config.json take turns; prints how many flips each kind
-found, how many were without effect (the content read is equal), and fails on any other outcome.
+Tapes, Parquet sessions, checkpoints, plain models and config.json take turns. Of ten times a bit is
+flipped eight times, the file is cut short once, and once bytes are appended. Prints how often that
+was found and how often it was without effect (what is read is equal), and fails on anything else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from kalshi_sim.errors import KalshiSimError
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape_cache import _ARRAYS, open_tape, save_tape
 from kalshi_train.config import TrainConfig, write_config
+from kalshi_train.models import model_weights
 from kalshi_train.training.checkpoints import read_checkpoint, write_checkpoint
 
 Case = tuple[str, list[Path], Callable[[], Any]]
@@ -45,6 +47,8 @@ def cases(folder: Path) -> list[Case]:
     model = PPO("MlpPolicy", KalshiVecEnv(tape, 2), n_steps=8, batch_size=8, device="cpu")
     checkpoint = folder / "model_8_steps.zip"
     write_checkpoint(checkpoint, model, {"config": {}}, {"a": np.arange(9)})
+    plain = folder / "plain.zip"
+    model.save(plain)
     config = folder / "config.json"
     write_config(config, TrainConfig(session=1))
 
@@ -62,22 +66,37 @@ def cases(folder: Path) -> list[Case]:
         found = read_checkpoint(checkpoint)
         return found.run, {k: v.tobytes() for k, v in found.arrays.items()}
 
+    def models() -> Any:
+        weights = model_weights(plain, "cpu")["policy"]
+        return {name: values.numpy().tobytes() for name, values in weights.items()}
+
     return [
         ("tape", sorted((folder / "tape").iterdir()), tapes),
         ("parquet", list((folder / "store").iterdir()), parquet),
         ("checkpoint", [checkpoint], checkpoints),
+        ("model", [plain], models),
         ("config", [config], lambda: TrainConfig.from_file(config)),
     ]
 
 
-def flip(case: Case, good: Any, rng: random.Random) -> str:
-    """Flip a bit of one file, read, put it back; what came of it."""
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """A file with a bit flipped, or cut short, or with bytes appended."""
+    how = rng.randrange(10)
+    if how == 0:
+        return content[: rng.randrange(len(content))]
+    if how == 1:
+        return content + rng.randbytes(rng.randrange(1, 100))
+    changed = bytearray(content)
+    changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def damage(case: Case, good: Any, rng: random.Random) -> str:
+    """Damage one file, read, put it back; what came of it."""
     _, files, read = case
     path = rng.choice(files)
     content = path.read_bytes()
-    damaged = bytearray(content)
-    damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    path.write_bytes(damaged)
+    path.write_bytes(damaged(content, rng))
     try:
         return "without effect" if read() == good else "TAKEN"
     except (KalshiSimError, msgspec.MsgspecError):
@@ -91,17 +110,17 @@ def flip(case: Case, good: Any, rng: random.Random) -> str:
 
 
 def main() -> int:
-    """Flip as often as the command line says; 1 if a flip was taken for content."""
-    flips = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    """Damage as often as the command line says; 1 if any was taken for content."""
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     logging.disable(logging.WARNING)
     rng = random.Random(0)
     outcomes: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as name:
         made = cases(Path(name))
         good = {case[0]: case[2]() for case in made}
-        for k in range(flips):
+        for k in range(times):
             case = made[k % len(made)]
-            outcomes[case[0], flip(case, good[case[0]], rng)] += 1
+            outcomes[case[0], damage(case, good[case[0]], rng)] += 1
     for (kind, outcome), count in sorted(outcomes.items()):
         print(f"{kind:<12}{outcome:<40}{count:>8,}")
     return int(any(o not in ("found", "without effect") for _, o in outcomes))
