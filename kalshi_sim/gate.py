@@ -189,12 +189,21 @@ def check_tape(tape: Tape) -> None:
             raise ConfigError(f"tape: a row of {view.market_ticker!r} is in a state it lacks")
 
 
-def check_row_arrays(columns: Mapping[str, npt.NDArray[Any]], payout: int) -> None:
+def check_row_arrays(
+    given: Mapping[str, npt.NDArray[Any]], payout: int
+) -> dict[str, npt.NDArray[Any]]:
     """Check the arrays of a tape's rows: shapes, types, and that a row can hold the numbers.
 
+    Returns:
+        The arrays by name, all of them: without `states` those of the first state.
+
     Raises:
-        ConfigError: something does not fit; the message names it.
+        ConfigError: one is missing, unknown, or does not fit; the message names it.
     """
+    columns = {"states": np.zeros(len(given.get("ts_ms", ())), np.int32), **given}
+    if unlike := sorted(columns.keys() ^ _ROW_ARRAYS.keys()):
+        why = "is missing" if unlike[0] in _ROW_ARRAYS else "is none of its arrays"
+        raise ConfigError(f"tape: {unlike[0]} {why}")
     px = columns["px"]
     depth = px.shape[2] if isinstance(px, np.ndarray) and px.ndim == 3 else 0
     check_int("tape: depth", depth, 1, MAX_DEPTH)
@@ -210,6 +219,7 @@ def check_row_arrays(columns: Mapping[str, npt.NDArray[Any]], payout: int) -> No
         values = columns[name]
         if values.size and (values.min() < 0 or values.max() > most):
             raise ConfigError(f"tape: {name} must lie within 0 and {most}")
+    return columns
 
 
 def _check_array(name: str, array: object, dtype: type, shape: tuple[int, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -17,6 +17,7 @@ from kalshi_sim.kernels.rows import RowViews, row_views
 from kalshi_sim.tape_rows import (
     best_of,
     book_of,
+    columns_of,
     features_of,
     flow_offsets_of,
     mark2_of,
@@ -31,7 +32,7 @@ Float32Array = npt.NDArray[np.float32]
 __all__ = ["MarketSessionView", "SkippedView", "Tape"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Tape:
     """Flat, read-only arrays of all rows; docs/contract.md#3-rows-views-tapes defines them.
 
@@ -61,7 +62,49 @@ class Tape:
     saved_in: Path | None = field(init=False, default=None, repr=False)
     """The folder whose files this tape maps, set by `tape_cache.open_tape`."""
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        payout: int,
+        depth: int = 0,
+        row_interval_ms: int = 1,
+        min_episode_length: int = 10,
+        rows: Int64Array | None = None,
+        flow: Int64Array | None = None,
+        views: tuple[MarketSessionView, ...] = (),
+        skipped: tuple[SkippedView, ...] = (),
+        **arrays: Any,
+    ) -> None:
+        """A tape of `rows`, or of `arrays` as the class describes them, or of both.
+
+        What `arrays` has takes the place of what `rows` hold, so that `dataclasses.replace(tape,
+        mark2=...)` gives a tape with other marks. Without `states` every row is in its view's
+        first state.
+
+        Args:
+            payout: what a winning contract pays in money units.
+            depth: levels of each side that a row keeps; with `px` its third dimension.
+            row_interval_ms: length of a row in milliseconds.
+            min_episode_length: fewest rows of a view.
+            rows: int64 [rows, width] records of rows, as kernels read them.
+            flow: int64 [entries, 5] what left, came and was traded at a price.
+            views: the markets, by their rows.
+            skipped: markets left out, with the reason.
+            arrays: ts_ms int64 [rows] (ms UTC, ascending within a view), px and qty int64
+                [rows, 2, depth] (0 = none), mark2 int64 [rows], features float32 [rows, 40],
+                flow_offsets int64 [rows + 1], states int32 [rows].
+
+        Raises:
+            ConfigError: an array is missing or unknown, does not fit, or holds what a row cannot;
+                the message names it.
+        """
+        if arrays:
+            kept = {} if rows is None else columns_of(row_views(rows), depth)
+            columns = gate.check_row_arrays(kept | arrays, payout)
+            depth, rows = columns["px"].shape[2], pack_rows(**columns)
+        given = (payout, depth, row_interval_ms, min_episode_length, rows, flow, views, skipped)
+        names = [f.name for f in fields(self) if f.init]
+        for name, value in zip(names, given, strict=True):
+            object.__setattr__(self, name, value)
         gate.check_tape(self)
         self._set_arrays()
 
@@ -73,67 +116,13 @@ class Tape:
             array.flags.writeable = False
         object.__setattr__(self, "arrays", arrays)
 
-    @classmethod
-    def from_arrays(
-        cls,
-        *,
-        payout: int,
-        ts_ms: Int64Array,
-        px: Int64Array,
-        qty: Int64Array,
-        mark2: Int64Array,
-        features: Float32Array,
-        flow_offsets: Int64Array,
-        flow: Int64Array,
-        views: tuple[MarketSessionView, ...],
-        states: Int32Array | None = None,
-        row_interval_ms: int = 1,
-        min_episode_length: int = 10,
-        skipped: tuple[SkippedView, ...] = (),
-    ) -> Tape:
-        """A tape of arrays as the class describes them; `px` says the depth.
-
-        Without `states` every row is in its view's first state.
-
-        Args:
-            payout: what a winning contract pays in money units.
-            ts_ms: int64 [rows] times, ms UTC, ascending within a view.
-            px: int64 [rows, 2, depth] prices of the shown levels, 0 = none.
-            qty: int64 [rows, 2, depth] contracts of the shown levels.
-            mark2: int64 [rows] twice the mark of YES.
-            features: float32 [rows, 40] what no agent can change.
-            flow_offsets: int64 [rows + 1] where the entries of `flow` of each row begin.
-            flow: int64 [entries, 5] what left, came and was traded at a price.
-            views: the markets, by their rows.
-            states: int32 [rows] which of its view's states a row is in.
-            row_interval_ms: length of a row in milliseconds.
-            min_episode_length: fewest rows of a view.
-            skipped: markets left out, with the reason.
-
-        Returns:
-            The tape.
-
-        Raises:
-            ConfigError: an array does not fit, or holds what a row cannot; the message names it.
-        """
-        if states is None:
-            states = np.zeros(len(ts_ms), np.int32)
-        columns: dict[str, Any] = {"ts_ms": ts_ms, "px": px, "qty": qty, "mark2": mark2}
-        columns |= {"features": features, "flow_offsets": flow_offsets, "states": states}
-        gate.check_row_arrays(columns, payout)
-        return cls(
-            payout=payout,
-            depth=px.shape[2],
-            row_interval_ms=row_interval_ms,
-            min_episode_length=min_episode_length,
-            rows=pack_rows(**columns),
-            flow=flow,
-            views=views,
-            skipped=skipped,
-        )
-
     def with_arrays(self, **changed: Any) -> Tape:
         """This tape with some of its arrays, its views or options replaced, by name.
+
+        The same as `dataclasses.replace`, for the type checker.
+
+        Args:
+            changed: arguments of the constructor.
 
         Returns:
             The new tape.
@@ -141,10 +130,7 @@ class Tape:
         Raises:
             ConfigError: an array does not fit, or holds what a row cannot; the message names it.
         """
-        names = [f.name for f in fields(self) if f.init and f.name not in ("depth", "rows")]
-        names += ["ts_ms", "px", "qty", "mark2", "features", "flow_offsets", "states"]
-        kept = {name: getattr(self, name) for name in names}
-        return self.from_arrays(**kept | changed)
+        return replace(self, **changed)
 
     @property
     def ts_ms(self) -> Int64Array:
@@ -185,6 +171,13 @@ class Tape:
     def states(self) -> Int32Array:
         """int32 [rows] which of its view's `states` a row is in, a view of `rows`."""
         return self._rows.i32[:, layout.ROW_STATE]
+
+    @property
+    def tops(self) -> Int64Array:
+        """int64 [rows, 6] time, mark2, where the flow begins and ends, best bids of both sides."""
+        offsets = self.flow_offsets
+        columns = (self.ts_ms, self.mark2, offsets[:-1], offsets[1:])
+        return np.column_stack([*columns, best_of(self._rows)])
 
     @property
     def _rows(self) -> RowViews:

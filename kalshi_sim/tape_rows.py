@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +44,20 @@ def flow_offsets_of(rows: RowViews) -> Int64Array:
 def features_of(rows: RowViews) -> Float32Array:
     """The features, float32 [rows, 40]: a view of the rows."""
     return rows.f32[:, :N_TAPE_FEATURES]
+
+
+def columns_of(rows: RowViews, depth: int) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that `pack_rows` packs, by name."""
+    px, qty = book_of(rows, depth)
+    return {
+        "ts_ms": rows.i64[:, layout.ROW_TS],
+        "px": px,
+        "qty": qty,
+        "mark2": mark2_of(rows),
+        "features": features_of(rows),
+        "flow_offsets": flow_offsets_of(rows),
+        "states": rows.i32[:, layout.ROW_STATE],
+    }
 
 
 def pack_rows(

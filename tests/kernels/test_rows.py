@@ -144,4 +144,18 @@ def test_a_tape_with_another_array_is_another_tape() -> None:
     assert (other.arrays.i16[:, layout.ROW_MARK2] == 2).all()
     assert (tape.mark2 != 2).any()
     assert other.views == tape.views
+    assert (other.tops != tape.tops).any()
     assert tape.select([0]).rows is tape.rows
+
+
+def test_a_tape_is_made_of_its_arrays() -> None:
+    tape = build_tape([large(200)], min_episode_length=3)
+    names = ("ts_ms", "px", "qty", "mark2", "features", "flow_offsets")
+    arrays = {name: getattr(tape, name) for name in names}
+    made = Tape(tape.payout, flow=tape.flow, views=tape.views, **arrays)
+    assert np.array_equal(made.rows, tape.rows)
+    without_sizes = {name: array for name, array in arrays.items() if name != "qty"}
+    with pytest.raises(ConfigError, match="qty is missing"):
+        Tape(tape.payout, flow=tape.flow, views=tape.views, **without_sizes)
+    with pytest.raises(ConfigError, match="marks is none of its arrays"):
+        tape.with_arrays(marks=tape.mark2)
