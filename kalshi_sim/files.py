@@ -63,7 +63,7 @@ def whole_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """Tell of a disk without room as of what cannot be written.
+    """Report a disk without room as a file that cannot be written.
 
     Raises:
         StoreError: there was no room for what the block wrote.

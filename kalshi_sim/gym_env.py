@@ -15,10 +15,11 @@ from gymnasium.vector.utils import batch_space
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
+from kalshi_sim.episodes import Finished
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.registration import ENV_ID
-from kalshi_sim.simulator import BatchSimulator, Finished
+from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
 

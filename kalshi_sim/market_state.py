@@ -42,7 +42,7 @@ def fee_terms(
 
 def market_payout(market: MarketInfo, first_book_ms: int, schedule: FeeSchedule) -> int:
     """The coarsest money unit that fits a market's grids, settlement value and fee unit."""
-    grids = {price_grid(market), *market.told_ranges}
+    grids = {price_grid(market), *market.known_ranges}
     numbers = [n for grid in grids for band in grid for n in band]
     numbers += [
         schedule.terms(replace(market, price_ranges=g, grid_updates=()), first_book_ms).fee_unit

@@ -191,7 +191,7 @@ class MarketInfo:
         return self.first_price_ranges if self.grid_updates else self.price_ranges
 
     @property
-    def told_ranges(self) -> tuple[PriceRanges, ...]:
+    def known_ranges(self) -> tuple[PriceRanges, ...]:
         """Every grid that is known of the market, the first one first."""
         first = self.starting_ranges
         updates = tuple(update.price_ranges for update in self.grid_updates)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
-from kalshi_sim.config import FillModel, Pricing, SimConfig
+from kalshi_sim.config import SimConfig
+from kalshi_sim.episodes import Finished, episode_statistics
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.schedule import ViewSchedule
+from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
 from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads
-from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
@@ -35,48 +36,6 @@ FILL_DTYPE: Final = np.dtype(
         ("maker", np.bool_),
     ]
 )
-
-
-class Finished(NamedTuple):
-    """Episodes that ended in a step, taken before their environments restarted.
-
-    k finished environments, in index order. Money in tape units, equity and drawdown doubled.
-    """
-
-    envs: Int64Array
-    """[k]"""
-    core: Int64Array
-    """[k, N_CORE] the agents as they ended, columns `layout.A_*`."""
-    observations: Float32Array
-    """[k, 52] the last observations."""
-    truncated: BoolArray
-    """[k] truncated and not terminated."""
-
-
-def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
-    """A SimConfig as the kernels read it, money in the tape's unit."""
-    cent = money_per_cent(tape.payout)
-    ints = np.zeros(layout.N_INTS, np.int64)
-    ints[layout.C_CASH_START] = config.cash_start * cent
-    ints[layout.C_ORDER_SIZE] = config.order_size
-    ints[layout.C_MAX_POSITION] = config.max_position
-    ints[layout.C_PRICING] = get_args(Pricing).index(config.pricing)
-    ints[layout.C_TIF] = layout.IOC if config.time_in_force == "ioc" else layout.GTC
-    ints[layout.C_FILL_MODEL] = get_args(FillModel).index(config.fill_model)
-    ints[layout.C_QUEUE_POWER] = config.queue_power
-    ints[layout.C_LATENCY] = config.latency_ms
-    ints[layout.C_FEES] = int(config.fees)
-    ints[layout.C_VALUATION] = layout.MID if config.valuation == "mid" else layout.LIQUIDATION
-    ints[layout.C_TRUNCATE_END] = int(config.end_of_data == "truncate")
-    ints[layout.C_MAX_STEPS] = config.max_episode_steps or -1
-    ints[layout.C_PAYOUT] = tape.payout
-    ints[layout.C_CENT] = cent
-    ints[layout.C_INTERVAL] = tape.row_interval_ms
-    ints[layout.C_RECORD] = int(config.record_fills)
-    floats = np.zeros(layout.N_FLOATS, np.float64)
-    floats[layout.F_TRADE_SHARE] = config.trade_share
-    floats[layout.F_REWARD] = config.reward_scale / (2 * tape.payout / CENTS_PER_DOLLAR)
-    return layout.Settings(ints, floats)
 
 
 class BatchSimulator:
@@ -385,7 +344,7 @@ class BatchSimulator:
         Returns:
             The statistics by name; money in cents.
         """
-        return self._statistics(finished.core[k].tolist())
+        return episode_statistics(self.tape, finished.core[k].tolist())
 
     def episode_return(self, finished: Finished, k: int) -> float:
         """The k-th finished episode's return, summed in integers, in reward units.
@@ -409,26 +368,9 @@ class BatchSimulator:
             (return, steps, statistics) of each, in the order of `finished.envs`.
         """
         return [
-            (self._return(core), core[layout.A_STEPS], self._statistics(core))
+            (self._return(core), core[layout.A_STEPS], episode_statistics(self.tape, core))
             for core in finished.core.tolist()
         ]
-
-    def _statistics(self, core: list[int]) -> dict[str, Any]:
-        cent = money_per_cent(self.tape.payout)
-        view = self.tape.views[core[layout.A_VIEW]]
-        return {
-            "session_id": view.session_id,
-            "market_ticker": view.market_ticker,
-            "equity_cents": core[layout.A_EQUITY2] / (2 * cent),
-            "realized_pnl_cents": core[layout.A_REALIZED] / cent,
-            "fees_cents": core[layout.A_FEES] / cent,
-            "fills": core[layout.A_FILLS],
-            "contracts_traded": core[layout.A_CONTRACTS],
-            "position": core[layout.A_POSITION],
-            "invalid_actions": core[layout.A_INVALID],
-            "max_drawdown_cents": core[layout.A_DRAWDOWN2] / (2 * cent),
-            "view": core[layout.A_VIEW],
-        }
 
     def _return(self, core: list[int]) -> float:
         return core[layout.A_RETURN2] * float(self.settings.floats[layout.F_REWARD])

@@ -19,8 +19,9 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
+from kalshi_sim.episodes import Finished
 from kalshi_sim.infos import Infos
-from kalshi_sim.simulator import BatchSimulator, Finished
+from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
 

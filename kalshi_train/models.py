@@ -199,7 +199,7 @@ def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
     if trust:
         try:
             model = kind.load(path, device="cpu")
-            if hasattr(model.policy, "lstm_actor"):  # told only by a policy's parts
+            if hasattr(model.policy, "lstm_actor"):  # only a policy's parts show it
                 model = import_module("sb3_contrib").RecurrentPPO.load(path, device="cpu")
             return model
         except Exception as error:  # a pickle of another version can raise anything

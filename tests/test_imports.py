@@ -30,7 +30,7 @@ ROOMS = (
     "tape",
     "tape_build",
     "tape_cache schedule analysis",
-    "simulator",
+    "settings simulator episodes",
     "registration spaces infos gym_env vec_env",
     "live",
     "reference",

@@ -130,7 +130,7 @@ def _validate(
 
 def _with_grid(market: MarketInfo, events: Events, first: int, stop: int) -> MarketInfo:
     """`market` with `sub_penny` decided: from its grids if known, else from its prices."""
-    fine = any(map(is_sub_penny, market.told_ranges))
+    fine = any(map(is_sub_penny, market.known_ranges))
     if market.starting_ranges is None and not fine:
         priced = np.isin(
             events.kind[first:stop], (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)

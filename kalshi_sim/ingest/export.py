@@ -89,10 +89,10 @@ def export_captures(
     starts = [at_start(market) for market in session.markets]
     life = [life_frames(market, instead) for market in session.markets]
     if (session.events.kind == EventKind.GAP).any():
-        told = [_capture(session, members, life) for members in parts.values()]
+        files = [_capture(session, members, life) for members in parts.values()]
         apart = "give a folder, which gets a file for each market, or "
         one_of_many = len(parts) == 1 and len(session.markets) > 1
-        check_gaps(session, told, apart + instead if one_of_many else instead)
+        check_gaps(session, files, apart + instead if one_of_many else instead)
     try:
         with whole_set(folder, [*parts, metadata], replace=overwrite) as temporary:
             for name, members in parts.items():
@@ -149,8 +149,8 @@ def _lines(
 def _session_ends(session: Session) -> Iterator[bytes]:
     """Frames that carry the times of the first and last message, where no event has them."""
     events = session.events
-    told = np.isin(events.kind, _TIMED) & (events.flags & EventFlag.TIME_INFERRED == 0)
-    times = events.ts_ms[told & (events.ts_ms != NO_TIME)]
+    timed = np.isin(events.kind, _TIMED) & (events.flags & EventFlag.TIME_INFERRED == 0)
+    times = events.ts_ms[timed & (events.ts_ms != NO_TIME)]
     first = session.started_ms
     ends = (
         (first, int(times.min()) if len(times) else None),

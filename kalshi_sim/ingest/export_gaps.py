@@ -1,8 +1,8 @@
 """A session's gaps as control frames of the wire, and as numbers that are missing.
 
-A gap that ends with the market's next book frame is told by a frame that ends its subscription.
-Where deltas go on before the next snapshot, only a number that no frame has tells it, so that then
-every other missing number has to be told as consumed.
+A gap that ends with the market's next book frame is written as a frame that ends its subscription.
+Where deltas go on before the next snapshot, only a number that no frame has shows it, so that
+then every other missing number has to be written as consumed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Connection = tuple[int, int]
 
 
 def needs_numbers(session: Session) -> bool:
-    """Whether a gap is told by a missing number alone: deltas go on before the next snapshot."""
+    """Whether a missing number alone shows a gap: deltas go on before the next snapshot."""
     for market in range(len(session.markets)):
         first, stop = session.market_offsets[market : market + 2].tolist()
         kind = session.events.kind[first:stop]
@@ -52,7 +52,7 @@ class GapWriter:
     def __init__(
         self, session: Session, heads: Int64Array, market_of: Int64Array, *, by_numbers: bool
     ) -> None:
-        """What has to be told.
+        """Find which frames are needed.
 
         Args:
             session: the markets that are written to one file.
@@ -92,7 +92,7 @@ class GapWriter:
             if kind == EventKind.SNAPSHOT:
                 yield from self._end(ended)
             else:
-                self._ended[ended].discard(market)  # a missing number tells this gap
+                self._ended[ended].discard(market)  # a missing number shows this gap
         restarts = kind == EventKind.SNAPSHOT and (
             sid != self._sid.get(market) or seq <= self._latest.get(market, -1)
         )
@@ -108,7 +108,7 @@ class GapWriter:
         ended = self._ended.pop(sid)
         on_sid = {market for market, own in self._sid.items() if own == sid}
         frame: dict[str, Any] = {"type": "unsubscribed", "sid": sid}
-        if sid in self._shared:  # two connections: the number tells which one is meant
+        if sid in self._shared:  # two connections: the number says which one is meant
             for market in sorted(ended):
                 number = {"seq": self._latest[market] + 1} if self._latest[market] >= 0 else {}
                 yield msgspec.json.encode(
@@ -150,7 +150,7 @@ def _numbers(
             continue
         own, before = latest.get((market, sid), (restarts[sid], seq))
         if kind == EventKind.SNAPSHOT:
-            # Other markets' frames may tell first that the numbers began anew.
+            # Other markets' frames may show first that the numbers began anew.
             if own == restarts[sid] and seq <= before and (market, sid) in latest:
                 restarts[sid] += 1
             if own != restarts[sid]:
@@ -169,7 +169,7 @@ def check_gaps(session: Session, files: Sequence[bytes], instead: str) -> None:
     """Whether import finds in these files the gaps that the session has.
 
     Args:
-        session: what the files tell.
+        session: what the files were written from.
         files: frames, one a line.
         instead: what to do if it does not, for the error.
 
@@ -185,7 +185,7 @@ def check_gaps(session: Session, files: Sequence[bytes], instead: str) -> None:
     try:
         merged = merge_frames(batch, file_of, names, tickers, find_gaps=needs_numbers(session))
     except DataError as error:
-        raise ConfigError(f"captures cannot tell this session: {error}; {instead}") from error
+        raise ConfigError(f"captures cannot express this session: {error}; {instead}") from error
     for number, ticker in enumerate(tickers):
         found = merged.market == number
         written = session.market_events(ticker)
@@ -194,4 +194,4 @@ def check_gaps(session: Session, files: Sequence[bytes], instead: str) -> None:
         if not np.array_equal(merged.rows[found] < 0, gaps) or not np.array_equal(
             merged.gap_sid[found][gaps], written.sid[heads][gaps]
         ):
-            raise ConfigError(f"captures cannot tell where the book of {ticker} ends; {instead}")
+            raise ConfigError(f"captures cannot show where the book of {ticker} ends; {instead}")

@@ -23,11 +23,11 @@ _CHANGES: Final = {
     "fee_updates": "changes of the fees",
     "pauses": "pauses",
 }
-"""What of a market the frames tell, and how people call it."""
+"""What of a market the frames report, and its name in messages."""
 
 
 def at_start(market: MarketInfo) -> MarketInfo:
-    """The market without its changes, as a file of markets tells it."""
+    """The market without its changes, as a file of markets states it."""
     return replace(
         market,
         price_ranges=market.starting_ranges,
@@ -40,11 +40,11 @@ def at_start(market: MarketInfo) -> MarketInfo:
 
 
 def life_frames(market: MarketInfo, instead: str) -> list[bytes]:
-    """Frames that tell each change of a market, those without a time first.
+    """Frames that report each change of a market, those without a time first.
 
     Args:
         market: its ticker and changes.
-        instead: what to do where frames cannot tell them, for the error.
+        instead: what to do where frames cannot express them, for the error.
 
     Raises:
         ConfigError: import would not read the same changes from any frames.
@@ -74,8 +74,8 @@ def _closes(market: MarketInfo) -> Iterator[_Frame]:
 
 def _grids(market: MarketInfo) -> Iterator[_Frame]:
     for update in market.grid_updates:
-        told = {"price_ranges": _bands(update.price_ranges)}
-        yield update.known_ms, {"event_type": "price_level_structure_updated", **told}
+        content = {"price_ranges": _bands(update.price_ranges)}
+        yield update.known_ms, {"event_type": "price_level_structure_updated", **content}
 
 
 def _bands(ranges: PriceRanges) -> list[dict[str, str]]:
@@ -105,25 +105,25 @@ def _fees(market: MarketInfo, instead: str) -> Iterator[_Frame]:
         else:
             raise ConfigError(
                 f"{market.ticker}: no frame can change the fees to the taker multiplier "
-                f"{_told(taker)} and the maker multiplier {_told(maker)} where the maker's was "
-                f"{_told(before.maker_multiplier)}; {instead}"
+                f"{_decimal(taker)} and the maker multiplier {_decimal(maker)} where the maker's "
+                f"was {_decimal(before.maker_multiplier)}; {instead}"
             )
-        multiplier = None if taker is None else msgspec.Raw(_told(taker).encode())
+        multiplier = None if taker is None else msgspec.Raw(_decimal(taker).encode())
         yield (
             update.known_ms,
             {"fee_type_override": fee_type, "fee_multiplier_override": multiplier},
         )
 
 
-def _told(multiplier: int | None) -> str:
+def _decimal(multiplier: int | None) -> str:
     return "none" if multiplier is None else format_decimal(multiplier, MULTIPLIER_SCALE)
 
 
-def _line(ticker: str, known_ms: int, told: dict[str, Any]) -> bytes:
-    message = {"market_ticker": ticker, **told}
+def _line(ticker: str, known_ms: int, content: dict[str, Any]) -> bytes:
+    message = {"market_ticker": ticker, **content}
     if known_ms != NO_TIME:
         message["ts_ms"] = known_ms
-    kind = "market_lifecycle_v2" if "event_type" in told else FEE_UPDATE
+    kind = "market_lifecycle_v2" if "event_type" in content else FEE_UPDATE
     return msgspec.json.encode({"type": kind, "msg": message})
 
 
@@ -138,12 +138,12 @@ def _check(market: MarketInfo, lines: list[bytes], instead: str) -> None:
             FrameDecoder().decode(line)
         except MALFORMED as error:
             raise ConfigError(
-                f"{market.ticker}: captures cannot tell {line.decode()}: {error}; {instead}"
+                f"{market.ticker}: captures cannot express {line.decode()}: {error}; {instead}"
             ) from error
     folded, _ = fold_market(at_start(market), FrameDecoder().decode(b"\n".join(lines)).lifecycles)
     for name, called in _CHANGES.items():
         if getattr(folded, name) != getattr(market, name):
             raise ConfigError(
-                f"{market.ticker}: captures cannot tell its {called} "
+                f"{market.ticker}: captures cannot express its {called} "
                 f"{getattr(market, name)}, as they are not in order, or one has no time; {instead}"
             )

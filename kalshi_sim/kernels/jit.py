@@ -120,6 +120,6 @@ def is_warm(kernel: str, package: Path = _KERNELS) -> bool:
 
 
 def say_if_compiling(kernel: str, what: str, package: Path = _KERNELS) -> None:
-    """Tell the user that a first call will compile, unless `kernel` is on disk."""
+    """Log that a first call will compile, unless `kernel` is on disk."""
     if not is_warm(kernel, package):
         _log.warning("compiling the kernels of %s, once for this version ...", what)

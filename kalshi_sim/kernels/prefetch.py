@@ -1,4 +1,4 @@
-"""Telling the processor which memory an environment further on will need.
+"""Prefetching memory that an environment further on will need.
 
 Environments stand at unrelated rows of a tape far larger than any cache, so a step would spend
 most of its time waiting for memory; asking early for the rows of the environments a few places

@@ -23,24 +23,24 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
-from kalshi_sim.kernels.rows import RowViews, row_views
+from kalshi_sim.kernels.rows import row_views
 from kalshi_sim.live.policy import Asker, Policy
 from kalshi_sim.live.portfolio import Portfolio, agent_row
+from kalshi_sim.live.rows import LiveRows
 from kalshi_sim.live.subscription import Subscription, book_events
 from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at, taker_updates
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
-from kalshi_sim.simulator import settings_of
+from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.tape_build import check_sizes, make_market_replay, utc_offset_ms
-from kalshi_sim.tape_rows import best_of, book_of, features_of, mark2_of
+from kalshi_sim.tape_rows import best_of
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, stored_per_money
 
 Float32Array = npt.NDArray[np.float32]
-_FIRST_ROOM = 1024
 
 
-class LiveMarket:
+class LiveMarket(LiveRows):
     """One market, followed event by event.
 
     A row closes at the first event of a later interval, at `advance(now_ms)`, or at `finish()`.
@@ -70,10 +70,10 @@ class LiveMarket:
             depth: levels a side that a row keeps.
             row_interval_ms: as in `build_tape`.
             fee_schedule: as in `build_tape`.
-            use_yes_price: frames tell NO prices in YES terms (`feed_frame`).
+            use_yes_price: frames state NO prices in YES terms (`feed_frame`).
             whole_subscription: `feed_frame` is given every frame of the subscription, so that a
                 hole in its numbers is a gap; False: frames of this market alone, whose numbers
-                have holes by nature and cannot tell of a missed frame.
+                have holes by nature and say nothing about a missed frame.
 
         Raises:
             ConfigError: an option is outside its range.
@@ -83,12 +83,12 @@ class LiveMarket:
             raise ConfigError(f"payout={payout!r}: must be {PAYOUT_CENT} or {PAYOUT_FINE}")
         if first_book_ms is not None:
             first_book_ms = gate.check_int("first_book_ms", first_book_ms, 0, gate.MAX_TIME_MS)
+        super().__init__(depth)
         self.market = market
         self._base = market
         self._changes: list[Lifecycle] = []
-        self._told_ms = NO_TIME
+        self._latest_ms = NO_TIME
         self._asker = Asker()
-        self.depth = depth
         self.row_interval_ms = row_interval_ms
         self._schedule = fee_schedule
         self._payout = payout
@@ -98,8 +98,6 @@ class LiveMarket:
         self.noticed: Counter[str] = Counter()
         """Why frames made the book unknown or were passed over, and how often."""
         self._early: list[Events] = []
-        self._out = kernel.make_rows(_FIRST_ROOM, _FIRST_ROOM, depth)
-        self._replay: kernel.Replay | None = None
         if first_book_ms is not None:
             self._begin(first_book_ms)
 
@@ -130,50 +128,11 @@ class LiveMarket:
             raise DataError(f"{self.market.ticker}: no book event was fed yet")
         return self._payout
 
-    def __len__(self) -> int:
-        """Rows closed so far."""
-        return 0 if self._replay is None else int(self._replay.state[kernel.ROWS])
-
     def __repr__(self) -> str:
         n = len(self)
         yes, no = best_of(self._rows)[-1].tolist() if n else (0, 0)
         best = f", best YES {yes} NO {no}" if n else ""
         return f"LiveMarket({self.market.ticker}: {n:,} rows{best})"
-
-    @property
-    def _rows(self) -> RowViews:
-        return row_views(self._out.i64[: len(self)])
-
-    @property
-    def ts_ms(self) -> npt.NDArray[np.int64]:
-        """int64 [rows]"""
-        return self._rows.i64[:, layout.ROW_TS]
-
-    @property
-    def px(self) -> npt.NDArray[np.int64]:
-        """int64 [rows, 2, depth]"""
-        return book_of(self._rows, self.depth)[0]
-
-    @property
-    def qty(self) -> npt.NDArray[np.int64]:
-        """int64 [rows, 2, depth]"""
-        return book_of(self._rows, self.depth)[1]
-
-    @property
-    def mark2(self) -> npt.NDArray[np.int64]:
-        """int64 [rows]"""
-        return mark2_of(self._rows)
-
-    @property
-    def features(self) -> Float32Array:
-        """float32 [rows, 40]"""
-        return features_of(self._rows)
-
-    @property
-    def flow(self) -> npt.NDArray[np.int64]:
-        """int64 [entries, 5]"""
-        entries = 0 if self._replay is None else int(self._replay.state[kernel.FLOWS])
-        return self._out.flow[:entries]
 
     def feed(self, events: Events) -> int:
         """Apply events of this market in stream order; returns how many rows that closed.
@@ -189,7 +148,7 @@ class LiveMarket:
         """
         gate.check_events(events, self.market.ticker)
         if self._replay is None:
-            # The session begins with the first snapshot; what comes before it only tells time.
+            # The session begins with the first snapshot; what comes before it only gives the time.
             self._early.append(events)
             events = Events.concatenate(self._early)
             snapshots = np.flatnonzero(events.kind == EventKind.SNAPSHOT)
@@ -256,7 +215,7 @@ class LiveMarket:
                 change.market < 0 and change.event_ticker == self.market.event
             ):
                 self._change(change)
-        self._told_ms = max(self._told_ms, int(batch.ts_ms.max(initial=NO_TIME)))
+        self._latest_ms = max(self._latest_ms, int(batch.ts_ms.max(initial=NO_TIME)))
         events, sid = book_events(batch, number, recv_ms)
         if events is None:
             return 0
@@ -295,11 +254,11 @@ class LiveMarket:
 
     def _change(self, change: Lifecycle) -> None:
         """Follow a change in the market's life; its rows from `known_ms` on have it."""
-        if change.known_ms == NO_TIME and self._told_ms != NO_TIME:
-            change = replace(change, known_ms=self._told_ms + 1)
+        if change.known_ms == NO_TIME and self._latest_ms != NO_TIME:
+            change = replace(change, known_ms=self._latest_ms + 1)
         changes = sorted([*self._changes, change], key=lambda c: c.known_ms)
         market, _ = fold_market(self._base, changes)
-        numbers = [n for grid in market.told_ranges for band in grid for n in band]
+        numbers = [n for grid in market.known_ranges for band in grid for n in band]
         if self._payout is not None and any(n % stored_per_money(self._payout) for n in numbers):
             raise DataError(
                 f"{self.market.ticker}: the new grid is finer than the money unit; "
@@ -469,30 +428,3 @@ class LiveMarket:
             flow=np.zeros((0, layout.N_FLOW), np.int64),
             views=(view,),
         )
-
-    def _make_room(self, events: int) -> None:
-        """Double the arrays where `events` more might not fit."""
-        rows = self._room(len(self._out.i64), len(self) + events)
-        flow = self._room(len(self._out.flow), len(self.flow) + 2 * events + self._touched)
-        if rows == len(self._out.i64) and flow == len(self._out.flow):
-            return
-        grown = kernel.make_rows(rows, flow, self.depth)
-        made, entries = len(self), len(self.flow)
-        grown.i64[:made] = self._out.i64[:made]
-        grown.flow[:entries] = self._out.flow[:entries]
-        self._out = grown
-        if self._replay is not None:
-            sums = np.zeros((rows, self._replay.history.sums.shape[1]), np.int64)
-            sums[: len(self)] = self._replay.history.sums[: len(self)]
-            history = self._replay.history._replace(sums=sums)
-            self._replay = self._replay._replace(history=history)
-
-    @property
-    def _touched(self) -> int:
-        return 0 if self._replay is None else int(self._replay.state[kernel.TOUCHED])
-
-    @staticmethod
-    def _room(now: int, needed: int) -> int:
-        while now <= needed:
-            now *= 2
-        return now

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kalshi_sim.config import SimConfig
+from kalshi_sim.episodes import Finished
 from kalshi_sim.kernels import layout
 from kalshi_sim.reference.agreement import oracle_views
 from kalshi_sim.reference.simulator import OracleEnv, OracleFill
 from kalshi_sim.reference.tape import OracleView
 from kalshi_sim.session import Session
-from kalshi_sim.simulator import _ORDER_COLUMNS, _STATE_COLUMNS, BatchSimulator, Finished
+from kalshi_sim.simulator import _ORDER_COLUMNS, _STATE_COLUMNS, BatchSimulator
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
 

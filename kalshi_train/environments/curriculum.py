@@ -105,7 +105,7 @@ class SimpleSessionCurriculum:
         }
 
     def start(self, env: KalshiVecEnv) -> None:
-        """Tell the environment the order before its first reset.
+        """Set the environment's order of views before its first reset.
 
         Args:
             env: the environment that trains.

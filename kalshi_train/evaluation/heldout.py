@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.kernels import layout
-from kalshi_sim.simulator import settings_of
+from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.episodes import Played, play_all

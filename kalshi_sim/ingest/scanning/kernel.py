@@ -22,7 +22,7 @@ from kalshi_sim.ingest.scanning.objects import (
     TRUE,
     Found,
     after_blanks,
-    is_told,
+    has_value,
     read_line,
 )
 from kalshi_sim.ingest.scanning.tickers import Seen, ticker_number
@@ -104,7 +104,7 @@ def _word(text: Text, found: Found, key: int) -> int:
 def _taken_side(text: Text, message: Found) -> int:
     """The resting side that a trade's taker took from; -1 if it is left to the decoder."""
     for key in (w.TAKER_OUTCOME_SIDE, w.TAKER_BOOK_SIDE, w.TAKER_SIDE):
-        if is_told(message, key):
+        if has_value(message, key):
             word = _word(text, message, key)
             if word == w.W_YES or word == w.W_BID or word == w.W_YES_CAPITAL:
                 return 1
@@ -121,11 +121,11 @@ def _trade_price(text: Text, message: Found, side: int) -> int:
     if side == 1:
         own, other = other, own
         own_cents, other_cents = other_cents, own_cents
-    if is_told(message, own):
+    if has_value(message, own):
         return _dollars(text, message, own)
-    if is_told(message, other):
+    if has_value(message, other):
         price = _dollars(text, message, other)
-    elif is_told(message, own_cents):
+    elif has_value(message, own_cents):
         return _cents(text, message, own_cents)
     else:
         price = _cents(text, message, other_cents)
@@ -135,7 +135,7 @@ def _trade_price(text: Text, message: Found, side: int) -> int:
 @hot_jit
 def _frame_number(text: Text, found: Found, key: int) -> int:
     """`sid` or `seq`: -1 if there is none, NO_NUMBER for other forms."""
-    if not is_told(found, key):
+    if not has_value(found, key):
         return -1
     if found.form[key] != INTEGER:
         return NO_NUMBER
@@ -147,11 +147,11 @@ def _delta(text: Text, message: Found, out: Int64Array, row: int) -> bool:
     side = _word(text, message, w.SIDE)
     if side != w.W_YES and side != w.W_YES_CAPITAL and side != w.W_NO and side != w.W_NO_CAPITAL:
         return False
-    if is_told(message, w.PRICE_DOLLARS):
+    if has_value(message, w.PRICE_DOLLARS):
         price = _dollars(text, message, w.PRICE_DOLLARS)
     else:
         price = _cents(text, message, w.PRICE)
-    key = w.DELTA_FP if is_told(message, w.DELTA_FP) else w.DELTA
+    key = w.DELTA_FP if has_value(message, w.DELTA_FP) else w.DELTA
     size = _exact(text, message, key, _SIZE_PLACES)
     if price == NO_NUMBER or size == NO_NUMBER:
         return False
@@ -168,7 +168,7 @@ def _trade(text: Text, message: Found, out: Int64Array, row: int) -> bool:
     if side < 0:
         return False
     price = _trade_price(text, message, side)
-    key = w.COUNT_FP if is_told(message, w.COUNT_FP) else w.COUNT
+    key = w.COUNT_FP if has_value(message, w.COUNT_FP) else w.COUNT
     size = _exact(text, message, key, _SIZE_PLACES)
     if price == NO_NUMBER or size < 0:  # NO_NUMBER is far below
         return False
@@ -176,7 +176,7 @@ def _trade(text: Text, message: Found, out: Int64Array, row: int) -> bool:
     if block in (TEXT, INTEGER, DECIMAL):
         return False
     named = message.form[w.TRADE_ID]
-    if is_told(message, w.TRADE_ID) and named != TEXT:
+    if has_value(message, w.TRADE_ID) and named != TEXT:
         return False
     out[KIND, row] = BLOCK_TRADE if block == TRUE else TRADE
     out[SIDE, row] = side
@@ -191,7 +191,7 @@ def _trade(text: Text, message: Found, out: Int64Array, row: int) -> bool:
 def _is_well_formed(outer: Found, frame: Found, message: Found) -> bool:
     """Whether no value is of a form that the decoder refuses, or of a meaning it alone knows."""
     for key in (w.MARKET_TICKER, w.SIDE, w.TAKER_OUTCOME_SIDE, w.TAKER_BOOK_SIDE, w.TAKER_SIDE):
-        if is_told(message, key) and message.form[key] != TEXT:
+        if has_value(message, key) and message.form[key] != TEXT:
             return False
     for key in (w.TYPE, w.SID, w.SEQ, w.MSG, w.RAW):  # in a message: other shapes of frames
         if message.form[key] != ABSENT:

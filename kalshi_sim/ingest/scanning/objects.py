@@ -277,7 +277,7 @@ def read_line(
 
 
 @hot_jit
-def is_told(found: Found, key: int) -> bool:
+def has_value(found: Found, key: int) -> bool:
     """Whether there is a value under a key, and not null."""
     form = found.form[key]
     return not (form == ABSENT or form == NULL)

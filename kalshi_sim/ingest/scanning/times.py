@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kalshi_sim.ingest.scanning import words as w
-from kalshi_sim.ingest.scanning.objects import ABSENT, INTEGER, NULL, TEXT, Found, is_told
+from kalshi_sim.ingest.scanning.objects import ABSENT, INTEGER, NULL, TEXT, Found, has_value
 from kalshi_sim.ingest.scanning.values import (
     NO_NUMBER,
     is_seconds,
@@ -74,17 +74,17 @@ def event_time(text: Text, frame: Found, message: Found, recv: int) -> tuple[int
 
     NO_NUMBER for what is left to the decoder.
     """
-    if is_told(message, w.TS_MS):
+    if has_value(message, w.TS_MS):
         if message.form[w.TS_MS] != INTEGER:
             return NO_NUMBER, False
         return whole_number(text, message.first[w.TS_MS], message.stop[w.TS_MS]), False
-    if is_told(message, w.TS):
+    if has_value(message, w.TS):
         ms = _moment(text, message, w.TS)
         if message.form[w.TS] == INTEGER and ms != NO_NUMBER:
             number = whole_number(text, message.first[w.TS], message.stop[w.TS])
             return ms, is_seconds(number)
         return ms, False
-    if is_told(frame, w.SENDING_TS_MS):
+    if has_value(frame, w.SENDING_TS_MS):
         if frame.form[w.SENDING_TS_MS] != INTEGER:
             return NO_NUMBER, False
         return whole_number(text, frame.first[w.SENDING_TS_MS], frame.stop[w.SENDING_TS_MS]), False

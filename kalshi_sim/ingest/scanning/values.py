@@ -159,5 +159,5 @@ def unix_time(number: int) -> int:
 
 @hot_jit
 def is_seconds(number: int) -> bool:
-    """Whether a whole number that tells a time counts seconds."""
+    """Whether a whole number that stands for a time counts seconds."""
     return number < FIRST_MS

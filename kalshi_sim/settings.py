@@ -1,0 +1,38 @@
+"""The simulation's settings as the kernels read them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+
+from kalshi_sim.config import FillModel, Pricing, SimConfig
+from kalshi_sim.kernels import layout
+from kalshi_sim.tape import Tape
+from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
+
+
+def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
+    """A SimConfig as the kernels read it, money in the tape's unit."""
+    cent = money_per_cent(tape.payout)
+    ints = np.zeros(layout.N_INTS, np.int64)
+    ints[layout.C_CASH_START] = config.cash_start * cent
+    ints[layout.C_ORDER_SIZE] = config.order_size
+    ints[layout.C_MAX_POSITION] = config.max_position
+    ints[layout.C_PRICING] = get_args(Pricing).index(config.pricing)
+    ints[layout.C_TIF] = layout.IOC if config.time_in_force == "ioc" else layout.GTC
+    ints[layout.C_FILL_MODEL] = get_args(FillModel).index(config.fill_model)
+    ints[layout.C_QUEUE_POWER] = config.queue_power
+    ints[layout.C_LATENCY] = config.latency_ms
+    ints[layout.C_FEES] = int(config.fees)
+    ints[layout.C_VALUATION] = layout.MID if config.valuation == "mid" else layout.LIQUIDATION
+    ints[layout.C_TRUNCATE_END] = int(config.end_of_data == "truncate")
+    ints[layout.C_MAX_STEPS] = config.max_episode_steps or -1
+    ints[layout.C_PAYOUT] = tape.payout
+    ints[layout.C_CENT] = cent
+    ints[layout.C_INTERVAL] = tape.row_interval_ms
+    ints[layout.C_RECORD] = int(config.record_fills)
+    floats = np.zeros(layout.N_FLOATS, np.float64)
+    floats[layout.F_TRADE_SHARE] = config.trade_share
+    floats[layout.F_REWARD] = config.reward_scale / (2 * tape.payout / CENTS_PER_DOLLAR)
+    return layout.Settings(ints, floats)
