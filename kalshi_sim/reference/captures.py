@@ -1,6 +1,7 @@
-"""The slow twin of the import: one file of wire frames, read line by line, matched by search.
+"""The slow twin of the import: files of wire frames, read line by line, matched by search.
 
-Written from the contract and the description of the wire alone; for recordings without gaps.
+Written from docs/contract.md#2-book-and-events and the description of the wire alone; holes in the
+numbers are no gaps to it. `kalshi_sim.reference.joining` makes one stream of a market's frames.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kalshi_sim.reference.joining import Frame, stream_of
 from kalshi_sim.session import NO_TIME, EventKind
 from kalshi_sim.units import CENTS_PER_DOLLAR, PRICE_SCALE, SIZE_SCALE
 
 APART_MS = 2_000
 WHOLE_SECOND_MS = 999
+NS_PER_MS = 1_000_000
 
 
 @dataclass
@@ -99,17 +102,19 @@ def read_frame(frame: dict[str, Any], received_ms: int | None) -> list[Told]:
 
 
 def resolve_times(events: list[Told]) -> None:
-    """A snapshot without a time: 1 ms after the latest book event so far, else the next one."""
+    """A snapshot without a time: 1 ms after the latest book event, else the next told time."""
     latest: int | None = None
     snapshot: int | None = None
-    for i, event in enumerate(events):
-        if event.kind == EventKind.TRADE:
-            continue
-        if event.ts is None and event.kind == EventKind.LEVEL:
+    book = [e for e in events if e.kind not in (EventKind.TRADE, EventKind.GAP)]
+    first = next((e.ts for e in book if e.ts is not None), NO_TIME)
+    told = False
+    for event in book:
+        if event.ts is not None:
+            told = True
+        elif event.kind == EventKind.LEVEL:
             event.ts = snapshot
-        elif event.ts is None:
-            later = (e.ts for e in events[i:] if e.kind == EventKind.DELTA)
-            event.ts = next(later, NO_TIME) if latest is None else latest + 1
+        else:
+            event.ts = latest + 1 if told and latest is not None else first
         if event.kind == EventKind.SNAPSHOT:
             snapshot = event.ts
         assert event.ts is not None
@@ -143,22 +148,45 @@ def close(one: Told, other: Told) -> bool:
     return apart <= APART_MS
 
 
-def slow_import(path: Path) -> dict[str, list[Told]]:
-    """The events of each market of a capture, in the order of the file."""
+def received_at(record: dict[str, Any]) -> int | None:
+    """The receive time of a line in nanoseconds, if it is an envelope that tells one."""
+    if "recv_ts_ns" in record:
+        return int(record["recv_ts_ns"])
+    return int(record["recv_ts_ms"]) * NS_PER_MS if "recv_ts_ms" in record else None
+
+
+def read_file(path: Path, number: int) -> list[Frame]:
+    """The frames of one file, in its order."""
     opener = gzip.open if path.suffix == ".gz" else open
-    markets: dict[str, list[Told]] = {}
+    frames: list[Frame] = []
     with opener(path, "rt") as lines:
-        for line in lines:
-            if not line.strip():
-                continue
-            frame, received = json.loads(line), None
-            if "raw" in frame:
-                received = frame["recv_ts_ns"] // 1_000_000
-                frame = json.loads(frame["raw"])
-            found = read_frame(frame, received)
-            if found:
-                markets.setdefault(frame["msg"]["market_ticker"], []).extend(found)
-    for events in markets.values():
+        for place, line in enumerate(line for line in lines if line.strip()):
+            record = json.loads(line)
+            received = received_at(record)
+            wire = json.loads(record["raw"]) if "raw" in record else record
+            told_ms = None if received is None else received // NS_PER_MS
+            if told_ms is None and "sending_ts_ms" in wire:
+                told_ms = int(wire["sending_ts_ms"])
+            frames.append(Frame(wire, line.strip(), number, place, received))
+            frames[-1].events = read_frame(wire, told_ms)
+    return frames
+
+
+def slow_import(*paths: Path) -> dict[str, list[Told]]:
+    """The events of each market of one recording, whatever files it lies in.
+
+    Raises:
+        Undecided: nothing tells the order of the files.
+    """
+    files = [read_file(path, number) for number, path in enumerate(paths)]
+    tickers = dict.fromkeys(f.market for file in files for f in file if f.events)
+    markets: dict[str, list[Told]] = {}
+    for ticker in tickers:
+        assert ticker is not None
+        events: list[Told] = []
+        for frame in stream_of(ticker, files):
+            events += [Told(EventKind.GAP)] if frame is None else frame.events
         resolve_times(events)
         match_trades(events)
+        markets[ticker] = events
     return markets

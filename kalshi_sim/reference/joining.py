@@ -1,0 +1,217 @@
+"""One stream of a market's frames out of the files of a recording, slow and obvious.
+
+Written from docs/contract.md#2-book-and-events: the order of frames, whose book it is, where it
+ends, and where trades stand. For the slow twin of the import (`kalshi_sim.reference.captures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+FRAMES_BEHIND = 1_000
+BEHIND_MS = 1_000
+ENDING_ERRORS = (10, 25)
+BOOK = ("orderbook_snapshot", "orderbook_delta")
+
+
+class Undecided(Exception):  # noqa: N818  # no error of the twin: the contract refuses here
+    """Nothing decides the order of files."""
+
+
+@dataclass(eq=False)
+class Frame:
+    """One line: the frame on it, its text, its place and its receive time in ns.
+
+    `connection` counts the restarts of its sid that its market has seen.
+    """
+
+    wire: dict[str, Any]
+    text: str
+    file: int
+    place: int
+    received: int | None
+    events: list[Any] = field(default_factory=list)
+    connection: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What the wire calls it."""
+        return str(self.wire["type"])
+
+    @property
+    def market(self) -> str | None:
+        """The market that it names."""
+        return (self.wire.get("msg") or {}).get("market_ticker")
+
+    @property
+    def sid(self) -> int:
+        """Its subscription, -1 if it has none."""
+        return int(self.wire.get("sid", -1))
+
+    @property
+    def seq(self) -> int | None:
+        """Its number."""
+        return self.wire.get("seq")
+
+    @property
+    def told(self) -> int | None:
+        """Its time in ms."""
+        return self.events[0].ts if self.events else None
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it is a snapshot."""
+        return self.kind == "orderbook_snapshot"
+
+    def is_book(self, market: str) -> bool:
+        """Whether it is a book frame of the market."""
+        return self.kind in BOOK and self.market == market
+
+    def repeats(self, other: Frame) -> bool:
+        """Whether sid, seq, content and exchange time are those of another delta."""
+        return not self.is_snapshot and self.seq is not None and self.wire == other.wire
+
+    def ends(self, market: str, sid: int) -> bool:
+        """Whether it is a control frame that ends the market's subscription."""
+        message = self.wire.get("msg") or {}
+        if "sid" not in self.wire or self.sid != sid:
+            return False
+        if self.kind == "error":
+            return message.get("code") in ENDING_ERRORS
+        listed = message.get("market_tickers")
+        return self.kind == "unsubscribed" or (
+            self.kind == "ok" and listed is not None and market not in listed
+        )
+
+
+def stream_of(market: str, files: Sequence[Sequence[Frame]]) -> list[Frame | None]:
+    """The frames of a market's book and its trades in the order they came; None is a gap."""
+    holding = [file for file in files if any(f.is_book(market) for f in file)]
+    relevant = [[f for f in file if concerns(f, market)] for file in holding]
+    merged = one_order(market, relevant)
+    stream = owned(market, put_straight(market, merged))
+    for file in files:
+        if file not in holding:
+            place_trades(stream, [f for f in file if f.kind == "trade" and f.market == market])
+    return without_repeated_trades(stream)
+
+
+def concerns(frame: Frame, market: str) -> bool:
+    """Whether a frame is of the market or of a subscription."""
+    return frame.market == market or (frame.market is None and "sid" in frame.wire)
+
+
+def one_order(market: str, files: list[list[Frame]]) -> list[Frame]:
+    """The frames of several files as one arrival."""
+    if len(files) <= 1:
+        return [frame for file in files for frame in file]
+    raise Undecided(market)
+
+
+def put_straight(market: str, frames: list[Frame]) -> list[Frame]:
+    """Late deltas go where their number belongs, repeats go, restarts are counted."""
+    out: list[Frame] = []
+    connections: dict[int, int] = {}
+    highest: dict[tuple[int, int], int] = {}
+    for frame in frames:
+        if frame.is_book(market) and frame.seq is not None:
+            frame.connection = connections.setdefault(frame.sid, 0)
+            if frame.seq <= highest.get(lane(frame), -1):
+                if any(frame.repeats(f) for f in out):
+                    continue
+                same = [f for f in out if f.is_book(market) and lane(f) == lane(frame)]
+                if not frame.is_snapshot and may_be_late(frame, same):
+                    after = next(f for f in same if f.seq is not None and f.seq > frame.seq)
+                    out.insert(out.index(after), frame)
+                    continue
+                frame.connection = connections[frame.sid] = frame.connection + 1
+            highest[lane(frame)] = frame.seq
+        out.append(frame)
+    return out
+
+
+def may_be_late(frame: Frame, same: list[Frame]) -> bool:
+    """Whether a delta's number, unused since the latest snapshot, lies a little behind."""
+    since = same[max((i for i, f in enumerate(same) if f.is_snapshot), default=0) :]
+    if not since[0].is_snapshot or any(f.seq == frame.seq for f in since):
+        return False
+    passed = [f for f in since if f.seq is not None and frame.seq is not None and f.seq > frame.seq]
+    if not since[0].seq or frame.seq is None or frame.seq < since[0].seq:
+        return False
+    near = frame.file != passed[0].file or frame.place - passed[0].place <= FRAMES_BEHIND
+    latest = max(f.told for f in passed if f.told is not None)
+    return near and (frame.told is None or latest - frame.told <= BEHIND_MS)
+
+
+def lane(frame: Frame) -> tuple[int, int]:
+    """(connection, sid)."""
+    return frame.connection, frame.sid
+
+
+def owned(market: str, frames: list[Frame]) -> list[Frame | None]:
+    """What the book is made of: frames of its latest snapshot's connection, its ends, trades."""
+    out: list[Frame | None] = []
+    owner: tuple[int, int] | None = None
+    ended = False
+    last = 0  # where the owner's last frame lies in `out`, plus one
+    for at, frame in enumerate(frames):
+        if frame.kind == "trade":
+            out.append(frame)
+        elif not frame.is_book(market):
+            if owner is not None and frame.ends(market, owner[1]):
+                later = [f for f in frames[at + 1 :] if f.is_book(market) and lane(f) == owner]
+                ended = ended or not later or later[0].is_snapshot
+        elif owner is not None and not frame.is_snapshot and lane(frame) != owner:
+            ended = ended or not goes_on(market, owner, frames[at + 1 :])
+        else:
+            if frame.is_snapshot:
+                if ended:
+                    out.insert(last, None)
+                owner, ended = lane(frame), False
+            out.append(frame)
+            last = len(out)
+    if ended:
+        out.insert(last, None)
+    return out
+
+
+def goes_on(market: str, owner: tuple[int, int], later: list[Frame]) -> bool:
+    """Whether the owner tells another delta before the market's next snapshot."""
+    for frame in later:
+        if frame.is_book(market) and (frame.is_snapshot or lane(frame) == owner):
+            return not frame.is_snapshot
+    return False
+
+
+def place_trades(stream: list[Frame | None], trades: list[Frame]) -> None:
+    """Trades of a file without the book: by receive time, else after the last event so early."""
+    before: list[int] = []
+    for trade in trades:
+        at = 0
+        for i, frame in enumerate(stream):
+            if frame is None or frame.kind == "trade":
+                continue
+            if trade.received is not None and frame.received is not None:
+                earlier = frame.received <= trade.received
+            else:
+                earlier = frame.told is not None and frame.told <= trade.events[0].window[1]
+            at = i + 1 if earlier else at
+        before.append(at)
+    for at, trade in sorted(zip(before, trades, strict=True), key=lambda x: x[0], reverse=True):
+        stream.insert(at, trade)
+
+
+def without_repeated_trades(stream: list[Frame | None]) -> list[Frame | None]:
+    """Each trade once, by its `trade_id`."""
+    out: list[Frame | None] = []
+    seen: set[str] = set()
+    for frame in stream:
+        if frame is not None and frame.kind == "trade":
+            name = frame.wire["msg"].get("trade_id")
+            if name is not None and name in seen:
+                continue
+            seen.add(name)
+        out.append(frame)
+    return out
