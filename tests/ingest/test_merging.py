@@ -11,6 +11,7 @@ import pytest
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind, Session
+from tests.support.replayed import books
 from tests.support.wire import MARKET, book, delta, frame, imported, rows, snapshot, trade, write
 
 OTHER = "KXGAME-26MAR18AB-B"
@@ -90,6 +91,42 @@ def test_one_market_on_two_connections_at_once_is_refused(tmp_path: Path) -> Non
     other = [book(1), *[delta(i, 1_000 * i + 7) for i in range(2, 20)]]
     with pytest.raises(DataError, match=r"0\.jsonl and 1\.jsonl.*order"):
         of_files(tmp_path, one, other)
+
+
+def test_two_sockets_in_a_file_each_are_refused_not_woven(tmp_path: Path) -> None:
+    times = [(3, 0), (4, 2_000)]
+    one = [book(1), *[delta(*told) for told in times], delta(6, 4_000, size="5"), delta(7, 5_000)]
+    other = [book(2), *[delta(*told) for told in times], delta(5, 4_000, size="5")]
+    for files in ((one, other), (other, one)):
+        with pytest.raises(DataError, match=r"0\.jsonl, 1\.jsonl: .*two sockets under one sid"):
+            of_files(tmp_path, *files)
+
+
+def test_a_lone_snapshot_of_a_reconnect_stands_where_its_file_lies_in_time(tmp_path: Path) -> None:
+    first = [book(1, market=OTHER), book(2), *[delta(i, i, market=OTHER) for i in (3, 4)]]
+    changed = snapshot(2, [["0.3000", "7.00"]], [["0.5500", "80.00"]])
+    second = [snapshot(1, [["0.3100", "6.00"]], market=OTHER)]
+    third = [changed, delta(3, 100), delta(4, 150, market=OTHER), delta(5, 6_000, market=OTHER)]
+    third += [snapshot(1, [["0.3200", "8.00"]], market=OTHER)]
+    third += [snapshot(2, [["0.2000", "9.00"]]), delta(4, 6_200, size="2")]
+    fourth = [delta(5, 9_000, size="3")]
+    whole = of_files(tmp_path, [*first, *second, *third, *fourth])
+    parts = of_files(tmp_path, second, third, fourth, first)
+    for market in (MARKET, OTHER):
+        assert books(parts.market_events(market)) == books(whole.market_events(market))
+
+
+def test_a_snapshot_in_a_contained_file_is_read_once_where_equal_ones_lie(tmp_path: Path) -> None:
+    def bare(line: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in line.items() if k != "seq"}
+
+    others = [delta(None, i, market=OTHER) for i in (5, 6)]
+    equal = bare(book())
+    lines = [bare(book(market=OTHER)), equal, delta(None, 0), equal, equal, *others]
+    lines.append(delta(None, 7))
+    whole = of_files(tmp_path, lines)
+    assert of_files(tmp_path, lines, [equal, *others]).events.equals(whole.events)
+    assert of_files(tmp_path, [equal, *others], lines).events.equals(whole.events)
 
 
 def test_trades_keep_their_place_in_their_own_file(tmp_path: Path) -> None:

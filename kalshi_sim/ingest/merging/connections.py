@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.merging.joints import Stream
-from kalshi_sim.ingest.merging.view import APART_MS, LATE_FRAMES, BoolArray, Frames, group_numbers
+from kalshi_sim.ingest.merging.view import (
+    APART_MS,
+    LATE_FRAMES,
+    BoolArray,
+    Frames,
+    group_numbers,
+    two_sockets,
+)
 from kalshi_sim.session import NO_TIME, Int64Array
 
 ANY: Final = -1
@@ -79,7 +84,7 @@ def tell_connections(frames: Frames, stream: Stream) -> Told:
             kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
             rows, connection, sid = rows[kept], connection[kept], sid[kept]
         if _all_told_twice(frames, rows, stream.recorder):
-            raise _two_sockets(frames, rows)
+            raise two_sockets(frames, rows)
     else:
         repeated = _repeated(frames, rows, seq, stream.recorder)
         kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
@@ -189,7 +194,7 @@ class _Walk:
             if not is_snapshot:
                 self._latest = max(self._latest, ts_ms)
         if any(connection.is_two for connection in self._all):
-            raise _two_sockets(self._frames, rows)
+            raise two_sockets(self._frames, rows)
         return (
             np.array(self._rows, dtype=np.int64),
             np.array(self._connection, dtype=np.int64),
@@ -273,15 +278,6 @@ def _all_told_twice(frames: Frames, rows: Int64Array, recorder: Int64Array) -> b
     if len(bare) < 2 * _TWINS or (recorder != recorder[0]).any():
         return False
     return 2 * len(np.unique(frames.message[bare])) <= len(bare) + len(bare) // 5
-
-
-def _two_sockets(frames: Frames, rows: Int64Array) -> DataError:
-    names: Sequence[str] = sorted({frames.files[f] for f in frames.file_of[rows].tolist()})
-    return DataError(
-        f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was told by "
-        "two sockets under one sid, and nothing tells their frames apart; record each socket "
-        "to a file of its own with receive times, or import the frames of one"
-    )
 
 
 def passed_over(connection: Int64Array, snapshot: BoolArray) -> tuple[BoolArray, Int64Array]:

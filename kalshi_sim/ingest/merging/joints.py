@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Final
 
 import numpy as np
@@ -26,12 +26,14 @@ from kalshi_sim.ingest.merging.pieces import (
     whole_file,
     without_overlaps,
 )
-from kalshi_sim.ingest.merging.view import APART_MS, Frames
+from kalshi_sim.ingest.merging.view import APART_MS, Frames, two_sockets
 from kalshi_sim.ingest.merging.weaving import woven_by_receive_time
 from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
 
 _RESTART_MS: Final = 20
 """A new connection is as likely as times that run back by so much."""
+_STEPS_BACK: Final = 1_000
+"""A file that begins a second before the one ahead of it ended is less likely than any numbers."""
 _ALL_ORDERS: Final = 6
 """Of more pieces than this not every order is tried."""
 Cost = tuple[int, int, int, int]
@@ -61,7 +63,7 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         rows: int64, all event frames of the market that lie in files with book frames of it.
 
     Raises:
-        DataError: nothing tells the order of its files.
+        DataError: nothing tells the order of its files, or two sockets told the same in them.
     """
     pieces = without_overlaps(pieces_of(frames, rows))
     dropped = {k: v for piece in pieces for k, v in piece.dropped.items()}
@@ -86,6 +88,8 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
                 "first; record receive times in nanoseconds, or all frames in one file"
             )
         return Stream(ordered, recorder, dropped, tuple(notes))
+    if any(_tell_the_same(one, other) for one, other in combinations(pieces, 2)):
+        raise two_sockets(frames, book)
     if _is_split_by_type(frames, pieces):
         ordered = _woven_by_seq(pieces, settled=True)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
@@ -127,7 +131,7 @@ def _one_after_the_other(
                 f"{_names(piece.frames, (whole, piece))}: {shared} equal snapshots of {ticker} end "
                 "one file and begin the next: taken as an overlap, read once"
             )
-        whole = joined(whole, piece, shared, at_end=True)
+        whole = joined(whole, piece, len(whole.rows) - shared, shared)
     book = whole.book
     return Stream(book, np.zeros(len(book), np.int64), {**dropped, **whole.dropped}, tuple(notes))
 
@@ -144,6 +148,31 @@ def _refuse(pieces: Sequence[Piece], why: str) -> DataError:
         f"{_names(frames, pieces)}: {why} their frames of {ticker}; import them as sessions of "
         "their own, or join them in order of arrival to one file"
     )
+
+
+def _tell_the_same(one: Piece, other: Piece) -> bool:
+    """Whether two sockets told the same time under one sid, each with numbers of its own."""
+    if one.times is None or other.times is None:
+        return False
+    begin, end = max(one.times[0], other.times[0]), min(one.times[1], other.times[1])
+    first, second = (_changes(piece, begin, end) for piece in (one, other))
+    shared = first.keys() & second.keys()
+    again = sum(not first[change] & second[change] for change in shared)
+    # Equal changes of one moment may be told twice by one socket, but seldom most of them.
+    return begin < end and again > 0 and 2 * len(shared) > min(len(first), len(second))
+
+
+def _changes(piece: Piece, begin: int, end: int) -> dict[tuple[int, int], set[int]]:
+    """Changes from `begin` to `end` by sid and content, and under which numbers they were told."""
+    frames, rows = piece.frames, piece.book
+    ts_ms = frames.batch.ts_ms[rows]
+    rows = rows[~frames.is_snapshot[rows] & (ts_ms >= begin) & (ts_ms <= end)]
+    rows = rows[frames.seq[rows] >= 0]
+    columns = (frames.batch.sid[rows], frames.content[rows], frames.seq[rows])
+    out: dict[tuple[int, int], set[int]] = {}
+    for sid, change, seq in zip(*(column.tolist() for column in columns), strict=True):
+        out.setdefault((sid, change), set()).add(seq)
+    return out
 
 
 # Numbers of one subscription.
@@ -354,7 +383,9 @@ def _cost_of_files(order: Sequence[Piece]) -> Cost:
         whole_second = (frames.batch.flags[part] & EventFlag.WHOLE_SECOND) != 0
         times = times[(times != NO_TIME) & ~whole_second]
         if len(times):
-            total[1] += max(clock - int(times.min()), 0) if clock != NO_TIME else 0
+            back = max(clock - int(times.min()), 0) if clock != NO_TIME else 0
+            total[0] += _STEPS_BACK * (back > APART_MS)
+            total[1] += back
             clock = max(clock, int(times.max()))
     markets = np.unique(np.concatenate([frames.batch.market[part] for part in rows]))
     for market in markets[markets != own].tolist():

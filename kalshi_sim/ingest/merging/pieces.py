@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -112,16 +113,21 @@ def without_overlaps(pieces: list[Piece]) -> list[Piece]:
     pieces = list(pieces)
     while True:
         for one, other in permutations(range(len(pieces)), 2):
-            length = shared_run(pieces[one], pieces[other])
-            if length and (
-                _is_certain(pieces[other], length)
-                or _files_overlap(pieces[one], pieces[other], length)
-            ):
-                pieces[one] = joined(pieces[one], pieces[other], length)
+            run = _overlap(pieces[one], pieces[other])
+            if run is not None:
+                pieces[one] = joined(pieces[one], pieces[other], *run)
                 del pieces[other]
                 break
         else:
             return pieces
+
+
+def _overlap(one: Piece, other: Piece) -> tuple[int, int] | None:
+    """The first shared run that is an overlap: equal snapshots may lie in several places."""
+    for start, length in _shared_runs(one, other):
+        if _is_certain(other, length) or _files_overlap(one, other, start, length):
+            return start, length
+    return None
 
 
 def _share_lines(pieces: list[Piece]) -> bool:
@@ -131,20 +137,16 @@ def _share_lines(pieces: list[Piece]) -> bool:
 
 def shared_run(one: Piece, other: Piece) -> int:
     """How many frames at the beginning of `other` are the last of `one`, or a run inside it."""
+    return next((length for _, length in _shared_runs(one, other)), 0)
+
+
+def _shared_runs(one: Piece, other: Piece) -> Iterator[tuple[int, int]]:
+    """Where in `one` such runs begin, and how long they are."""
     a, b = one.lines, other.lines
     for start in np.flatnonzero(a == b[0]).tolist():
         length = min(len(a) - start, len(b))
         if np.array_equal(a[start : start + length], b[:length]):
-            return length
-    return 0
-
-
-def _run_start(one: Piece, other: Piece, length: int) -> int:
-    a, b = one.lines, other.lines[:length]
-    for start in np.flatnonzero(a == b[0]).tolist():
-        if np.array_equal(a[start : start + length], b):
-            return start
-    raise AssertionError("the run is not there")
+            yield start, length
 
 
 def _is_certain(piece: Piece, length: int) -> bool:
@@ -154,23 +156,21 @@ def _is_certain(piece: Piece, length: int) -> bool:
     return bool(timed.any()) or piece.frames.received(run)
 
 
-def _files_overlap(one: Piece, other: Piece, length: int) -> bool:
+def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool:
     """Whether a run that their files share with all markets' frames is certain and holds theirs."""
-    start = _run_start(one, other, length)
     shared = (one.rows[start : start + length], other.rows[:length])
     for first in one.files:
         for second in other.files:
             a, b = whole_file(one.frames, first), whole_file(one.frames, second)
-            run = shared_run(a, b)
-            if not run or not (_is_certain(b, run) or run == len(b.rows)):
-                continue
-            at = _run_start(a, b, run)
-            runs = (a.rows[at : at + run], b.rows[:run])
-            if all(
-                np.array_equal(np.intersect1d(piece.rows, rows), np.sort(own))
-                for piece, rows, own in zip((one, other), runs, shared, strict=True)
-            ):
-                return True
+            for at, run in _shared_runs(a, b):
+                if not (_is_certain(b, run) or run == len(b.rows)):
+                    continue
+                runs = (a.rows[at : at + run], b.rows[:run])
+                if all(
+                    np.array_equal(np.intersect1d(piece.rows, rows), np.sort(own))
+                    for piece, rows, own in zip((one, other), runs, shared, strict=True)
+                ):
+                    return True
     return False
 
 
@@ -183,14 +183,8 @@ def whole_file(frames: Frames, file: int) -> Piece:
     return Piece(frames, (file,), frames.whole_files[file], {})
 
 
-def joined(one: Piece, other: Piece, length: int, *, at_end: bool = False) -> Piece:
-    """`one`, then what `other` has beyond the `length` frames that both share.
-
-    `at_end`: the shared frames are the last of `one`.
-    """
-    start = len(one.rows) - length
-    if length and not at_end:
-        start = _run_start(one, other, length)
+def joined(one: Piece, other: Piece, start: int, length: int) -> Piece:
+    """`one`, then what `other` has beyond the `length` frames that `one` has from `start` on."""
     repeats = dict(
         zip(
             other.rows[:length].tolist(),

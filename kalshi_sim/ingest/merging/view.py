@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
 from kalshi_sim.session import NO_TIME, EventKind, Int64Array
 
@@ -133,6 +134,16 @@ def group_numbers(*columns: Int64Array) -> Int64Array:
             out = out * len(values) + np.searchsorted(values, column)
             out = np.searchsorted(np.unique(out), out)
     return out
+
+
+def two_sockets(frames: Frames, rows: Int64Array) -> DataError:
+    """What to say of frames that came of two sockets under one sid."""
+    names: Sequence[str] = sorted({frames.files[f] for f in frames.file_of[rows].tolist()})
+    return DataError(
+        f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was told by "
+        "two sockets under one sid, and nothing tells their frames apart; record each socket "
+        "to a file of its own with receive times, or import the frames of one"
+    )
 
 
 def _hashed(columns: Sequence[npt.NDArray[np.integer]]) -> UInt64Array:
