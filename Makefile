@@ -93,12 +93,18 @@ wheel: $(DEV)
 	cd "$$folder/check" && "$$folder/venv/bin/python" -m support.check_install; \
 	echo "wheel: ok"
 
-# The core on each of PYTHONS that this machine has; those it lacks are named.
+# The core on each of PYTHONS that this machine has, by name or from pyenv; those it lacks are named.
+PYENV_ROOT ?= $(HOME)/.pyenv
 PYTHONS ?= python3.11 python3.12 python3.13
 test-pythons: $(DEV)
 	@for python in $(PYTHONS); do \
-		if ! $$python -c '' 2>/dev/null; then echo "$$python: not on this machine"; continue; fi; \
-		$(MAKE) --no-print-directory wheel CHECK_PYTHON=$$python || exit 1; \
+		found=; \
+		for one in $$python $(PYENV_ROOT)/versions/$${python#python}.*/bin/$$python; do \
+			if $$one -c '' 2>/dev/null; then found=$$one; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then echo "$$python: not on this machine"; continue; fi; \
+		echo "$$python: $$found"; \
+		$(MAKE) --no-print-directory wheel CHECK_PYTHON=$$found || exit 1; \
 	done
 
 # The lowest versions that pyproject.toml allows: a part of the tests that reaches every library.

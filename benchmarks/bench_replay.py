@@ -8,14 +8,21 @@ time, which other work on the machine disturbs less. `extra_info` says how much 
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import sessions
+from benchmarks.figures import ratios, seconds
 from kalshi_sim import Session, build_tape
+from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
 
 RECORDED = sessions.recorded_names()
@@ -70,6 +77,65 @@ def test_import(benchmark: Any, name: str) -> None:
         at_least=150_000,
     )
     assert imported.events.equals(sessions.session(name).events)
+
+
+@contextmanager
+def one_processor() -> Iterator[None]:
+    """All work on one processor, where the system can be asked for that."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def parse(files: list[Path]) -> int:
+    """What is read with the standard library alone: every line as a Python object."""
+    frames = 0
+    for path in files:
+        with gzip.open(path) as lines:
+            for line in lines:
+                if line.strip():
+                    json.loads(line)
+                    frames += 1
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("whole", "named", "target"),
+    [(False, "", 2.0), (True, ", gaps by sequence number too", None)],
+    ids=["frames", "gaps"],
+)
+@pytest.mark.parametrize("name", RECORDED[:1])
+def test_import_against_json(
+    benchmark: Any, name: str, whole: bool, named: str, target: float | None
+) -> None:
+    """Processor time of all threads; both take turns on the same three files."""
+    files = sessions.captures(name)[:3]
+    ours: list[float] = []
+    theirs: list[float] = []
+
+    def imported() -> Session:
+        return import_captures(files, session_id=1, whole_subscription=whole)
+
+    def turn() -> None:
+        theirs.append(seconds(lambda: parse(files), time.process_time))
+        ours.append(seconds(imported, time.process_time))
+
+    with one_processor():
+        benchmark.pedantic(turn, rounds=5, warmup_rounds=1)
+    benchmark.extra_info.update(
+        group=GROUP,
+        figure=f"import against gzip + json.loads, one core{named}",
+        at_least=target,
+        headline=target is not None,
+        ratios=ratios(theirs[1:], ours[1:]),
+    )
+    assert 0 < _frames(imported()) <= parse(files)
 
 
 def _frames(session: Session) -> int:

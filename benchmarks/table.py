@@ -79,6 +79,10 @@ def _entry_figures(entry: dict[str, Any]) -> list[Figure]:
 
 def _work_figures(info: dict[str, Any], stats: dict[str, Any]) -> list[Figure]:
     """Amount of work per second, of the wall clock and of the processor."""
+    if "ratios" in info:
+        times, target = info["ratios"], info["at_least"]
+        shown = info["headline"]
+        return [figure(info["group"], info["figure"], "×", times, at_least=target, headline=shown)]
     amount, group, unit = info["amount"], info["group"], info["unit"]
     what, runs, shown, target = info["figure"], stats["rounds"], info["headline"], info["at_least"]
     wall = [amount / stats[s] for s in ("median", "max", "min")]

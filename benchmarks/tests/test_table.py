@@ -123,14 +123,19 @@ def test_figures_come_from_a_pytest_benchmark_run(tmp_path: Path) -> None:
         "row_bytes": 320.0,
     }
     times = {"times_faster": 6.5, "times_faster_least": 6.0, "times_faster_most": 7.0}
+    turns = {"group": "g", "figure": "import", "ratios": [3.0, 2.0, 1.0], "at_least": 2.0}
     entries = [
+        {"name": "test_turns", "stats": stats, "extra_info": {**turns, "headline": True}},
         {"name": "test_build", "stats": stats, "extra_info": info},
         {"name": "test_copy_beats_fetch", "stats": stats, "extra_info": times},
         {"name": "test_step", "stats": stats, "extra_info": {}},
     ]
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"benchmarks": entries}))
-    core, wall, row, loading = table.pytest_figures(path)
+    turn, core, wall, row, loading = table.pytest_figures(path)
+    assert (turn.median, turn.low, turn.high, turn.unit) == (2.0, 1.0, 3.0, "×")
+    assert turn.reached
+    assert turn.headline
     assert (core.median, core.low, core.high, core.reached) == (4.0, 2.0, 8.0, True)
     assert (wall.median, wall.low, wall.high, wall.headline) == (4.0, 2.0, 8.0, False)
     assert (row.median, row.at_most) == (320.0, 400)
