@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kalshi_sim.reference.joining import Frame, stream_of
+from kalshi_sim.reference.frames import Frame
+from kalshi_sim.reference.joining import stream_of
 from kalshi_sim.session import NO_TIME, EventKind
 from kalshi_sim.units import CENTS_PER_DOLLAR, PRICE_SCALE, SIZE_SCALE
 

@@ -7,83 +7,11 @@ ends, and where trades stand. For the slow twin of the import (`kalshi_sim.refer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+
+from kalshi_sim.reference.file_order import one_order
+from kalshi_sim.reference.frames import BEHIND_MS, Frame
 
 FRAMES_BEHIND = 1_000
-BEHIND_MS = 1_000
-ENDING_ERRORS = (10, 25)
-BOOK = ("orderbook_snapshot", "orderbook_delta")
-
-
-class Undecided(Exception):  # noqa: N818  # no error of the twin: the contract refuses here
-    """Nothing decides the order of files."""
-
-
-@dataclass(eq=False)
-class Frame:
-    """One line: the frame on it, its text, its place and its receive time in ns.
-
-    `connection` counts the restarts of its sid that its market has seen.
-    """
-
-    wire: dict[str, Any]
-    text: str
-    file: int
-    place: int
-    received: int | None
-    events: list[Any] = field(default_factory=list)
-    connection: int = 0
-
-    @property
-    def kind(self) -> str:
-        """What the wire calls it."""
-        return str(self.wire["type"])
-
-    @property
-    def market(self) -> str | None:
-        """The market that it names."""
-        return (self.wire.get("msg") or {}).get("market_ticker")
-
-    @property
-    def sid(self) -> int:
-        """Its subscription, -1 if it has none."""
-        return int(self.wire.get("sid", -1))
-
-    @property
-    def seq(self) -> int | None:
-        """Its number."""
-        return self.wire.get("seq")
-
-    @property
-    def told(self) -> int | None:
-        """Its time in ms."""
-        return self.events[0].ts if self.events else None
-
-    @property
-    def is_snapshot(self) -> bool:
-        """Whether it is a snapshot."""
-        return self.kind == "orderbook_snapshot"
-
-    def is_book(self, market: str) -> bool:
-        """Whether it is a book frame of the market."""
-        return self.kind in BOOK and self.market == market
-
-    def repeats(self, other: Frame) -> bool:
-        """Whether sid, seq, content and exchange time are those of another delta."""
-        return not self.is_snapshot and self.seq is not None and self.wire == other.wire
-
-    def ends(self, market: str, sid: int) -> bool:
-        """Whether it is a control frame that ends the market's subscription."""
-        message = self.wire.get("msg") or {}
-        if "sid" not in self.wire or self.sid != sid:
-            return False
-        if self.kind == "error":
-            return message.get("code") in ENDING_ERRORS
-        listed = message.get("market_tickers")
-        return self.kind == "unsubscribed" or (
-            self.kind == "ok" and listed is not None and market not in listed
-        )
 
 
 def stream_of(market: str, files: Sequence[Sequence[Frame]]) -> list[Frame | None]:
@@ -101,13 +29,6 @@ def stream_of(market: str, files: Sequence[Sequence[Frame]]) -> list[Frame | Non
 def concerns(frame: Frame, market: str) -> bool:
     """Whether a frame is of the market or of a subscription."""
     return frame.market == market or (frame.market is None and "sid" in frame.wire)
-
-
-def one_order(market: str, files: list[list[Frame]]) -> list[Frame]:
-    """The frames of several files as one arrival."""
-    if len(files) <= 1:
-        return [frame for file in files for frame in file]
-    raise Undecided(market)
 
 
 def put_straight(market: str, frames: list[Frame]) -> list[Frame]:
@@ -199,8 +120,9 @@ def place_trades(stream: list[Frame | None], trades: list[Frame]) -> None:
                 earlier = frame.told is not None and frame.told <= trade.events[0].window[1]
             at = i + 1 if earlier else at
         before.append(at)
-    for at, trade in sorted(zip(before, trades, strict=True), key=lambda x: x[0], reverse=True):
-        stream.insert(at, trade)
+    places = sorted(zip(before, trades, strict=True), key=lambda x: x[0])
+    for inserted, (at, trade) in enumerate(places):
+        stream.insert(at + inserted, trade)
 
 
 def without_repeated_trades(stream: list[Frame | None]) -> list[Frame | None]:

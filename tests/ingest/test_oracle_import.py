@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.reference.captures import Told, slow_import
+from kalshi_sim.reference.file_order import Undecided
 from kalshi_sim.session import NO_TIME, EventKind, Events
 from tests.support.captures import Line, Recording
 from tests.support.layouts import files_of
@@ -31,8 +32,7 @@ NAMES = ["mixed", "ladder"] if INTERPRETED else list(FILES)
 """Without compilation, importing the large recordings takes too long."""
 
 
-LAYOUTS = ("one",)
-"""Layouts whose order the contract decides."""
+LAYOUTS = ("one", "market", "contained", "channel", "cut", "overlap", "socket")
 _CAPTURES = 1 if INTERPRETED else 8
 """Of each example."""
 
@@ -52,24 +52,58 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=examples(30), phases=(Phase.generate,))
+@settings(max_examples=examples(5), phases=(Phase.generate,))
 @given(seed=st.integers(0, 10**9))
 def test_generated_captures_agree_with_the_slow_twin(folder: Path, layout: str, seed: int) -> None:
     for nth in range(_CAPTURES):
         recording = Recording(seed * 1_000 + nth)
-        if recording.equal_sids:
-            continue  # nothing tells the frames of the two sockets apart
         paths = written(folder, files_of(recording, layout, random.Random(seed)))
+        if not is_told(recording, layout):
+            continue
+        try:
+            twin = slow_import(*paths)
+        except Undecided:
+            # Other markets' numbers of the connection may decide, which the twin does not ask.
+            assert recording.received != "recv_ts_ns"
+            continue
         session = import_captures(paths, session_id=1)
-        for ticker, told in slow_import(*paths).items():
-            events = session.market_events(ticker)
-            got, expected = rows(events), twin_rows(told)
-            assert in_order(without_gaps(got)) == in_order(without_gaps(expected)), ticker
-            if recording.setting != "one":
-                continue  # equal sids: control frames cannot be laid to one connection
-            ended, may_end = gap_places(got), gap_places(expected)
-            # Where a sid came again, a control frame may not be laid to one connection.
-            assert ended <= may_end if recording.restarts else ended == may_end, ticker
+        if any(text in note for text in NOTED for note in session.quality.notes):
+            continue
+        for ticker, told in twin.items():
+            assert_equal(recording, layout, rows(session.market_events(ticker)), twin_rows(told))
+
+
+NOTED = ("taken as an overlap", "only the numbers of lone snapshots", "no number tells which was")
+"""What the contract lets an import take for granted, and note."""
+
+
+def is_told(recording: Recording, layout: str) -> bool:
+    """Whether anything tells the frames of two sockets apart."""
+    if layout == "socket":
+        return recording.setting != "redundant"  # two whole recordings of the same markets
+    return not recording.equal_sids
+
+
+def assert_equal(
+    recording: Recording,
+    layout: str,
+    got: Sequence[tuple[int, ...]],
+    expected: Sequence[tuple[int, ...]],
+) -> None:
+    """Everything but what the contract leaves open."""
+    assert in_order(of_book(got)) == in_order(of_book(expected))
+    # A trade channel cut from its book without exact receive times stands where it can.
+    if layout in ("one", "market", "contained") or recording.received == "recv_ts_ns":
+        assert in_order(without_gaps(got)) == in_order(without_gaps(expected))
+    if recording.setting != "one" or layout not in ("one", "contained"):
+        return  # control frames that cannot be laid to one connection end nothing
+    ended, may_end = gap_places(got), gap_places(expected)
+    assert ended <= may_end if recording.restarts else ended == may_end
+
+
+def of_book(rows: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Snapshots, levels and deltas, without what was traded of them."""
+    return [(*row[:4], row[5]) for row in without_gaps(rows) if row[0] != EventKind.TRADE]
 
 
 def written(folder: Path, files: Sequence[Sequence[Line]]) -> list[Path]:

@@ -1,0 +1,138 @@
+"""The order of the files that a market's frames lie in, by comparing each file with each other.
+
+Written from docs/contract.md#2-book-and-events; part of the slow twin of the import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from kalshi_sim.reference.frames import BEHIND_MS, Frame
+
+
+class Undecided(Exception):  # noqa: N818  # no error of the twin: the contract refuses here
+    """Nothing decides the order of files."""
+
+
+def one_order(market: str, files: Sequence[list[Frame]]) -> list[Frame]:
+    """The frames of several files as they arrived, those of shared runs once.
+
+    Raises:
+        Undecided: nothing tells the order.
+    """
+    left = [f for i, f in enumerate(files) if not is_repeated(market, i, files)]
+    if woven(market, left):
+        return by_receive_time(left)
+    out: list[Frame] = []
+    while left:
+        first = [a for a in left if all(b is a or comes_before(market, a, b) for b in left)]
+        if len(first) != 1:
+            raise Undecided(market)
+        left = [piece for piece in left if piece is not first[0]]
+        out += unshared(market, out, first[0])
+    return out
+
+
+def book_of(market: str, frames: Sequence[Frame]) -> list[Frame]:
+    """The book frames of a market."""
+    return [f for f in frames if f.is_book(market)]
+
+
+def texts(market: str, frames: Sequence[Frame]) -> list[str]:
+    """The lines of a market's book."""
+    return [f.text for f in book_of(market, frames)]
+
+
+def is_repeated(market: str, at: int, files: Sequence[list[Frame]]) -> bool:
+    """Whether a file's book is a run of another's; of equal ones the longest stays."""
+    own = texts(market, files[at])
+    for other, file in enumerate(files):
+        lines = texts(market, file)
+        held = any(lines[i : i + len(own)] == own for i in range(len(lines) - len(own) + 1))
+        more = (len(lines), len(file), -other) > (len(own), len(files[at]), -at)
+        if other != at and held and more:
+            return True
+    return False
+
+
+def shared_run(market: str, earlier: Sequence[Frame], later: Sequence[Frame]) -> int:
+    """How many book frames at the end of one file begin another."""
+    a, b = texts(market, earlier), texts(market, later)
+    return next((n for n in range(min(len(a), len(b)), 0, -1) if a[-n:] == b[:n]), 0)
+
+
+def unshared(market: str, earlier: Sequence[Frame], later: list[Frame]) -> list[Frame]:
+    """A later piece behind the run that it shares with the earlier one."""
+    shared = shared_run(market, earlier, later)
+    ends = [i + 1 for i, f in enumerate(later) if f.is_book(market)]
+    return later[ends[shared - 1] :] if shared else later
+
+
+def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
+    """Whether `a` lies before `b`: by a shared run, receive times, numbers, exchange times."""
+    here, there = shared_run(market, a, b), shared_run(market, b, a)
+    if bool(here) != bool(there):
+        return here > 0
+    one, other = book_of(market, a), book_of(market, b)
+    before, after = by_received(one, other), by_received(other, one)
+    if before != after:
+        return before
+    if any(all(f.told is None for f in part) for part in (one, other)):
+        raise Undecided(market)  # snapshots alone: numbers without a time
+    before, after = continues(one, other), continues(other, one)
+    earlier, later = by_exchange_time(one, other), by_exchange_time(other, one)
+    if before != after and not (after and earlier != later and earlier):
+        return before and not (earlier != later and later)
+    return earlier and not later
+
+
+def by_received(one: list[Frame], other: list[Frame]) -> bool:
+    """Whether every receive time of `one` is at most each of `other`."""
+    a = [f.received for f in one if f.received is not None]
+    b = [f.received for f in other if f.received is not None]
+    return len(a) == len(one) and len(b) == len(other) and max(a) <= min(b)
+
+
+def by_exchange_time(one: list[Frame], other: list[Frame]) -> bool:
+    """Whether every told time of `one` is at most each of `other`."""
+    a, b = ([f.told for f in part if f.told is not None] for part in (one, other))
+    return bool(a) and bool(b) and max(a) <= min(b)
+
+
+def continues(one: list[Frame], other: list[Frame]) -> bool:
+    """Whether `other` holds a higher number of the connection on which `one` ends."""
+    last = one[-1]
+    numbers = [f.seq for f in other if f.sid == last.sid and f.seq is not None]
+    if last.seq is None or not numbers:
+        return False
+    for frame in (f for f in other if f.sid == last.sid and f.seq is not None):
+        assert frame.seq is not None
+        if frame.seq > last.seq:
+            told = [f.told for f in one if f.told is not None]
+            after = next((f.told for f in other[other.index(frame) :] if f.told is not None), None)
+            return not told or after is None or after >= max(told) - BEHIND_MS
+        if frame.is_snapshot:
+            return False
+    return False
+
+
+def woven(market: str, files: Sequence[list[Frame]]) -> bool:
+    """Whether receive times tell that frames of one file lie among those of another."""
+    books = [book_of(market, file) for file in files]
+    return all(f.received is not None for book in books for f in book) and any(
+        not by_received(a, b) and not by_received(b, a) for a in books for b in books if a is not b
+    )
+
+
+def by_receive_time(files: Sequence[list[Frame]]) -> list[Frame]:
+    """All frames by receive time; a line that two files hold stands once."""
+    frames = [f for file in files for f in file]
+    holder = {(f.text, f.received): f.file for f in reversed(frames)}
+    out = [f for f in frames if holder[f.text, f.received] == f.file]
+    out.sort(key=lambda f: f.received or 0)
+    for a, b in pairwise(out):
+        tie = a.received == b.received and a.file != b.file
+        if tie and "trade" not in (a.kind, b.kind):
+            raise Undecided(a.market)
+    return out
