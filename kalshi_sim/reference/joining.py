@@ -20,9 +20,10 @@ def stream_of(market: str, files: Sequence[Sequence[Frame]]) -> list[Frame | Non
     relevant = [[f for f in file if concerns(f, market)] for file in holding]
     merged = one_order(market, relevant)
     stream = owned(market, put_straight(market, merged))
-    for file in files:
-        if file not in holding:
-            place_trades(stream, [f for f in file if f.kind == "trade" and f.market == market])
+    for file in files:  # trades of a file that holds no book, or one that another repeats
+        placed = {f.wire["msg"].get("trade_id", f) for f in stream if f and f.kind == "trade"}
+        trades = [f for f in file if f.kind == "trade" and f.market == market]
+        place_trades(stream, [f for f in trades if f.wire["msg"].get("trade_id", f) not in placed])
     return without_repeated_trades(stream)
 
 
