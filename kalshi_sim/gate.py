@@ -36,6 +36,8 @@ MAX_CENTS: Final = 2**53
 """Largest amount of a portfolio, in cents."""
 MAX_TIME_MS: Final = 253_402_300_799_000
 """The last second of the year 9999, as far as calendars go."""
+_BYTES: Final = dict.fromkeys(("kind", "side", "flags"), np.int8)
+"""Columns of `Events` that are not int64."""
 _ROW_ARRAYS: Final = {
     "ts_ms": (np.int64, "rows"),
     "mark2": (np.int64, "rows"),
@@ -122,6 +124,14 @@ def check_events(events: Events, where: str) -> None:
     Raises:
         DataError: they do not; `where` says of which market.
     """
+    for name in Events.__dataclass_fields__:
+        column, dtype = getattr(events, name), _BYTES.get(name, np.int64)
+        if not isinstance(column, np.ndarray) or column.dtype != dtype or column.ndim != 1:
+            found = f"{getattr(column, 'dtype', type(column))} {getattr(column, 'shape', '')}"
+            raise DataError(
+                f"{where}: {name} is {found}, expected {np.dtype(dtype)} [events]; "
+                "make event tables with Events.from_columns"
+            )
     lengths = {len(getattr(events, name)) for name in Events.__dataclass_fields__}
     if len(lengths) != 1:
         raise DataError(f"{where}: the columns of the events have different lengths")
@@ -242,6 +252,8 @@ def check_view(view: MarketSessionView, rows: int) -> None:
         for field in ("taker_multiplier", "maker_multiplier"):
             check_int(f"{name}: {field}", getattr(state, field), 0, 2**31)
         for band in state.tick_bands:
+            if not isinstance(band, tuple) or len(band) != 3:
+                raise ConfigError(f"{name}: tick_bands holds {band!r}, not (start, end, step)")
             for value in band:
                 check_int(f"{name}: tick_bands", value, 0, PRICE_SCALE)
             check_int(f"{name}: step of tick_bands", band[2], 1, PRICE_SCALE)
@@ -340,6 +352,21 @@ def _state_array(state: Mapping[str, Any], name: str, like: npt.NDArray[Any]) ->
     if array.shape != like.shape:
         raise _foreign(f"{name} has shape {array.shape}, expected {like.shape}")
     return array
+
+
+def check_waiting(waiting: object, n_envs: int) -> npt.NDArray[np.bool_] | None:
+    """Which environments of a saved state are over, bool [n_envs]; None if it does not say.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if waiting is None:
+        return None
+    given = np.asarray(waiting)
+    if given.shape != (n_envs,) or given.dtype.kind not in "biu":
+        raise _foreign(f"waiting is {given.dtype} of shape {given.shape}")
+    over: npt.NDArray[np.bool_] = given != 0
+    return over
 
 
 def _foreign(what: str) -> ConfigError:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished, episode_statistics
+from kalshi_sim.exclusive import Exclusive, one_at_a_time
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
@@ -93,6 +94,7 @@ class BatchSimulator:
         self._any_waiting = True
         """Whether a finished (or never started) environment must be started before a step."""
         self._closed = False
+        self._exclusive = Exclusive()
 
     def __repr__(self) -> str:
         return (
@@ -113,6 +115,7 @@ class BatchSimulator:
         """
         self.schedule.seed(seed)
 
+    @one_at_a_time
     def reset(self) -> Float32Array:
         """Start a new episode in every environment; returns the observations [n_envs, 52].
 
@@ -136,6 +139,7 @@ class BatchSimulator:
             say_if_compiling("step_agents", "the simulation")
             self._said = True
 
+    @one_at_a_time
     def reset_one(self, env: int, view: int | None = None, restart: bool = False) -> Float32Array:
         """Start a new episode in one environment; returns its observation [52].
 
@@ -167,6 +171,7 @@ class BatchSimulator:
         observation: Float32Array = buffers.obs[env]
         return observation
 
+    @one_at_a_time
     def step(
         self, actions: npt.ArrayLike, restart: bool = True
     ) -> tuple[Float32Array, Float32Array, Int8Array, Finished | None]:
@@ -307,6 +312,7 @@ class BatchSimulator:
             **self.schedule.get_state(),
         }
 
+    @one_at_a_time
     def set_simulation_state(self, state: Mapping[str, Any]) -> None:
         """Continue from `get_simulation_state` of an equal tape, config and batch.
 
@@ -319,14 +325,15 @@ class BatchSimulator:
         """
         state = gate.check_mapping(state, ("core", "taken", "observations", *self.schedule.KEYS))
         core, consumed, observations = gate.check_agents(self, state)
+        waiting = gate.check_waiting(state.get("waiting"), self.n_envs)
         self.schedule.set_state(state)
         self.agents.core[:] = core
         self.agents.consumed[:] = consumed
         self.observations[:] = observations
         last = self.tape.arrays.views[core[:, layout.A_VIEW], layout.V_STOP] - 1
         self._waiting[:] = core[:, layout.A_ROW] >= last
-        if "waiting" in state:  # where an episode ended before its view's last row
-            self._waiting |= np.resize(np.asarray(state["waiting"]) != 0, self.n_envs)
+        if waiting is not None:  # where an episode ended before its view's last row
+            self._waiting |= waiting
         self._any_waiting = bool(self._waiting.any())
         self._fills.clear()
 

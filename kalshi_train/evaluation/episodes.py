@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
@@ -97,9 +98,14 @@ def play_all(
         What `use` returned, in the order of the views.
 
     Raises:
-        ConfigError: a function returned something that is not an action for each observation.
+        ConfigError: there is no such view, or a function returned something that is not an action
+            for each observation.
     """
-    chosen = list(range(len(tape.views))) if views is None else views
+    gate.check_playable(tape)
+    if views is None:
+        chosen = list(range(len(tape.views)))
+    else:
+        chosen = gate.check_indices("the views to play", views, len(tape.views)).tolist()
     rules = evaluation_config(policy.config(config), record_fills=record_fills)
     if not policy.is_compiled:
         return list(_play_in_lockstep(tape, rules, policy, use, chosen, detail))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,17 @@ def test_a_stored_session_is_named_in_a_spec_that_makes_it_again(
     assert vector.reset()[0].shape == (2, 52)
     with pytest.raises(ConfigError, match="needs a tape or a stored session"):
         gym.make(ID, tape=tape, session=1)
+
+
+def test_a_tape_in_memory_is_no_json(tape: Tape) -> None:
+    """A spec as JSON holds plain values; a tape is arrays of megabytes that no text can name.
+
+    So `to_json` raises for it, as for every environment that is given an object, whereas a stored
+    session is named (above), and a spec is copied and pickled with its tape.
+    """
+    spec = gym.make(ID, tape=tape).spec
+    assert spec is not None
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        spec.to_json()
+    again = gym.make(pickle.loads(pickle.dumps(spec)))
+    np.testing.assert_array_equal(again.reset()[0], gym.make(ID, tape=tape).reset()[0])

@@ -69,6 +69,10 @@ NOISY: dict[str, Any] = {
 
 
 def test_binary_noise_is_rounded_only_on_request_and_counted(tmp_path: Path) -> None:
+    """Money is exact: what is not a price as it stands is refused, with the option that takes it.
+
+    Rounding it without being asked would hide a recorder that writes wrong prices.
+    """
     lines = [frame("orderbook_delta", 2 + i, market_ticker=MARKET, **NOISY) for i in range(3)]
     said = refused(tmp_path, book(), *lines)
     assert "0.30000000000000004" in said

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import dataclasses
+import pickle
+import sys
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -11,25 +14,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from kalshi_sim import BatchSimulator, KalshiVecEnv, LiveMarket, SimConfig, Tape, build_tape
-from kalshi_sim.errors import ConfigError, DataError, KalshiSimError
-from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
+from kalshi_sim import BatchSimulator, LiveMarket, SimConfig, Tape, build_tape
+from kalshi_sim.errors import ConfigError, DataError
+from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.rows import row_views
 from kalshi_sim.live.portfolio import Portfolio
-from kalshi_sim.session import EventKind, Events
-from tests.support.modes import examples
+from kalshi_sim.session import Events
+from kalshi_train.evaluation import BASELINES
+from kalshi_train.evaluation.episodes import play_all
 from tests.support.streams import quiet, session_of, snapshot
 
 pytestmark = pytest.mark.kernel
 
 MARKET = session_of(snapshot(0, {40: 100, 39: 50}, {55: 100}), *(quiet(1 + i) for i in range(12)))
 TAPE = build_tape([MARKET], min_episode_length=3, depth=3)
-MANY = dataclasses.replace(TAPE, views=(TAPE.views[0], dataclasses.replace(TAPE.views[0], start=4)))
+FIRST = TAPE.views[0].states[0]
+CHANGING = dataclasses.replace(
+    TAPE.views[0],
+    later_states=(
+        dataclasses.replace(FIRST, paused=True),
+        dataclasses.replace(FIRST, tick_bands=((0, 50, 7), (50, 100, 3)), maker_multiplier=5000),
+    ),
+)
+MANY = dataclasses.replace(
+    TAPE,
+    views=(CHANGING, dataclasses.replace(CHANGING, start=4)),
+    states=(np.arange(len(TAPE)) // 2 % 3).astype(np.int32),
+)
+"""Two views, paused and on another grid for some of their rows."""
 
 ODD_INTS = [-1, 10**8, 2**63, 2**70, -(2**63), 1.5, float("nan"), "0", True, None, [0], np.bool_(1)]
 BAD_ACTIONS: list[Any] = [
@@ -199,6 +213,8 @@ def test_a_state_of_another_tape_or_batch_is_refused() -> None:
         "round": np.array([]),
         "weights": np.array([0.0, 0.0]),
         "rng": {"bit_generator": "MT19937"},
+        "waiting": np.zeros(1, bool),
+        "taken_views": np.zeros(7, np.int64),
     }.items():
         with pytest.raises(ConfigError):
             simulator().set_simulation_state(state | {name: wrong})
@@ -218,6 +234,8 @@ def test_a_state_of_another_tape_or_batch_is_refused() -> None:
         {"settlement_value": 10**9},
         {"tick_bands": ((0, 100, 0),)},
         {"tick_bands": ((0, 2**62, 1),)},
+        {"tick_bands": ((0, 100),)},
+        {"later_states": (dataclasses.replace(TAPE.views[0].states[0], maker_multiplier=-1),)},
     ],
     ids=str,
 )
@@ -236,6 +254,8 @@ def test_a_view_that_cannot_be_is_no_tape(changes: dict[str, Any]) -> None:
         ("qty", lambda a: a[1:]),
         ("mark2", lambda a: a.astype(np.float64)),
         ("features", lambda a: a[:, :39]),
+        ("states", lambda a: a + 1),
+        ("states", lambda a: a - 1),
         ("states", lambda a: a.astype(np.int64)),
         ("flow_offsets", lambda a: a + 10**9),
         ("flow_offsets", lambda a: a[::-1].copy()),
@@ -330,7 +350,90 @@ def test_events_that_cannot_be_reach_no_kernel(column: str, value: int) -> None:
         LiveMarket(MARKET.markets[0]).feed(events)
     del columns["flags"]
     with pytest.raises(DataError, match="different lengths"):
-        build_tape([dataclasses.replace(MARKET, events=Events(**columns, flags=np.zeros(1)))])  # type: ignore[arg-type]  # what the test is about
+        build_tape(
+            [dataclasses.replace(MARKET, events=Events(**columns, flags=np.zeros(1, np.int8)))]
+        )
+
+
+@pytest.mark.parametrize("column", Events.__dataclass_fields__)
+@pytest.mark.parametrize("change", ["float", "nan", "wide", "objects", "list", "other"])
+def test_columns_of_another_kind_reach_no_kernel(column: str, change: str) -> None:
+    columns: dict[str, Any] = {n: getattr(MARKET.events, n) for n in Events.__dataclass_fields__}
+    given = columns[column]
+    columns[column] = {
+        "float": lambda: given.astype(np.float64),
+        "nan": lambda: np.full(len(given), np.nan),
+        "wide": lambda: np.stack([given, given], axis=1),
+        "objects": lambda: given.astype(object),
+        "list": given.tolist,
+        "other": lambda: given.astype(np.int32),
+    }[change]()
+    events = Events(**columns)
+    with pytest.raises(DataError, match=rf"{column} is .*, expected int\d* \[events\]"):
+        build_tape([dataclasses.replace(MARKET, events=events)], min_episode_length=3)
+    with pytest.raises(DataError, match=f"{column} is "):
+        LiveMarket(MARKET.markets[0]).feed(events)
+
+
+def test_columns_with_gaps_between_their_values_are_the_same() -> None:
+    columns = {n: np.repeat(getattr(MARKET.events, n), 2)[::2] for n in Events.__dataclass_fields__}
+    spaced = dataclasses.replace(MARKET, events=Events(**columns))
+    tape = build_tape([spaced], min_episode_length=3, depth=3)
+    np.testing.assert_array_equal(tape.features, TAPE.features)
+
+
+@pytest.mark.parametrize("made", [lambda t: pickle.loads(pickle.dumps(t)), copy.deepcopy])
+def test_a_copied_tape_is_checked_and_closed_to_writing(made: Callable[[Tape], Tape]) -> None:
+    again = made(MANY)
+    for array in (*again.arrays, again.ts_ms, again.mark2, again.flow_offsets):
+        assert not array.flags.writeable
+    np.testing.assert_array_equal(again.tops, MANY.tops)
+    edited = dataclasses.replace(TAPE)
+    offsets = TAPE.flow_offsets + 10**9
+    edited.__dict__["flow_offsets"] = offsets
+    with pytest.raises(ConfigError, match="flow_offsets must rise"):
+        made(edited)
+
+
+@pytest.mark.parametrize("views", [[2], [-1], [2**40], [0.5], [], ["0"]], ids=str)
+def test_views_to_evaluate_that_are_none(views: Any) -> None:
+    with pytest.raises(ConfigError, match="views to play"):
+        play_all(MANY, SimConfig(), BASELINES["hold"], lambda e: e.index, views=views)
+
+
+def test_two_threads_do_not_step_one_batch_at_once() -> None:
+    sim = simulator(TAPE, 1)
+    outside, refused, rows = [], [], len(TAPE)
+
+    def work() -> None:
+        for _ in range(3_000):
+            try:
+                sim.step([1])
+            except RuntimeError as error:
+                refused.append(str(error))
+            row = int(sim.agents.core[0, layout.A_ROW])
+            if not 0 <= row < rows:
+                outside.append(row)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not outside
+    assert set(refused) <= {"another thread is stepping this batch; give each one of its own"}
+    with sim._exclusive:
+        for call in (lambda: sim.step([0]), sim.reset, lambda: sim.reset_one(0)):
+            with pytest.raises(RuntimeError, match="another thread"):
+                call()
+    again = copy.deepcopy(sim)  # whose lock is its own
+    with sim._exclusive:
+        again.step([0])
 
 
 def live() -> LiveMarket:
@@ -374,125 +477,3 @@ def test_times_of_a_live_market_that_cannot_be(time: Any) -> None:
             LiveMarket(MARKET.markets[0], first_book_ms=time)
     with pytest.raises(ConfigError):
         LiveMarket(MARKET.markets[0], payout=7)
-
-
-NUMBERS = st.one_of(
-    st.integers(-3, 6), st.integers(), st.floats(), st.none(), st.booleans(), st.text(max_size=2)
-)
-EXPECTED = (KalshiSimError, ValueError, TypeError, RuntimeError, OverflowError, LookupError)
-
-
-class AnyOrder(RuleBasedStateMachine):
-    """Public methods in any order with any arguments: an error or a result, never a crash."""
-
-    @initialize(
-        n_envs=st.integers(1, 4),
-        model=st.sampled_from(("through", "queue", "prob", "touch")),
-        order=st.sampled_from(("sequential", "shuffle", "weighted")),
-        latency=st.sampled_from((0, 1, 5000)),
-        start=st.booleans(),
-    )
-    def make(self, n_envs: int, model: Any, order: Any, latency: int, start: bool) -> None:
-        config = SimConfig(
-            fill_model=model,
-            market_order=order,
-            latency_ms=latency,
-            random_start=start,
-            record_fills=True,
-        )
-        self.sim = BatchSimulator(MANY, n_envs, config)
-        self.vec = KalshiVecEnv(MANY, n_envs, config)
-        self.vector = KalshiVectorEnv(MANY, n_envs, config)
-        self.single = MarketAgnosticKalshiEnv(MANY, config)
-        self.live = LiveMarket(MARKET.markets[0], depth=3)
-        self.saved = self.sim.get_simulation_state()
-
-    @rule(actions=st.lists(NUMBERS, max_size=5), restart=st.booleans())
-    def step_anyhow(self, actions: list[Any], restart: bool) -> None:
-        with contextlib.suppress(*EXPECTED):
-            self.sim.step(actions, restart)
-        with contextlib.suppress(*EXPECTED):
-            self.vec.step(np.array(actions))
-
-    @rule(action=st.integers(0, 4), restart=st.booleans(), times=st.integers(1, 20))
-    def step(self, action: int, restart: bool, times: int) -> None:
-        for _ in range(times):
-            with contextlib.suppress(RuntimeError):
-                self.sim.step(np.full(self.sim.n_envs, action), restart)
-            with contextlib.suppress(RuntimeError):
-                self.vec.step(np.full(self.sim.n_envs, action))
-            with contextlib.suppress(RuntimeError):
-                self.vector.step(np.full(self.sim.n_envs, action))
-            with contextlib.suppress(RuntimeError):
-                self.single.step(action)
-
-    @rule()
-    def reset(self) -> None:
-        for env in (self.sim, self.vec, self.vector, self.single):
-            env.reset()
-
-    @rule(env=NUMBERS, view=NUMBERS, restart=st.booleans())
-    def reset_one(self, env: Any, view: Any, restart: bool) -> None:
-        with contextlib.suppress(*EXPECTED):
-            self.sim.reset_one(env, view, restart)
-        with contextlib.suppress(*EXPECTED):
-            self.single.reset(seed=env, options={"view": view})
-
-    @rule()
-    def look(self) -> None:
-        for env in (self.sim, self.vec, self.vector, self.single):
-            env.state()
-            env.action_masks()
-            env.fills()
-
-    @rule(order=st.lists(NUMBERS, max_size=4), weights=st.lists(NUMBERS, max_size=3))
-    def arrange(self, order: list[Any], weights: list[Any]) -> None:
-        with contextlib.suppress(*EXPECTED):
-            self.vec.set_view_order(order)
-        with contextlib.suppress(*EXPECTED):
-            self.sim.schedule.set_weights(weights)
-        with contextlib.suppress(*EXPECTED):
-            self.sim.seed(order[0] if order else None)  # type: ignore[arg-type]  # any argument
-
-    @rule()
-    def save(self) -> None:
-        self.saved = self.sim.get_simulation_state()
-
-    @rule(
-        column=st.integers(0, layout.N_CORE - 1),
-        value=st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 20),
-        damage=st.booleans(),
-    )
-    def restore(self, column: int, value: int, damage: bool) -> None:
-        state = {k: v.copy() if hasattr(v, "copy") else v for k, v in self.saved.items()}
-        if damage:
-            state["core"][:, column] = value
-        with contextlib.suppress(ConfigError):
-            self.sim.set_simulation_state(state)
-
-    @rule(
-        kind=st.sampled_from([*EventKind, 77]),
-        side=st.integers(-1, 2),
-        price=st.integers(-10, 10_100),
-        size=st.integers(-(2**40), 2**40),
-        ts_ms=st.integers(-(2**40), 2**62) | st.integers(1_700_000_000_000, 1_700_000_100_000),
-    )
-    def feed(self, kind: int, side: int, price: int, size: int, ts_ms: int) -> None:
-        event = {"kind": [kind], "side": [side], "price": [price], "size": [size], "ts_ms": [ts_ms]}
-        with contextlib.suppress(*EXPECTED):
-            self.live.feed(Events.from_columns(**event))
-        with contextlib.suppress(*EXPECTED):
-            self.live.advance(ts_ms)
-        with contextlib.suppress(*EXPECTED):
-            self.live.observation(Portfolio(cash=size, position=price, yes_order=(price, size, 0)))
-
-    @rule()
-    def follow(self) -> None:
-        with contextlib.suppress(*EXPECTED):
-            self.live.feed(MARKET.events)
-            self.live.gap()
-            self.live.finish()
-
-
-TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)

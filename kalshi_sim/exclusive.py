@@ -1,0 +1,47 @@
+"""Methods that no two threads may run at once on one object, refused rather than waited for."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+
+class Exclusive:
+    """What at most one thread holds; it is made anew where its owner is copied or pickled."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("another thread is stepping this batch; give each one of its own")
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> Any:
+        return Exclusive, ()
+
+
+class _Owner(Protocol):
+    _exclusive: Exclusive
+
+
+Self = TypeVar("Self", bound=_Owner)
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def one_at_a_time(
+    method: Callable[Concatenate[Self, Arguments], Result],
+) -> Callable[Concatenate[Self, Arguments], Result]:
+    """A method that raises RuntimeError while another thread is in one of its owner's."""
+
+    @functools.wraps(method)
+    def alone(self: Self, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with self._exclusive:
+            return method(self, *args, **kwargs)
+
+    return alone
