@@ -185,7 +185,9 @@ def check_tape(tape: Tape) -> None:
     first, entries = views.i64[:, layout.ROW_FLOW], views.i16[:, layout.ROW_FLOW_ENTRIES]
     if rows:
         ends = first + entries
-        if first[0] < 0 or entries.min() < 0 or (ends[:-1] != first[1:]).any():
+        if first.min() < 0 or first.max() > len(tape.flow):  # before sums can run over int64
+            raise ConfigError(f"tape: flow has {len(tape.flow)} entries, a row begins elsewhere")
+        if entries.min() < 0 or (ends[:-1] != first[1:]).any():
             raise ConfigError("tape: the flow of a row does not begin where that before it ends")
         if ends[-1] > len(tape.flow):
             raise ConfigError(f"tape: flow has {len(tape.flow)} entries, its rows {ends[-1]}")

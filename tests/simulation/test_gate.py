@@ -39,10 +39,8 @@ CHANGING = dataclasses.replace(
     ),
 )
 MANY = dataclasses.replace(
-    TAPE,
-    views=(CHANGING, dataclasses.replace(CHANGING, start=4)),
-    states=(np.arange(len(TAPE)) // 2 % 3).astype(np.int32),
-)
+    TAPE, views=(CHANGING, dataclasses.replace(CHANGING, start=4))
+).with_arrays(states=(np.arange(len(TAPE)) // 2 % 3).astype(np.int32))
 """Two views, paused and on another grid for some of their rows."""
 
 ODD_INTS = [-1, 10**8, 2**63, 2**70, -(2**63), 1.5, float("nan"), "0", True, None, [0], np.bool_(1)]
@@ -300,6 +298,15 @@ def test_rows_that_lead_out_of_the_tape_are_no_tape(column: str, value: int) -> 
         dataclasses.replace(TAPE, rows=rows)
 
 
+def test_a_flow_that_runs_over_the_largest_number_is_no_tape() -> None:
+    rows = TAPE.rows.copy()
+    views = row_views(rows)
+    views.i16[:, layout.ROW_FLOW_ENTRIES] = 1
+    views.i64[:, layout.ROW_FLOW] = 2**63 - 2 + np.arange(len(rows), dtype=np.uint64).view(np.int64)
+    with pytest.raises(ConfigError, match="tape: flow"):
+        dataclasses.replace(TAPE, rows=rows)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -387,11 +394,12 @@ def test_a_copied_tape_is_checked_and_closed_to_writing(made: Callable[[Tape], T
     again = made(MANY)
     for array in (*again.arrays, again.ts_ms, again.mark2, again.flow_offsets):
         assert not array.flags.writeable
-    np.testing.assert_array_equal(again.tops, MANY.tops)
+    np.testing.assert_array_equal(again.rows, MANY.rows)
     edited = dataclasses.replace(TAPE)
-    offsets = TAPE.flow_offsets + 10**9
-    edited.__dict__["flow_offsets"] = offsets
-    with pytest.raises(ConfigError, match="flow_offsets must rise"):
+    rows = TAPE.rows.copy()
+    row_views(rows).i64[:, layout.ROW_FLOW] += 10**9
+    edited.__dict__["rows"] = rows
+    with pytest.raises(ConfigError, match="tape: flow"):
         made(edited)
 
 
