@@ -268,13 +268,8 @@ class Tape:
         made._set_arrays()
         return made
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Arrays come out of a pickle or a copy unchecked, and open to writing.
-        self.__dict__.update(state)
-        self.__post_init__()
-
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        """A mapped tape is pickled as where it lies, so that a process gets it at no cost."""
+        """A mapped tape is pickled as where it lies, any other as what its constructor checks."""
         if self.saved_in is None:
             given = [getattr(self, f.name) for f in fields(self) if f.init]
             return type(self), tuple(given)
