@@ -19,10 +19,10 @@ def one_order(market: str, files: Sequence[list[Frame]]) -> list[Frame]:
     """The frames of several files as they arrived, those of shared runs once.
 
     Raises:
-        Undecided: nothing tells the order.
+        Undecided: nothing decides the order.
     """
     left = [f for i, f in enumerate(files) if not is_repeated(market, i, files)]
-    if woven(market, left):
+    if interleaved(market, left):
         return by_receive_time(left)
     out: list[Frame] = []
     while left:
@@ -70,7 +70,11 @@ def unshared(market: str, earlier: Sequence[Frame], later: list[Frame]) -> list[
 
 
 def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
-    """Whether `a` lies before `b`: by a shared run, receive times, numbers, exchange times."""
+    """Whether `a` lies before `b`: by a shared run, receive times, numbers, exchange times.
+
+    Raises:
+        Undecided: only numbers without a time could decide, or receive times contradict.
+    """
     here, there = shared_run(market, a, b), shared_run(market, b, a)
     if bool(here) != bool(there):
         return here > 0
@@ -78,7 +82,7 @@ def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
     before, after = by_received(one, other), by_received(other, one)
     if before != after:
         return before
-    if any(all(f.told is None for f in part) for part in (one, other)):
+    if any(all(f.given_ms is None for f in part) for part in (one, other)):
         raise Undecided(market)  # snapshots alone: numbers without a time
     before, after = continues(one, other), continues(other, one)
     earlier, later = by_exchange_time(one, other), by_exchange_time(other, one)
@@ -95,8 +99,8 @@ def by_received(one: list[Frame], other: list[Frame]) -> bool:
 
 
 def by_exchange_time(one: list[Frame], other: list[Frame]) -> bool:
-    """Whether every told time of `one` is at most each of `other`."""
-    a, b = ([f.told for f in part if f.told is not None] for part in (one, other))
+    """Whether every known time of `one` is at most each of `other`."""
+    a, b = ([f.given_ms for f in part if f.given_ms is not None] for part in (one, other))
     return bool(a) and bool(b) and max(a) <= min(b)
 
 
@@ -109,16 +113,18 @@ def continues(one: list[Frame], other: list[Frame]) -> bool:
     for frame in (f for f in other if f.sid == last.sid and f.seq is not None):
         assert frame.seq is not None
         if frame.seq > last.seq:
-            told = [f.told for f in one if f.told is not None]
-            after = next((f.told for f in other[other.index(frame) :] if f.told is not None), None)
-            return not told or after is None or after >= max(told) - BEHIND_MS
+            times = [f.given_ms for f in one if f.given_ms is not None]
+            after = next(
+                (f.given_ms for f in other[other.index(frame) :] if f.given_ms is not None), None
+            )
+            return not times or after is None or after >= max(times) - BEHIND_MS
         if frame.is_snapshot:
             return False
     return False
 
 
-def woven(market: str, files: Sequence[list[Frame]]) -> bool:
-    """Whether receive times tell that frames of one file lie among those of another."""
+def interleaved(market: str, files: Sequence[list[Frame]]) -> bool:
+    """Whether receive times say that frames of one file lie among those of another."""
     books = [book_of(market, file) for file in files]
     return all(f.received is not None for book in books for f in book) and any(
         not by_received(a, b) and not by_received(b, a) for a in books for b in books if a is not b
@@ -126,7 +132,11 @@ def woven(market: str, files: Sequence[list[Frame]]) -> bool:
 
 
 def by_receive_time(files: Sequence[list[Frame]]) -> list[Frame]:
-    """All frames by receive time; a line that two files hold stands once."""
+    """All frames by receive time; a line that two files hold stands once.
+
+    Raises:
+        Undecided: frames of two files were received at the same time.
+    """
     frames = [f for file in files for f in file]
     holder = {(f.text, f.received): f.file for f in reversed(frames)}
     out = [f for f in frames if holder[f.text, f.received] == f.file]

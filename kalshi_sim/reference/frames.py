@@ -47,7 +47,7 @@ class Frame:
         return self.wire.get("seq")
 
     @property
-    def told(self) -> int | None:
+    def given_ms(self) -> int | None:
         """Its time in ms."""
         return self.events[0].ts if self.events else None
 

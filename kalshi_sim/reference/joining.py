@@ -63,8 +63,8 @@ def may_be_late(frame: Frame, same: list[Frame]) -> bool:
     if not since[0].seq or frame.seq is None or frame.seq < since[0].seq:
         return False
     near = frame.file != passed[0].file or frame.place - passed[0].place <= FRAMES_BEHIND
-    latest = max(f.told for f in passed if f.told is not None)
-    return near and (frame.told is None or latest - frame.told <= BEHIND_MS)
+    latest = max(f.given_ms for f in passed if f.given_ms is not None)
+    return near and (frame.given_ms is None or latest - frame.given_ms <= BEHIND_MS)
 
 
 def lane(frame: Frame) -> tuple[int, int]:
@@ -118,7 +118,7 @@ def place_trades(stream: list[Frame | None], trades: list[Frame]) -> None:
             if trade.received is not None and frame.received is not None:
                 earlier = frame.received <= trade.received
             else:
-                earlier = frame.told is not None and frame.told <= trade.events[0].window[1]
+                earlier = frame.given_ms is not None and frame.given_ms <= trade.events[0].window[1]
             at = i + 1 if earlier else at
         before.append(at)
     places = sorted(zip(before, trades, strict=True), key=lambda x: x[0])
