@@ -398,3 +398,10 @@ def test_every_key_of_the_decoder_is_a_word() -> None:
         text = np.frombuffer(b'"' + word.encode() + b'"', dtype=np.uint8)
         expected = number if word else words.UNKNOWN
         assert words.word_number(text, 1, len(text) - 1) == expected
+
+
+def test_a_frame_over_two_lines_is_not_taken_for_two() -> None:
+    text = b'{"type":"ok",\n"sid":1}'
+    assert len(FrameDecoder().decode(text)) == 1
+    with pytest.raises(ValueError, match="several frames on one line"):
+        scanned_batch(scan(text), FrameDecoder())
