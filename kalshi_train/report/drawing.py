@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from kalshi_sim.text import printable
 
 if TYPE_CHECKING:
-    from kalshi_train.evaluation.result import Evaluation
+    from kalshi_train.evaluation.result import Evaluation, Run
 
 COLOURS: Final = (
     "#2f6fde",
@@ -43,6 +43,24 @@ def colour_of(evaluation: Evaluation, name: str) -> str:
     """The colour of a policy in every chart."""
     names = [p.name for p in evaluation.policies]
     return COLOURS[names.index(name) % len(COLOURS)]
+
+
+def run_style(evaluation: Evaluation, run: Run, **line: str) -> dict[str, Any]:
+    """How the curve of a run is named, shown and drawn: the bounds dotted, baselines on demand."""
+    name = run.policy.name
+    chosen = run.fill_model == evaluation.config.fill_model
+    return {
+        "name": name if chosen else f"{name} ({run.fill_model})",
+        "legendgroup": name,
+        "showlegend": chosen,
+        "visible": True if chosen or name in evaluation.models else "legendonly",
+        "line": {
+            "color": colour_of(evaluation, name),
+            "width": 2 if chosen else 1,
+            "dash": "solid" if chosen else "dot",
+            **line,
+        },
+    }
 
 
 def empty_figure(title: str, x: str, y: str, **layout_settings: Any) -> go.Figure:

@@ -17,6 +17,7 @@ from kalshi_train.report.drawing import (
     colour_of,
     distinct_labels,
     empty_figure,
+    run_style,
     shown_first,
     stamps,
     thin,
@@ -54,22 +55,11 @@ def equity(evaluation: Evaluation) -> go.Figure:
     for run in evaluation.runs:
         ts, profit2 = total_curve(tape, run.episodes)
         rows = thin(profit2)
-        name = run.policy.name
-        chosen = run.fill_model == evaluation.config.fill_model
         figure.add_scatter(
             x=stamps(ts[rows]),
             y=(profit2[rows] / cent2 / CENTS_PER_DOLLAR).tolist(),
             mode="lines",
-            name=name if chosen else f"{name} ({run.fill_model})",
-            legendgroup=name,
-            showlegend=chosen,
-            visible=True if chosen or name in evaluation.models else "legendonly",
-            line={
-                "color": colour_of(evaluation, name),
-                "width": 2 if chosen else 1,
-                "dash": "solid" if chosen else "dot",
-                "shape": "hv",
-            },
+            **run_style(evaluation, run, shape="hv"),
         )
     return figure
 

@@ -13,7 +13,7 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_out2, spread_capture2
 from kalshi_train.evaluation.measure import Episode
-from kalshi_train.report.drawing import colour_of, empty_figure, shown_first
+from kalshi_train.report.drawing import colour_of, empty_figure, run_style, shown_first
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -29,24 +29,15 @@ def mark_outs(evaluation: Evaluation) -> go.Figure:
     )
     places = ["at the fill", *(f"{s} s" for s in HORIZONS_S)]
     for run in evaluation.runs:
-        name, total = run.policy.name, run.total
+        total = run.total
         if not total.contracts:
             continue
-        chosen = run.fill_model == evaluation.config.fill_model
         marks = [total.markout_1s_cents, total.markout_10s_cents, total.markout_60s_cents]
         figure.add_scatter(
             x=places,
             y=[total.spread_capture_cents, *marks],
             mode="lines+markers",
-            name=name if chosen else f"{name} ({run.fill_model})",
-            legendgroup=name,
-            showlegend=chosen,
-            visible=True if chosen or name in evaluation.models else "legendonly",
-            line={
-                "color": colour_of(evaluation, name),
-                "dash": "solid" if chosen else "dot",
-                "width": 2 if chosen else 1,
-            },
+            **run_style(evaluation, run),
         )
     figure.update_xaxes(type="category")
     return figure

@@ -6,7 +6,6 @@ import gzip
 import os
 import random
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,13 @@ from hypothesis import strategies as st
 
 from kalshi_sim import Session
 from kalshi_sim.errors import DataError
-from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind, Events
 from tests.support.captures import Recording
+from tests.support.imported import NOTED, ORDER, TWO_SOCKETS, imported, says
 from tests.support.layouts import LAYOUTS, texts_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.replayed import books
 
-NOTED = ("taken as an overlap", "only the numbers of lone snapshots", "no number tells which was")
-"""What the contract lets an import take for granted, and note: not always the truth."""
-ORDER, TWO_SOCKETS = "tell the order of", "told by two sockets"
 WAYS = int(os.environ.get("KALSHI_SIM_TEST_WAYS", "40"))
 """In how many random ways each real recording is cut and joined."""
 
@@ -32,17 +28,6 @@ WAYS = int(os.environ.get("KALSHI_SIM_TEST_WAYS", "40"))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("captures")
-
-
-def imported(folder: Path, files: Sequence[Sequence[str]]) -> Session:
-    paths = [folder / f"{i}.jsonl" for i in range(len(files))]
-    for path, lines in zip(paths, files, strict=True):
-        path.write_text("".join(f"{line}\n" for line in lines))
-    return import_captures(paths, session_id=1)
-
-
-def noted(session: Session) -> bool:
-    return any(text in note for text in NOTED for note in session.quality.notes)
 
 
 def lines_of(recording: Recording) -> list[str]:
@@ -137,7 +122,7 @@ def test_a_cut_at_any_line_and_any_overlap_change_nothing(
         assert not recording.received
         assert ORDER in str(error)  # noqa: PT017  # of captures by chance, some
         return
-    if not noted(parts):
+    if not says(parts, *NOTED):
         # Without receive times a trade whose part holds no book frame of its market may move.
         same_book(whole, parts, traded=bool(recording.received) or not recording.small)
 
@@ -180,7 +165,7 @@ def test_parts_of_real_recordings_join_to_the_same_session(
     for _ in range(5 if INTERPRETED else WAYS):
         part, *files = slices(lines, draw)
         whole, joined = imported(folder, [part]), imported(folder, files)
-        if noted(joined):
+        if says(joined, *NOTED):
             continue
         same_book(whole, joined, traded=joined.trades_recorded is False)
         assert joined.quality.total.rows == whole.quality.total.rows

@@ -15,6 +15,7 @@ from kalshi_sim.reference.captures import Told, slow_import
 from kalshi_sim.reference.file_order import Undecided
 from kalshi_sim.session import NO_TIME, EventKind, Events
 from tests.support.captures import Line, Recording
+from tests.support.imported import NOTED, says
 from tests.support.layouts import files_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.recorded import Recorded
@@ -67,14 +68,10 @@ def test_generated_captures_agree_with_the_slow_twin(folder: Path, layout: str, 
             assert recording.received != "recv_ts_ns"
             continue
         session = import_captures(paths, session_id=1)
-        if any(text in note for text in NOTED for note in session.quality.notes):
+        if says(session, *NOTED):
             continue
         for ticker, told in twin.items():
             assert_equal(recording, layout, rows(session.market_events(ticker)), twin_rows(told))
-
-
-NOTED = ("taken as an overlap", "only the numbers of lone snapshots", "no number tells which was")
-"""What the contract lets an import take for granted, and note."""
 
 
 def is_told(recording: Recording, layout: str) -> bool:

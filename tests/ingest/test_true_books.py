@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from kalshi_sim import Session
 from kalshi_sim.errors import DataError
-from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
 from tests.support.captures import Line, Recording
+from tests.support.imported import NOTED, ORDER, TWO_SOCKETS, imported, says
 from tests.support.layouts import LAYOUTS, files_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.replayed import books, gaps
@@ -27,26 +27,11 @@ _CAPTURES = 1 if INTERPRETED else 6
 """Of each example: 36 x 6 captures in ten layouts are 2 160."""
 _MAY_BE_REFUSED = {"type", "socket", "cut", "overlap", "market and cut", "market and overlap"}
 """Layouts that, without receive times, may tell no order: files of one type, lone snapshots."""
-ORDER = "tell the order of"
-TWO_SOCKETS = "told by two sockets under one sid"
-NOTED = ("taken as an overlap", "only the numbers of lone snapshots", "no number tells which was")
-"""What the contract lets an import take for granted, and note: not always the truth."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("captures")
-
-
-def imported(folder: Path, files: Sequence[Sequence[Line]]) -> Session:
-    paths = [folder / f"{i}.jsonl" for i in range(len(files))]
-    for path, lines in zip(paths, files, strict=True):
-        path.write_text("".join(f"{line.text}\n" for line in lines))
-    return import_captures(paths, session_id=1)
-
-
-def says(session: Session, *texts: str) -> bool:
-    return any(text in note for text in texts for note in session.quality.notes)
 
 
 def assert_true(
@@ -113,7 +98,7 @@ def test_every_layout_gives_the_true_books(folder: Path, layout: str, seed: int)
     for recording in recordings(seed):
         files = files_of(recording, layout, random.Random(seed))
         try:
-            session = imported(folder, files)
+            session = imported(folder, [[line.text for line in file] for file in files])
         except DataError as error:
             assert_rightly_refused(recording, layout, error)
             continue

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from kalshi_sim.ingest.scanning import words as w
-from kalshi_sim.ingest.scanning.values import is_digit
+from kalshi_sim.ingest.scanning.values import COLON, MINUS, NINE, POINT, ZERO, is_digit
 from kalshi_sim.ingest.scanning.words import Text, word_number
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.session import Int64Array
@@ -28,13 +28,10 @@ _ESCAPE: Final = ord("\\")
 OPEN: Final = ord("{")
 _CLOSE: Final = ord("}")
 _COMMA: Final = ord(",")
-_COLON: Final = ord(":")
 LINE_END: Final = ord("\n")
 _BLANK: Final = ord(" ")
 _TAB: Final = ord("\t")
 _RETURN: Final = ord("\r")
-_MINUS: Final = ord("-")
-_POINT: Final = ord(".")
 _LETTER_E: Final = ord("e")
 _CAPITAL_E: Final = ord("E")
 _WORD_TRUE: Final = int.from_bytes(b"true", "big")
@@ -45,8 +42,6 @@ _PLAIN: Final = np.array(
     [_BLANK <= c < _FIRST_BEYOND_ASCII and c not in (_QUOTE, _ESCAPE) for c in range(1 << 8)]
 )
 """Whether a byte can stand in a text as it is."""
-_ZERO: Final = ord("0")
-_NINE: Final = ord("9")
 
 
 class Found(NamedTuple):
@@ -120,20 +115,20 @@ def _value(text: Text, at: int, stop: int, found: Found, key: int) -> int:
     if form:
         found.form[key] = form
         return at + (5 if form == FALSE else 4)
-    digits = at + (character == _MINUS)
+    digits = at + (character == MINUS)
     end = _digits_end(text, digits, stop)
-    if end == digits or (text[digits] == _ZERO and end > digits + 1):
+    if end == digits or (text[digits] == ZERO and end > digits + 1):
         return -1
     found.form[key] = INTEGER
     found.first[key] = at
-    if end < stop and text[end] == _POINT:
+    if end < stop and text[end] == POINT:
         digits = end + 1
         end = _digits_end(text, digits, stop)
         if end == digits:
             return -1
         found.form[key] = DECIMAL
     elif end - digits > _LONGEST_INTEGER or (
-        end - digits == _LONGEST_INTEGER and text[digits] == _NINE
+        end - digits == _LONGEST_INTEGER and text[digits] == NINE
     ):
         return -1
     found.stop[key] = end
@@ -193,7 +188,7 @@ def _members(text: Text, at: int, stop: int, begin: bool, found: Found) -> tuple
         if key > w.UNKNOWN or (key != w.UNKNOWN and found.form[key] != ABSENT):
             return at, _FAILED
         at = after_blanks(text, end + 1, stop)
-        if at >= stop or text[at] != _COLON:
+        if at >= stop or text[at] != COLON:
             return at, _FAILED
         at = after_blanks(text, at + 1, stop)
         if at >= stop:

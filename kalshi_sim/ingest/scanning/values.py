@@ -16,13 +16,13 @@ NO_NUMBER: Final = NO_TIME - 1
 """Given for a text that is left to the decoder."""
 _MOST_DIGITS: Final = 14
 """With its point: so short a number is the decimal it looks like, also when read as a float."""
-_ZERO: Final = ord("0")
-_NINE: Final = ord("9")
-_POINT: Final = ord(".")
-_MINUS: Final = ord("-")
+ZERO: Final = ord("0")
+NINE: Final = ord("9")
+POINT: Final = ord(".")
+MINUS: Final = ord("-")
 _ZULU: Final = ord("Z")
 _TEE: Final = ord("T")
-_COLON: Final = ord(":")
+COLON: Final = ord(":")
 _SHORTEST_TIME: Final = len("2026-03-18T19:36:06Z")
 _LONGEST_TIME: Final = 35
 _FRACTION: Final = len("2026-03-18T19:36:06.")
@@ -35,18 +35,18 @@ _EPOCH_DAY: Final = 719_468
 @hot_jit
 def is_digit(character: int) -> bool:
     """Whether a byte is one of 0 to 9."""
-    return _ZERO <= character <= _NINE
+    return ZERO <= character <= NINE
 
 
 @hot_jit
 def _digit(character: int) -> int:
-    return int(np.int64(character)) - _ZERO
+    return int(np.int64(character)) - ZERO
 
 
 @hot_jit
 def whole_number(text: Text, start: int, stop: int) -> int:
     """The integer in `text` [start, stop): digits, after a minus where it is negative."""
-    negative = text[start] == _MINUS
+    negative = text[start] == MINUS
     value = 0
     for i in range(start + negative, stop):
         value = value * 10 + _digit(text[i])
@@ -60,7 +60,7 @@ def decimal_number(text: Text, start: int, stop: int, places: int) -> int:
     NO_NUMBER for other forms, for numbers finer than that, and for more than 14 digits.
     """
     at = start
-    negative = at < stop and text[at] == _MINUS
+    negative = at < stop and text[at] == MINUS
     at += negative
     if stop - at > _MOST_DIGITS or at >= stop or not is_digit(text[at]):
         return NO_NUMBER
@@ -70,7 +70,7 @@ def decimal_number(text: Text, start: int, stop: int, places: int) -> int:
         at += 1
     left = places
     if at < stop:
-        if text[at] != _POINT or at + 1 >= stop:
+        if text[at] != POINT or at + 1 >= stop:
             return NO_NUMBER
         at += 1
         while at < stop:
@@ -79,7 +79,7 @@ def decimal_number(text: Text, start: int, stop: int, places: int) -> int:
             if left > 0:
                 value = value * 10 + _digit(text[at])
                 left -= 1
-            elif text[at] != _ZERO:
+            elif text[at] != ZERO:
                 return NO_NUMBER
             at += 1
     for _ in range(left):
@@ -119,11 +119,11 @@ def rfc3339(text: Text, start: int, stop: int) -> int:
     if n < _SHORTEST_TIME or n > _LONGEST_TIME or text[stop - 1] != _ZULU:
         return NO_TIME
     if not (
-        text[start + 4] == _MINUS
-        and text[start + 7] == _MINUS
+        text[start + 4] == MINUS
+        and text[start + 7] == MINUS
         and text[start + 10] == _TEE
-        and text[start + 13] == _COLON
-        and text[start + 16] == _COLON
+        and text[start + 13] == COLON
+        and text[start + 16] == COLON
     ):
         return NO_TIME
     hour = _digits(text, start + 11, start + 13)
@@ -140,7 +140,7 @@ def rfc3339(text: Text, start: int, stop: int) -> int:
         return NO_TIME
     ms = 0
     if n > _SHORTEST_TIME:
-        if text[start + 19] != _POINT or n == _FRACTION + 1:
+        if text[start + 19] != POINT or n == _FRACTION + 1:
             return NO_TIME
         place = MS_PER_SECOND // 10
         for i in range(start + _FRACTION, stop - 1):
