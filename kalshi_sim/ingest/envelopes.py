@@ -9,11 +9,10 @@ import msgspec
 import numpy as np
 
 from kalshi_sim.ingest.frames import Frame, FrameHead
-from kalshi_sim.ingest.wire_time import LAST_MS, OPENED_MS, not_a_time, wire_times
+from kalshi_sim.ingest.wire_time import LAST_MS, NS_PER_MS, OPENED_MS, not_a_time, wire_times
 from kalshi_sim.session import NO_TIME, Int64Array
 
 FRAME: Final = msgspec.json.Decoder(Frame)
-_NS_PER_MS: Final = 1_000_000
 _US_PER_MS: Final = 1_000
 
 
@@ -48,7 +47,7 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
     """
     out = no_times(len(frames))
     for name, per_ms, unit in (
-        ("recv_ts_ns", _NS_PER_MS, "nanoseconds"),
+        ("recv_ts_ns", NS_PER_MS, "nanoseconds"),
         ("recv_ts_us", _US_PER_MS, "microseconds"),
         ("recv_ts_ms", 1, "milliseconds"),
     ):
@@ -77,8 +76,8 @@ def receive_order(frames: Sequence[Frame | FrameHead], recv: Int64Array) -> Int6
 
     `recv` are those in ms, NO_TIME where none is stated.
     """
-    out = np.where(recv == NO_TIME, NO_TIME, recv * _NS_PER_MS)
-    for name, ns in (("recv_ts_us", _NS_PER_MS // _US_PER_MS), ("recv_ts_ns", 1)):
+    out = np.where(recv == NO_TIME, NO_TIME, recv * NS_PER_MS)
+    for name, ns in (("recv_ts_us", NS_PER_MS // _US_PER_MS), ("recv_ts_ns", 1)):
         values = [getattr(f, name) for f in frames]
         if values.count(None) < len(values):
             known = [i for i, v in enumerate(values) if v is not None]

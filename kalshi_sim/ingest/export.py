@@ -20,6 +20,7 @@ from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.file_sets import whole_set
 from kalshi_sim.ingest.export_gaps import GapWriter, check_gaps, needs_numbers
 from kalshi_sim.ingest.export_life import at_start, has_time, life_frames
+from kalshi_sim.ingest.wire_time import NS_PER_MS
 from kalshi_sim.session import (
     NO_TIME,
     POLLED,
@@ -41,7 +42,6 @@ from kalshi_sim.units import (
 )
 
 _SIDES: Final = ("yes", "no")
-_NS_PER_MS: Final = 1_000_000
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".gz")
 _MARKETS: Final = "markets.csv"
 _TICKER: Final = "market_ticker"
@@ -253,7 +253,7 @@ def _with_receive_time(frame: dict[str, Any], ts_ms: int, flags: int) -> bytes:
     raw = msgspec.json.encode(frame)
     if flags & EventFlag.TIME_INFERRED or ts_ms == NO_TIME:
         return raw
-    return msgspec.json.encode({"recv_ts_ns": ts_ms * _NS_PER_MS, "raw": raw.decode()})
+    return msgspec.json.encode({"recv_ts_ns": ts_ms * NS_PER_MS, "raw": raw.decode()})
 
 
 def _time(ms: int | None) -> str:

@@ -17,6 +17,7 @@ WireNumber = str | int | float | None
 """A number of the wire: a JSON number or its decimal text."""
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+NS_PER_MS: Final = 1_000_000
 FIRST_MS: Final = 10**11
 """A number of at least this is milliseconds (1973 in ms, the year 5138 in seconds)."""
 LAST_MS: Final = 253_402_300_800_000

@@ -14,11 +14,10 @@ from kalshi_sim.ingest.scanning.values import (
     whole_number,
 )
 from kalshi_sim.ingest.scanning.words import Text
-from kalshi_sim.ingest.wire_time import LAST_MS, OPENED_MS
+from kalshi_sim.ingest.wire_time import LAST_MS, NS_PER_MS, OPENED_MS
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.session import NO_TIME
 
-_NS_PER_MS: Final = 1_000_000
 _US_PER_MS: Final = 1_000
 
 
@@ -42,14 +41,14 @@ def receive_time(text: Text, found: Found) -> tuple[int, int]:
             if number < 0:
                 return NO_NUMBER, 0
             if key == w.RECV_TS_NS:
-                ms, ns = number // _NS_PER_MS, number
+                ms, ns = number // NS_PER_MS, number
             elif key == w.RECV_TS_US:
-                ms, ns = number // _US_PER_MS, number * (_NS_PER_MS // _US_PER_MS)
+                ms, ns = number // _US_PER_MS, number * (NS_PER_MS // _US_PER_MS)
             else:
-                ms, ns = number, number * _NS_PER_MS
+                ms, ns = number, number * NS_PER_MS
         else:
             ms = _moment(text, found, key)
-            ns = ms * _NS_PER_MS
+            ns = ms * NS_PER_MS
         if ms < OPENED_MS or ms >= LAST_MS:
             return NO_NUMBER, 0
     return ms, ns
