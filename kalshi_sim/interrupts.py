@@ -68,8 +68,14 @@ class StopRequest:
 _deferring: list[StopRequest] = []
 
 
+_raised: list[Interrupted] = []
+"""What the handler of `watched` has raised: nothing that a command does after it is a result."""
+
+
 def _raise(signum: int, frame: FrameType | None) -> None:
-    raise Interrupted(signum)
+    stop = Interrupted(signum)
+    _raised.append(stop)
+    raise stop
 
 
 @contextmanager
@@ -125,6 +131,7 @@ def watched(program: str, grace_s: float = GRACE_S) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _raised.clear()
     woken, waker = socket.socketpair()
     waker.setblocking(False)
     over = threading.Event()
@@ -134,6 +141,7 @@ def watched(program: str, grace_s: float = GRACE_S) -> Iterator[None]:
         with _handlers(_raise):
             yield
     finally:
+        _raised.clear()
         over.set()
         signal.set_wakeup_fd(before)
         waker.close()
@@ -141,29 +149,27 @@ def watched(program: str, grace_s: float = GRACE_S) -> Iterator[None]:
 
 @contextmanager
 def raised_late() -> Iterator[None]:
-    """Inside the block an error that follows a dropped `Interrupted` is raised as `Interrupted`.
+    """Inside the block an error that follows a swallowed `Interrupted` is raised as `Interrupted`.
 
-    A library that calls Python back from C drops what a handler raises there, and may fail a moment
-    later with an error of its own: Numba does when a signal comes while it passes on machine code.
+    A library that calls Python back from C may drop what a handler raises there and fail a moment
+    later with an error of its own: Numba does when a signal comes while it passes on machine code,
+    NumPy when it comes while its extension modules are imported.
 
     Raises:
-        Interrupted: a signal came, was dropped by a library, and an error followed.
+        Interrupted: a signal came, was swallowed by a library, and an error followed.
     """
-    dropped: list[Interrupted] = []
     before = sys.unraisablehook
 
     def hook(lost: sys.UnraisableHookArgs) -> None:
-        if isinstance(lost.exc_value, Interrupted):
-            dropped.append(lost.exc_value)
-        else:
+        if not isinstance(lost.exc_value, Interrupted):
             before(lost)
 
     sys.unraisablehook = hook
     try:
         yield
     except Exception as error:
-        if dropped:
-            raise dropped[0] from error
+        if _raised:
+            raise _raised[0] from error
         raise
     finally:
         sys.unraisablehook = before

@@ -66,23 +66,37 @@ def test_a_signal_ends_a_command_promptly(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-_DROPPED = """
+_PROGRAM = """
 import ctypes, os, signal, sys
 from kalshi_sim.cli.shell import run_command
 
 def work():
     callback = ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.{signum}))
-    callback()  # what the signal's handler raises there is dropped by ctypes
+    {swallow}
     raise RuntimeError("no compiled object yet")
 
 sys.exit(run_command("program", work))
 """
 
 
+_SWALLOWED = {
+    "dropped by ctypes": "callback()",
+    "caught by a library": """try:
+        os.kill(os.getpid(), signal.{signum})
+    except BaseException:
+        pass""",
+}
+"""Where the exception that the signal's handler raises may end."""
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_error_after_a_dropped_signal_is_the_interruption(signum: signal.Signals) -> None:
+@pytest.mark.parametrize("swallow", list(_SWALLOWED))
+def test_an_error_after_a_swallowed_signal_is_the_interruption(
+    swallow: str, signum: signal.Signals
+) -> None:
+    code = _PROGRAM.replace("{swallow}", _SWALLOWED[swallow]).format(signum=signum.name)
     run = subprocess.run(
-        [sys.executable, "-c", _DROPPED.format(signum=signum.name)],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
