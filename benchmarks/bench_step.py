@@ -45,7 +45,7 @@ CONFIG = SimConfig(random_start=True)
 class Stepper:
     """An environment and the actions it is stepped with."""
 
-    def __init__(self, tape: Tape, n_envs: int, n_threads: int, hold: bool = False) -> None:
+    def __init__(self, tape: Tape, n_envs: int, n_threads: int | None, hold: bool = False) -> None:
         self.env = KalshiVecEnv(tape, n_envs, CONFIG, seed=0, n_threads=n_threads)
         rng = np.random.default_rng(0)
         high = 1 if hold else N_ACTIONS

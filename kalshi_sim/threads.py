@@ -26,9 +26,9 @@ _SPINS: Final = "10000"
 the next step of a tight loop, too little to take a core from a learner between two steps."""
 _ROUNDS: Final = 6
 """Steps by which each number of threads is judged, at least."""
-_TRIAL_SECONDS: Final = 0.03
-"""A number of threads is judged by at least so long: several turns of a busy processor."""
-_APART: Final = 30
+_TRIAL_SECONDS: Final = 0.06
+"""One thread is timed for at least so long: several turns of a busy processor."""
+_APART: Final = 60
 """Between two trials lie so many times the time that the last one took."""
 _FEWER: Final = 0.9
 """More threads must take less than this share of the time of fewer."""
@@ -130,8 +130,10 @@ def numba_threads(wanted: int) -> Iterator[int]:
 class ThreadChoice:
     """The number of threads that steps a batch quickest, measured now and then.
 
-    A trial steps a while with 1, 2, 4, ... threads in turn; the quickest steps the batch until
-    the next trial.
+    A trial times the same number of steps with 1, 2, 4, ... threads, one number after the other:
+    taken in turn, they would profit from the processor time that waiting threads have saved up. A
+    number that cannot win any more is given up. The quickest steps the batch until the next
+    trial, or until it takes longer than one of fewer threads took in the trial.
     """
 
     def __init__(self, most: int) -> None:
@@ -139,10 +141,25 @@ class ThreadChoice:
         powers = {1 << k for k in range(most.bit_length())}
         self._candidates = sorted(powers | {most})
         self.current = most
-        self._seconds = [0.0] * len(self._candidates)
-        self._steps = 0
+        self._begin_trial()
+
+    def _begin_trial(self) -> None:
+        self._trying = 0
+        """The candidate on trial."""
+        self._best = 0
+        self._best_seconds = self._fewer_seconds = math.inf
+        """Of the best so far, and of the one that it replaced."""
+        self._length = 0
+        """Timed steps of each candidate; 0 while the first one is being tried."""
+        self._spent = 0.0
         self._quiet = 0.0
         """Seconds of stepping until the next trial."""
+        self._begin_watch()
+        self._steps = -1  # a candidate's first step wakes its threads and is not timed
+
+    def _begin_watch(self) -> None:
+        self._seconds = 0.0
+        self._steps = 0
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[int]:
@@ -150,23 +167,50 @@ class ThreadChoice:
         begin = time.perf_counter()
         if self._quiet > 0:
             yield self.current
-            self._quiet -= time.perf_counter() - begin
+            self._watch(time.perf_counter() - begin)
             return
-        k = self._steps % len(self._candidates)
-        yield self._candidates[k]
-        self._steps += 1
-        if self._steps > len(self._candidates):  # the first round wakes the threads
-            self._seconds[k] += time.perf_counter() - begin
-        rounds, rest = divmod(self._steps, len(self._candidates))
-        if rest == 0 and rounds > _ROUNDS and min(self._seconds) >= _TRIAL_SECONDS:
-            self._decide()
+        yield self._candidates[self._trying]
+        self._judge(time.perf_counter() - begin)
 
-    def _decide(self) -> None:
-        best = 0
-        for k in range(1, len(self._candidates)):
-            if self._seconds[k] < _FEWER * self._seconds[best]:
-                best = k
-        self.current = self._candidates[best]
-        self._quiet = _APART * sum(self._seconds)
-        self._seconds = [0.0] * len(self._candidates)
-        self._steps = 0
+    def _judge(self, seconds: float) -> None:
+        """A step of a trial took `seconds`."""
+        self._spent += seconds
+        self._steps += 1
+        if self._steps == 0:
+            return
+        self._seconds += seconds
+        if self._seconds >= _FEWER * self._best_seconds:
+            self._next_candidate()
+        elif self._trying == 0:
+            if self._steps >= _ROUNDS and self._seconds >= _TRIAL_SECONDS:
+                self._length = self._steps
+                self._take()
+        elif self._steps == self._length:
+            self._take()
+
+    def _take(self) -> None:
+        self._fewer_seconds = self._best_seconds
+        self._best, self._best_seconds = self._trying, self._seconds
+        self._next_candidate()
+
+    def _next_candidate(self) -> None:
+        self._begin_watch()
+        self._steps = -1
+        self._trying += 1
+        if self._trying == len(self._candidates):
+            self.current = self._candidates[self._best]
+            self._quiet = _APART * self._spent
+            self._begin_watch()
+
+    def _watch(self, seconds: float) -> None:
+        """A step between two trials took `seconds`."""
+        self._quiet -= seconds
+        self._seconds += seconds
+        self._steps += 1
+        if self._seconds >= _TRIAL_SECONDS and self._steps >= _ROUNDS:
+            slow = self._seconds * self._length > self._fewer_seconds * self._steps
+            self._begin_watch()
+            if slow:
+                self._quiet = 0.0
+        if self._quiet <= 0:
+            self._begin_trial()

@@ -216,7 +216,7 @@ class Clock:
 def test_the_quickest_number_of_threads_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, choice = Clock(monkeypatch), ThreadChoice(6)
     trial = clock.steps(choice, 28, {1: 0.04, 2: 0.021, 4: 0.02, 6: 0.012})
-    assert trial == [1, 2, 4, 6] * 7
+    assert trial == [1] * 7 + [2] * 7 + [4] * 7 + [6] * 7
     assert choice.current == 6
     assert set(clock.steps(choice, 50, {6: 0.012})) == {6}
 
@@ -227,6 +227,13 @@ def test_more_threads_must_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choice.current == 1
 
 
+def test_a_number_of_threads_that_cannot_win_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, choice = Clock(monkeypatch), ThreadChoice(2)
+    trial = clock.steps(choice, 500, {1: 0.002, 2: 0.015})
+    assert choice.current == 1
+    assert trial.count(2) == 1 + 4  # one wakes the threads; four last longer than 0.9 of 0.06 s
+
+
 def test_the_choice_is_made_anew_when_the_machine_gets_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -235,4 +242,16 @@ def test_the_choice_is_made_anew_when_the_machine_gets_busy(
     assert choice.current == 2
     later = clock.steps(choice, 800, {1: 0.01, 2: 0.04})
     assert choice.current == 1
-    assert later.count(2) < 100
+    assert later[:6] == [2] * 6, "until it is seen"
+    assert later[6] == 1
+    assert later.count(2) < 30
+
+
+def test_the_choice_is_made_anew_when_the_machine_gets_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, choice = Clock(monkeypatch), ThreadChoice(2)
+    clock.steps(choice, 100, {1: 0.01, 2: 0.04})
+    assert choice.current == 1
+    clock.steps(choice, 1600, {1: 0.01, 2: 0.006})
+    assert choice.current == 2
