@@ -92,6 +92,10 @@ def analyze_session(
             holds one market's rows.
         progress: called with (markets done, markets in all) after each.
 
+    Returns:
+        Figures of the whole session and, in `details`, of each market, the one with most rows
+        first.
+
     Raises:
         ConfigError: `min_episode_length` is out of range.
     """

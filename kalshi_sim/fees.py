@@ -105,7 +105,12 @@ class FeeRule:
             _check(name, getattr(self, name), f"fee rule for {self.series!r}")
 
     def applies(self, market: MarketInfo, first_book_ms: int) -> bool:
-        """Whether the rule holds for this market in a session that began then."""
+        """Whether the rule holds for this market in a session that began then.
+
+        Args:
+            market: its series and its price grid decide.
+            first_book_ms: the session's first book event, in ms since 1970 UTC.
+        """
         if self.series.endswith("*"):
             if not market.series.startswith(self.series[:-1]):
                 return False
@@ -123,9 +128,12 @@ class FeeSchedule:
     rules: tuple[FeeRule, ...]
 
     def terms(self, market: MarketInfo, first_book_ms: int) -> FeeTerms:
-        """The fees of `market` in a session whose first book event was at `first_book_ms` (UTC).
+        """The fees of a market in a session; the market's own values, where it has them, win.
 
-        The market's own values, where it has them, win.
+        Args:
+            market: whose fees are wanted.
+            first_book_ms: the session's first book event, in ms since 1970 UTC; `since` of a rule
+                is compared with it.
 
         Raises:
             ConfigError: no rule states a value, or the market's own is outside its range.
@@ -261,6 +269,10 @@ DEFAULT_SCHEDULE: Final = FeeSchedule(
 
 def chosen_schedule(given: FeeSchedule | None, file: Path | None) -> FeeSchedule:
     """The schedule that was given, else that of a file, else the published one.
+
+    Args:
+        given: a schedule, or None if none was given.
+        file: JSON of rules (`FeeSchedule.from_file`), or None; unused if `given` is set.
 
     Raises:
         DataError: the file cannot be read or a rule cannot be right, by file and rule.

@@ -84,13 +84,23 @@ def is_without_room(error: BaseException) -> bool:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` as the file `path`; errors as of `whole_file`."""
+    """Write a file whole or not at all; errors as of `whole_file`.
+
+    Args:
+        path: the file; one that is there is replaced.
+        data: its bytes.
+    """
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON with a line feed at its end."""
+    """Write JSON, indented, with a line feed at its end; errors as of `whole_file`.
+
+    Args:
+        path: the file; one that is there is replaced.
+        value: what JSON can hold; NaN and infinities it cannot (ValueError).
+    """
     write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -123,7 +133,14 @@ def whole_folder(folder: Path, *, exist_ok: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A folder in `parent` that is gone after the block; a killed one is a left-over.
+    """A folder that is gone after the block; one that a killed process left is removed later.
+
+    Args:
+        parent: folder to make it in; it must exist.
+        name: beginning of the folder's name, so that a person sees what it is for.
+
+    Yields:
+        Path of the folder, locked for as long as the block runs.
 
     Raises:
         OSError: it cannot be made.

@@ -54,6 +54,15 @@ def check_int(
 ) -> int:
     """`value` as an int, if it is a whole number (no bool) from `low` to `high`.
 
+    Args:
+        name: of the value, for the message.
+        value: what was given.
+        low, high: least and greatest allowed value.
+        error: the exception to raise.
+
+    Returns:
+        `value` as a Python int.
+
     Raises:
         ConfigError: it is not (or `error`).
     """
@@ -74,7 +83,12 @@ def check_seed(value: object) -> int:
 
 
 def check_actions(actions: npt.ArrayLike, out: Int64Array, n_actions: int) -> None:
-    """Copy `actions` [n_envs] into `out`, if they are whole numbers from 0 to n_actions - 1.
+    """Copy actions into an int64 buffer, if they are whole numbers of the action table.
+
+    Args:
+        actions: [n_envs] numbers of any integer or float dtype.
+        out: int64 [n_envs], overwritten.
+        n_actions: number of actions; allowed are 0 to n_actions - 1.
 
     Raises:
         ValueError: another shape, another type (bool and text included), a fraction, NaN, or
@@ -107,6 +121,14 @@ def _wrong_actions(n_actions: int, what: str) -> str:
 def check_indices(what: str, values: npt.ArrayLike, below: int) -> Int64Array:
     """Indices as int64 [n], a copy, if there is at least one and all lie in [0, below).
 
+    Args:
+        what: name of the list, for the message.
+        values: [n] whole numbers.
+        below: one more than the greatest allowed index.
+
+    Returns:
+        int64 [n] indices, a copy.
+
     Raises:
         ConfigError: they are not.
     """
@@ -121,8 +143,13 @@ def check_indices(what: str, values: npt.ArrayLike, below: int) -> Int64Array:
 def check_events(events: Events, where: str) -> None:
     """Check that the columns of an event table fit each other and hold what kernels index by.
 
+    Args:
+        events: the columns of one or more markets.
+        where: named in the message, for instance the market.
+
     Raises:
         DataError: they do not; `where` says of which market.
+        DataError: they do not.
     """
     for name in Events.__dataclass_fields__:
         column, dtype = getattr(events, name), _BYTES.get(name, np.int64)
@@ -206,8 +233,14 @@ def check_row_arrays(
 ) -> dict[str, npt.NDArray[Any]]:
     """Check the arrays of a tape's rows: shapes, types, and that a row can hold the numbers.
 
+    Args:
+        given: arrays of `Tape` by name, as docs/contract.md section 3 lists them; `states` may be
+            absent.
+        payout: money units a winning contract pays, 100 or 10 000; prices must not exceed it.
+
     Returns:
-        The arrays by name, all of them: without `states` those of the first state.
+        The arrays by name, with their shapes and dtypes ([rows, …]) unchanged, `states` added if
+        absent: every row in the first state.
 
     Raises:
         ConfigError: one is missing, unknown, or does not fit; the message names it.
@@ -241,7 +274,11 @@ def _check_array(name: str, array: object, dtype: type, shape: tuple[int, ...]) 
 
 
 def check_view(view: MarketSessionView, rows: int) -> None:
-    """Check one view of a tape of `rows` rows.
+    """Check one view of a tape.
+
+    Args:
+        view: rows, fees, price grid and settlement value of one market in one session.
+        rows: number of rows of the tape.
 
     Raises:
         ConfigError: it does not lie within them, or its fees or grid cannot be.
@@ -297,7 +334,15 @@ _RANGES: Final = {
 def check_agents(
     simulator: BatchSimulator, state: Mapping[str, Any]
 ) -> tuple[Int64Array, Int64Array, npt.NDArray[np.float32]]:
-    """core, consumed and observations of a saved state, if this batch can go on from them.
+    """Check that a batch can go on from the agents of a saved state.
+
+    Args:
+        simulator: the batch; it is not changed.
+        state: what `BatchSimulator.state_dict` gave.
+
+    Returns:
+        core int64 [n_envs, N_CORE], consumed int64 [n_envs, 2, MAX_CONSUMED, 2] and observations
+        float32 [n_envs, 52], of the dtypes of the batch.
 
     Raises:
         ConfigError: one is missing, has another shape or type, or holds what cannot be.
@@ -357,7 +402,14 @@ def _state_array(state: Mapping[str, Any], name: str, like: npt.NDArray[Any]) ->
 
 
 def check_waiting(waiting: object, n_envs: int) -> npt.NDArray[np.bool_] | None:
-    """Which environments of a saved state are over, bool [n_envs]; None if it does not say.
+    """Check which environments of a saved state wait for a reset.
+
+    Args:
+        waiting: of any integer or bool dtype [n_envs]; None if the state does not hold it.
+        n_envs: number of environments.
+
+    Returns:
+        bool [n_envs], True where an episode is over; None if `waiting` is.
 
     Raises:
         ConfigError: it is something else.
@@ -380,6 +432,10 @@ def _foreign(what: str) -> ConfigError:
 
 def check_mapping(state: object, keys: Sequence[str]) -> Mapping[str, Any]:
     """A saved state that has all of `keys`.
+
+    Args:
+        state: what was given as a saved state.
+        keys: names it must have.
 
     Raises:
         ConfigError: it is no mapping, or lacks one.

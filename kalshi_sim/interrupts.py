@@ -27,6 +27,12 @@ class Interrupted(KeyboardInterrupt):
     """The process was asked to end; `signum` is the signal, `code` the exit code it means."""
 
     def __init__(self, signum: int, message: str = "interrupted") -> None:
+        """Make the exception of one signal.
+
+        Args:
+            signum: number of the signal; `code` becomes the exit code a shell gives for it.
+            message: what a command shows.
+        """
         super().__init__(message)
         self.signum = signum
         self.code = exit_code(signum)
@@ -125,8 +131,11 @@ def watched(program: str, grace_s: float = GRACE_S) -> Iterator[None]:
 
     Args:
         program: named in the message.
-        grace_s: how long the process may take to end in order; without limit while `deferred`
-            work is brought to a point, until a second signal.
+        grace_s: how long the process may take to end in order; without limit while `deferred` work
+            is brought to a point, until a second signal.
+
+    Yields:
+        None.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

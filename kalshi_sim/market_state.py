@@ -33,7 +33,14 @@ class MarketState:
 def fee_terms(
     market: MarketInfo, first_book_ms: int, first_row_ms: int, schedule: FeeSchedule
 ) -> FeeTerms:
-    """The fees of a view before any change: its rounding is that of its first row's grid."""
+    """The fees of a view before any change: its rounding is that of its first row's grid.
+
+    Args:
+        market: whose fees are wanted.
+        first_book_ms: the session's first book event, in ms since 1970 UTC.
+        first_row_ms: the view's first row, in ms since 1970 UTC.
+        schedule: rules for what the market itself does not state.
+    """
     if market.grid_updates:
         grid = price_grid_at(market, first_row_ms)
         market = replace(market, price_ranges=grid, grid_updates=())
@@ -41,7 +48,16 @@ def fee_terms(
 
 
 def market_payout(market: MarketInfo, first_book_ms: int, schedule: FeeSchedule) -> int:
-    """The coarsest money unit that fits a market's grids, settlement value and fee unit."""
+    """The coarsest money unit that fits a market's grids, settlement value and fee unit.
+
+    Args:
+        market: the market, with every grid it is known to have had.
+        first_book_ms: the session's first book event, in ms since 1970 UTC.
+        schedule: decides the fee unit.
+
+    Returns:
+        Money units that a winning contract pays: 100 or 10 000.
+    """
     grids = {price_grid(market), *market.known_ranges}
     numbers = [n for grid in grids for band in grid for n in band]
     numbers += [
@@ -53,7 +69,15 @@ def market_payout(market: MarketInfo, first_book_ms: int, schedule: FeeSchedule)
 
 
 def taker_updates(market: MarketInfo, terms: FeeTerms) -> list[tuple[int, int]]:
-    """(time known, taker multiplier) of each change of the fees, by time."""
+    """(time known, taker multiplier) of each change of the fees, by time.
+
+    Args:
+        market: its `fee_updates` are read.
+        terms: its fees before any change, used where an update does not state the taker's.
+
+    Returns:
+        (time known in ms since 1970 UTC, taker multiplier) of each change, by time.
+    """
     return [
         (u.known_ms, terms.taker_multiplier if u.taker_multiplier is None else u.taker_multiplier)
         for u in market.fee_updates
@@ -61,7 +85,13 @@ def taker_updates(market: MarketInfo, terms: FeeTerms) -> list[tuple[int, int]]:
 
 
 def state_at(market: MarketInfo, terms: FeeTerms, ts_ms: int) -> MarketState:
-    """What holds at a time as known then; prices in 1/100 cent."""
+    """What holds at a time as known then; prices in 1/100 cent.
+
+    Args:
+        market: its updates and pauses are read.
+        terms: its fees before any change.
+        ts_ms: the time, in ms since 1970 UTC.
+    """
     taker = maker = None
     for update in market.fee_updates:
         if update.known_ms <= ts_ms:
@@ -75,7 +105,12 @@ def state_at(market: MarketInfo, terms: FeeTerms, ts_ms: int) -> MarketState:
 
 
 def pause_times(market: MarketInfo) -> tuple[tuple[int, int], ...]:
-    """(first millisecond, the one after the last) of each pause."""
+    """(first millisecond, the one after the last) of each pause.
+
+    Returns:
+        (first millisecond, the one after the last) of each pause, in ms since 1970 UTC;
+        `STILL_PAUSED` for an end that was not recorded.
+    """
     return tuple(
         (p.start_ms, STILL_PAUSED if p.end_ms is None else p.end_ms) for p in market.pauses
     )
@@ -84,7 +119,16 @@ def pause_times(market: MarketInfo) -> tuple[tuple[int, int], ...]:
 def states_of_rows(
     market: MarketInfo, terms: FeeTerms, ts_ms: Int64Array
 ) -> tuple[tuple[MarketState, ...], Int64Array]:
-    """The states that rows are in, in order of their first row, and the index [rows] of each."""
+    """The states that rows are in, in order of their first row, and the index [rows] of each.
+
+    Args:
+        market: its updates and pauses are read.
+        terms: its fees before any change.
+        ts_ms: int64 [rows] times of the rows, in ms since 1970 UTC.
+
+    Returns:
+        The states in order of their first row, and int64 [rows]: the index of each row's state.
+    """
     changes = {update.known_ms for update in market.grid_updates}
     changes |= {update.known_ms for update in market.fee_updates}
     changes |= {moment for pause in pause_times(market) for moment in pause}
@@ -102,7 +146,15 @@ def states_of_rows(
 
 
 def in_unit(bands: PriceRanges, per_money: int) -> PriceRanges:
-    """Bands in money units of `per_money` times 1/100 cent."""
+    """Price bands in a tape's money unit.
+
+    Args:
+        bands: (start, end, step) of each, in 1/100 cent.
+        per_money: 1/100 cents in one money unit: 100 or 1.
+
+    Returns:
+        The same bands in money units.
+    """
     return tuple((a // per_money, b // per_money, c // per_money) for a, b, c in bands)
 
 

@@ -8,7 +8,12 @@ from kalshi_sim.units import stored_per_money
 
 
 def event_columns(events: Events, payout: int) -> kernel.EventColumns:
-    """The columns the replay kernel reads, prices in the money unit of a tape."""
+    """The columns the replay kernel reads, prices in the money unit of a tape.
+
+    Args:
+        events: of one or more markets; prices in 1/100 cent.
+        payout: money units a winning contract pays, 100 or 10 000.
+    """
     per_money = stored_per_money(payout)
     price = events.price if per_money == 1 else events.price // per_money
     return kernel.EventColumns(
@@ -23,6 +28,9 @@ def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[Marke
         events: grouped by market, in stream order within a market.
         offsets: int64 [n_markets + 1], where each market's events begin.
         payout: what a winning contract pays, in the money unit all prices fit.
+
+    Returns:
+        The counts of each market, in order.
     """
     columns = event_columns(events, payout)
     nothing = kernel.make_rows(0, 0, 1)

@@ -29,6 +29,14 @@ class ViewSchedule:
     KEYS: Final = ("cursor", "order", "round", "weights", "rng")
 
     def __init__(self, tape: Tape, config: SimConfig, n_envs: int, seed: int) -> None:
+        """Begin a schedule over all views of a tape.
+
+        Args:
+            tape: its views and their lengths.
+            config: `market_order` and `random_start` decide.
+            n_envs: number of environments.
+            seed: of the schedule's random generator.
+        """
         self._config = config
         self._n_envs = n_envs
         self._lengths = np.array([len(v) for v in tape.views], np.int64)
@@ -101,12 +109,22 @@ class ViewSchedule:
             self._taken[:] = 0
 
     def restart(self) -> tuple[Int64Array, Int64Array]:
-        """Views and start rows for a reset of all environments, int64 [n_envs] each."""
+        """Views and start rows for a reset of all environments, int64 [n_envs] each.
+
+        Returns:
+            Views and start rows, int64 [n_envs] each; a start row counts from its view's first row.
+        """
         self.rewind()
         return self.next_views(np.arange(self._n_envs, dtype=np.int64))
 
     def next_views(self, envs: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Views and start rows for these environments [k], int64 [k] each.
+
+        Args:
+            envs: int64 [k] indices of the environments that begin an episode.
+
+        Returns:
+            Views and start rows, int64 [k] each; a start row counts from its view's first row.
 
         Raises:
             ConfigError: all views of the order have weight 0.

@@ -13,7 +13,12 @@ from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 
 
 def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
-    """A SimConfig as the kernels read it, money in the tape's unit."""
+    """A SimConfig as the kernels read it, money in the tape's unit.
+
+    Args:
+        config: what the user set, in cents and contracts.
+        tape: its money unit and row interval are read.
+    """
     cent = money_per_cent(tape.payout)
     ints = np.zeros(layout.N_INTS, np.int64)
     ints[layout.C_CASH_START] = config.cash_start * cent

@@ -50,7 +50,15 @@ def utc_offset_ms(ts_ms: int) -> int:
 
 
 def decide_payout(sessions: Sequence[Session], schedule: FeeSchedule = DEFAULT_SCHEDULE) -> int:
-    """100 if every price, settlement value, tick and fee unit is a whole cent, else 10 000."""
+    """The money unit in which every price, settlement value, tick and fee unit is a whole number.
+
+    Args:
+        sessions: what the tape will hold.
+        schedule: decides the fee units.
+
+    Returns:
+        Money units a winning contract pays: 100 (whole cents) or 10 000 (1/100 cents).
+    """
     for session in sessions:
         for market in session.markets:
             if market_payout(market, session.first_book_ms, schedule) == PAYOUT_FINE:
@@ -62,7 +70,12 @@ def decide_payout(sessions: Sequence[Session], schedule: FeeSchedule = DEFAULT_S
 
 
 def known_settlement(session: Session, market: MarketInfo) -> int | None:
-    """The market's settlement value in 1/100 cent if known by the session's last message."""
+    """The market's settlement value in 1/100 cent if known by the session's last message.
+
+    Args:
+        session: decides until when something is known.
+        market: one of its markets.
+    """
     known = market.settlement_known_ms
     if known is not None and known > session.last_message_ms:
         return None
@@ -116,7 +129,17 @@ def make_market_replay(
     terms: FeeTerms,
     history_rows: int,
 ) -> kernel.Replay:
-    """A fresh replay of one market, as the tape and a live market both use it."""
+    """A fresh replay of one market, as the tape and a live market both use it.
+
+    Args:
+        market: its close time and fee changes are features' inputs.
+        payout: money units a winning contract pays, 100 or 10 000.
+        depth: price levels a row shows on each side.
+        row_interval_ms: least distance between two rows, in ms.
+        first_book_ms: the session's first book event, in ms since 1970 UTC.
+        terms: the market's fees before any change.
+        history_rows: rows for which the past of the features has room at first.
+    """
     return kernel.make_replay(
         payout=payout,
         depth=depth,
@@ -133,6 +156,10 @@ def make_market_replay(
 
 def check_sizes(replay: kernel.Replay, ticker: str) -> None:
     """Check that the rows of a market could hold every size they show.
+
+    Args:
+        replay: of one market; its note of a too large size is cleared.
+        ticker: of the market, for the message.
 
     Raises:
         DataError: one was too large; that row was not written.

@@ -84,6 +84,10 @@ def limit_bytes() -> int:
 def save_tape(tape: Tape, folder: Path) -> None:
     """Write a tape to `folder`, whole or not at all; if it is already there, leave it.
 
+    Args:
+        tape: what to write.
+        folder: where; its parent must exist.
+
     Raises:
         OSError: the folder cannot be written.
         StoreError: the disk is full.
@@ -143,7 +147,14 @@ def _checksum(path: Path) -> int:
 
 
 def tape_key(fingerprints: Sequence[str], options: TapeOptions, fee_schedule: FeeSchedule) -> str:
-    """The name of a tape in the cache: equal names mean equal bytes."""
+    """The name of a tape in the cache: equal names mean equal bytes.
+
+    Args:
+        fingerprints: of the sessions, as `SessionStore.fingerprint` gives them, in the tape's
+            order.
+        options: how the tape is built.
+        fee_schedule: the fees it is built with.
+    """
     digest = hashlib.sha256(source_digest().encode())
     package = Path(__file__).parent
     for name in _BUILDERS:
@@ -236,6 +247,11 @@ def prune(cache: Path, most_bytes: int, keep: Path | None = None) -> list[Path]:
 
     What killed builds left behind goes first. Tapes that a process has mapped stay readable to
     it.
+
+    Args:
+        cache: folder of the tapes.
+        most_bytes: what may stay.
+        keep: a tape never deleted.
     """
     remove_leftovers(cache)
     entries = []

@@ -17,7 +17,12 @@ Float32Array = npt.NDArray[np.float32]
 
 
 def book_of(rows: RowViews, depth: int) -> tuple[Int64Array, Int64Array]:
-    """Prices and contracts of the shown levels, both int64 [rows, 2, depth], best first."""
+    """Prices and contracts of the shown levels, both int64 [rows, 2, depth], best first.
+
+    Args:
+        rows: a tape's rows.
+        depth: price levels a row shows on each side.
+    """
     columns = np.arange(depth) + np.zeros((2, 1), np.int64)
     sides = np.arange(2)[:, None]
     px = rows.i16[:, layout.BEST_PRICE + layout.LEVEL_INT16S * columns + sides]
@@ -47,7 +52,15 @@ def features_of(rows: RowViews) -> Float32Array:
 
 
 def columns_of(rows: RowViews, depth: int) -> dict[str, npt.NDArray[Any]]:
-    """The arrays that `pack_rows` packs, by name."""
+    """The arrays that `pack_rows` packs.
+
+    Args:
+        rows: a tape's rows.
+        depth: price levels a row shows on each side.
+
+    Returns:
+        The arrays by name, of the shapes and dtypes ([rows, …]) that `pack_rows` takes.
+    """
     px, qty = book_of(rows, depth)
     return {
         "ts_ms": rows.i64[:, layout.ROW_TS],
@@ -70,7 +83,20 @@ def pack_rows(
     flow_offsets: Int64Array,
     states: Int32Array,
 ) -> Int64Array:
-    """Rows of arrays as `Tape` has them, whose numbers fit (`gate.check_row_arrays`)."""
+    """Rows as kernels read them, from arrays whose numbers fit (`gate.check_row_arrays`).
+
+    Args:
+        ts_ms: int64 [rows] times in ms since 1970 UTC.
+        px: int64 [rows, 2, depth] prices in money units, best first, 0 where there is no level.
+        qty: int64 [rows, 2, depth] contracts.
+        mark2: int64 [rows] twice the mark of YES, in money units.
+        features: float32 [rows, 40].
+        flow_offsets: int64 [rows + 1] first flow entry of each row, and the end of the last.
+        states: int32 [rows] index of each row's market state.
+
+    Returns:
+        int64 [rows, words] records; `kernels.layout` names the columns.
+    """
     depth = px.shape[2]
     packed = empty_rows(len(ts_ms), depth)
     packed[:] = 0

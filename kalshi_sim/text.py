@@ -21,6 +21,9 @@ def printable(text: str, most: int | None = None) -> str:
     Args:
         text: what was recorded.
         most: cut to so many characters, with an ellipsis; None cuts nothing.
+
+    Returns:
+        The text, safe to show on a terminal.
     """
     if most is not None and len(text) > most:
         text = text[: max(most, _SHORTEST_CUT) - 1] + "…"

@@ -32,7 +32,12 @@ _EXPONENT: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]{1,
 
 
 def mirror(price: int, payout: int) -> int:
-    """The price of the other side: buying YES at p is selling NO at `payout - p`."""
+    """The price of the other side: buying YES at p is selling NO at `payout - p`.
+
+    Args:
+        price: of one side, in money units.
+        payout: money units a winning contract pays.
+    """
     return payout - price
 
 
@@ -50,6 +55,13 @@ def parse_decimal(text: str | int | float, scale: int) -> int:
     """`text` as an exact integer number of 1/`scale`; `scale` is a power of ten.
 
     Numbers are read through their shortest decimal text, never by float arithmetic.
+
+    Args:
+        text: a decimal number, as text or as JSON gave it.
+        scale: a power of ten.
+
+    Returns:
+        The number times `scale`, exact.
 
     Raises:
         ValueError: not a decimal number, or finer than 1/`scale`.
@@ -82,7 +94,12 @@ def parse_contracts(text: str | int | float) -> int:
 
 
 def format_decimal(value: int, scale: int) -> str:
-    """The exact decimal text of `value` / `scale`, with as many places as `scale` has."""
+    """The exact decimal text of `value` / `scale`, with as many places as `scale` has.
+
+    Args:
+        value: an integer number of 1/`scale`.
+        scale: a power of ten.
+    """
     digits = len(str(scale)) - 1
     sign = "-" if value < 0 else ""
     whole, fraction = divmod(abs(value), scale)
@@ -90,7 +107,15 @@ def format_decimal(value: int, scale: int) -> str:
 
 
 def money_to_cents(money: int, payout: int) -> float:
-    """Money of a tape as cents, for showing to people; never computed with."""
+    """Money of a tape as cents, for showing to people; never computed with.
+
+    Args:
+        money: in the tape's money units.
+        payout: money units a winning contract pays.
+
+    Returns:
+        Cents.
+    """
     return money / money_per_cent(payout)
 
 

@@ -104,6 +104,10 @@ def run_validation(
 def validate_session(session: Session, fees: FeeSchedule = DEFAULT_SCHEDULE) -> list[Check]:
     """All checks on one session, under a schedule of fees.
 
+    Args:
+        session: what environments are built on.
+        fees: schedule for what its markets do not state.
+
     Raises:
         NoViewsError: no market of it has enough rows.
     """

@@ -85,7 +85,12 @@ class SkippedView:
 def view_tables(
     views: Sequence[MarketSessionView],
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """`TapeArrays.views`, `.bands` and `.pauses`."""
+    """`TapeArrays.views`, `.bands` and `.pauses`.
+
+    Returns:
+        views int64 [views + later states, N_VIEW], bands int64 [bands, 3] and pauses int64 [pauses,
+        2], as `layout.TapeArrays` has them.
+    """
     later = sum(len(view.later_states) for view in views)
     table = np.zeros((len(views) + later, layout.N_VIEW), np.int64)
     bands: list[tuple[int, int, int]] = []

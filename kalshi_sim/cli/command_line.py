@@ -18,7 +18,14 @@ T = TypeVar("T")
 def parse_command(
     command: type[T], program: str, description: str, arguments: Sequence[str], default: T
 ) -> T:
-    """What stands on the command line of `program`, on top of `default`.
+    """What stands on a command line, on top of defaults.
+
+    Args:
+        command: the dataclass whose fields are the options.
+        program: its name, for messages and help.
+        description: shown above the options in its help.
+        arguments: words of the command line, without the program.
+        default: value of each option that is not given.
 
     Raises:
         ConfigError: one line that says what is wrong.

@@ -31,7 +31,14 @@ def print_json(value: Any) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 ) -> None:
-    """A table on standard output; the first `left` columns are words, the others numbers."""
+    """Print a table on standard output.
+
+    Args:
+        title: above the table; empty for none.
+        columns: their headings; all empty for a table without a heading.
+        rows: the cells of each row; control characters in them are shown as escapes.
+        left: how many of the first columns hold words (left-aligned); the others hold numbers.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -101,12 +108,23 @@ def count(number: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage, or a dash if there is no whole."""
+    """A percentage, or a dash if there is no whole.
+
+    Args:
+        part: how many of the whole.
+        whole: 0 or more.
+    """
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
 def decimal(value: float | None, digits: int = 1, unit: str = "") -> str:
-    """A measured number with its unit, or a dash if there is none."""
+    """A measured number with its unit, or a dash if there is none.
+
+    Args:
+        value: the number; None if there is none.
+        digits: places after the point.
+        unit: put behind it, its space included.
+    """
     return "-" if value is None else f"{value:,.{digits}f}{unit}"
 
 

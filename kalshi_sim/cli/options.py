@@ -36,6 +36,12 @@ FeesOption = Annotated[
 def check_free(target: SessionStore, number: int, store: str | None, *, overwrite: bool) -> None:
     """Refuse a number that is taken before the work, not after it.
 
+    Args:
+        target: the store to be written to.
+        number: the session id to be given.
+        store: the store as the user named it, for the message.
+        overwrite: allow a number that is taken.
+
     Raises:
         ConfigError: the store has it.
     """

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 
 def report_import(session: Session, store: str, seconds: float, *, as_json: bool) -> None:
-    """What an import or a generator made; `seconds` is how long it took."""
+    """Print what an import or a generator made.
+
+    Args:
+        session: what was made.
+        store: where it was saved, without a password.
+        seconds: how long the work took, in s.
+        as_json: print JSON instead of tables.
+    """
     quality = session.quality
     total = quality.total
     if as_json:
@@ -137,7 +144,13 @@ def session_row(info: SessionInfo) -> tuple[str, ...]:
 
 
 def show_analysis(session: Session, found: SessionAnalysis, top: int) -> None:
-    """What `analyze` found, with the `top` markets that have most rows."""
+    """Print what `analyze` found.
+
+    Args:
+        session: what was analysed.
+        found: the figures.
+        top: how many markets to list, those with most rows.
+    """
     per_market = ", ".join(f"{name} {value:,.0f}" for name, value in found.rows_per_market.items())
     rows = [
         ("source", found.source),

@@ -40,9 +40,7 @@ def run_command(
     interrupted: str = "interrupted",
     ends_process: bool = False,
 ) -> int:
-    """Run a command's work; returns its exit code.
-
-    0: done · 1: the work failed · 2: the command was wrong · 130 or 143: interrupted.
+    """Run a command's work.
 
     Args:
         program: named in messages.
@@ -52,6 +50,10 @@ def run_command(
         interrupted: said upon Ctrl-C where the work itself says nothing.
         ends_process: the process has nothing else to do: once interrupted it ends here, without
             Python's clean-up, which takes seconds where torch and compiled kernels are loaded.
+
+    Returns:
+        The exit code. 0: done · 1: the work failed · 2: the command was wrong · 130 or 143:
+        interrupted.
     """
     if list(arguments) == ["--version"]:
         from kalshi_sim import __version__

@@ -17,7 +17,15 @@ class Policy(Protocol):
     """
 
     def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, Any]:
-        """The action for an observation, and the state to go on with (None: there is none)."""
+        """The action for an observation, and the state to go on with (None: there is none).
+
+        Args:
+            observation: float32 [52], or [n, 52] for several.
+            deterministic: take the likeliest action instead of drawing one.
+
+        Returns:
+            The action (of each), and the state to go on with (None: there is none).
+        """
         ...
 
 

@@ -45,6 +45,14 @@ class Portfolio:
 def agent_row(portfolio: Portfolio, settings: layout.Settings, tape: Tape) -> npt.NDArray[np.int64]:
     """The portfolio at the first row of a tape, as a row of `layout.Agents.core`.
 
+    Args:
+        portfolio: position, cash and resting orders, in cents and contracts.
+        settings: of the simulation the row is for.
+        tape: its money unit and its first view's fees are used.
+
+    Returns:
+        int64 [N_CORE] columns as `layout` numbers them, money in the tape's units.
+
     Raises:
         ConfigError: an amount is finer than the tape's money unit.
     """

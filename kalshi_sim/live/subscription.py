@@ -20,7 +20,12 @@ class Subscription:
     """
 
     def __init__(self, ticker: str, *, whole: bool) -> None:
-        """Follow the book of `ticker`; `whole`: every frame of the subscription is seen."""
+        """Follow the book of one market.
+
+        Args:
+            ticker: of the market.
+            whole: every frame of the subscription is seen, so a hole in `seq` is a loss.
+        """
         self._ticker = ticker
         self._whole = whole
         self._sid = -1
@@ -56,7 +61,12 @@ class Subscription:
         return HOLE if self._whole else None
 
     def owns(self, events: Events, sid: int) -> bool:
-        """Whether the book's subscription sent these events; a snapshot chooses the book's."""
+        """Whether the book's subscription sent these events; a snapshot chooses the book's.
+
+        Args:
+            events: book events of one frame.
+            sid: number of the subscription that sent them; -1 if the frame has none.
+        """
         if events.kind[0] == EventKind.SNAPSHOT:
             self._sid = sid if sid >= 0 else self._sid
             return True
@@ -64,9 +74,15 @@ class Subscription:
 
 
 def book_events(batch: Batch, market: int, recv_ms: int | None) -> tuple[Events | None, int]:
-    """The book events of one frame that are of the market with this number, and its sid.
+    """The book events of one frame that are of one market.
 
-    None if there are none; a snapshot takes its receive time, where that is given.
+    Args:
+        batch: the decoded frame.
+        market: number of the market in the batch's table; -1 if the frame has none of it.
+        recv_ms: time of receipt in ms since 1970 UTC, which a snapshot takes; None if unknown.
+
+    Returns:
+        The events, None if there are none, and the frame's sid (-1: none).
     """
     rows = [i for i in range(len(batch)) if batch.market[i] == market and market >= 0]
     rows = [i for i in rows if batch.kind[i] <= EventKind.DELTA]

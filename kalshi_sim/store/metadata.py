@@ -64,10 +64,11 @@ class SessionMetadata:
         return [(self.market_offsets[i], self.market_offsets[i + 1]) for i in indices]
 
     def session(self, events: Events, markets: Sequence[str] | None = None) -> Session:
-        """The session these metadata and events make.
+        """The session that these metadata and events make.
 
-        `events` are those of `market_rows(markets)`, one market after the other. With `markets`
-        the result is what `Session.select` gives.
+        Args:
+            events: those of `market_rows(markets)`, one market after the other.
+            markets: tickers wanted, which gives what `Session.select` does; None for all.
         """
         rows = self.market_rows(markets)
         chosen, quality = self.markets, self.quality

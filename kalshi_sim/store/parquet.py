@@ -81,6 +81,10 @@ class ParquetStore:
     def load(self, session_id: int, markets: Sequence[str] | None = None) -> Session:
         """One session, with all of its markets or only those named.
 
+        Args:
+            session_id: of the session.
+            markets: tickers wanted; None for all.
+
         Raises:
             SessionNotFoundError: no such session, or the session has no such market.
             StoreError: the file is damaged, foreign or of a newer version.
@@ -109,6 +113,13 @@ class ParquetStore:
 
     def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
         """Store a session whole or not at all.
+
+        Args:
+            session: what to store.
+            overwrite: replace a session that has its id.
+
+        Returns:
+            What `list_sessions` now says of it.
 
         Raises:
             StoreError: the id is taken (unless `overwrite`), or the folder cannot be written.

@@ -35,7 +35,16 @@ CROWD_SIZES: Final = ((0.0, 1), (0.5, 8), (0.9, 40), (1.0, 80))
 
 
 def draw_flow(rng: np.random.Generator, edge: float, fractional: bool) -> tuple[Flow, float]:
-    """A market with an edge, and its fair value at the start."""
+    """A market with an edge, and its fair value at the start.
+
+    Args:
+        rng: the market's random generator.
+        edge: planted predictability, 0 to 1.
+        fractional: sizes have two decimals.
+
+    Returns:
+        The flow's parameters, and the fair value of YES in 1/100 cent.
+    """
     flow = Flow(
         news=NEWS,
         taker=0.05,
@@ -88,6 +97,13 @@ def remaining_gain(mid: npt.NDArray[np.float64], edge: float) -> npt.NDArray[np.
 
     The sign that moves the price k updates from now is the one shown now with a share of
     (1 - FLIP) ** k, and else a fresh one that is worth nothing.
+
+    Args:
+        mid: float64 [n] mid prices as a share of the payout, 0 to 1.
+        edge: planted predictability, 0 to 1.
+
+    Returns:
+        float64 [n] cents a contract.
     """
     updates = (1.0 - FLIP) / FLIP
     gain: npt.NDArray[np.float64] = updates * NEWS * STEP / CENT * edge * 4.0 * mid * (1.0 - mid)

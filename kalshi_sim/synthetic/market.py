@@ -73,14 +73,30 @@ class MarketPlan:
 
 
 def quantile_table(points: tuple[tuple[float, int], ...], n: int = 401) -> Float64Array:
-    """The quantile function through `points`, log-linear between them, at n even places."""
+    """The quantile function through `points`, log-linear between them, at n even places.
+
+    Args:
+        points: (share, value) in ascending order.
+        n: number of places.
+
+    Returns:
+        float64 [n] values.
+    """
     share, value = np.array(points, dtype=np.float64).T
     table: Float64Array = np.exp(np.interp(np.linspace(0.0, 1.0, n), share, np.log(value)))
     return table
 
 
 def market_updates(market: int, seed: int) -> float:
-    """Rows the market would have in `USUAL_MINUTES`."""
+    """Rows the market would have in `USUAL_MINUTES`.
+
+    Args:
+        market: index of the market, from 0.
+        seed: of the session.
+
+    Returns:
+        A number of rows, not rounded.
+    """
     share = (0.5 + (market + 1) * GOLDEN + seed * GOLDEN * GOLDEN) % 1.0
     quantiles, rows = np.array(UPDATES, dtype=np.float64).T
     return float(np.exp(np.interp(share, quantiles, np.log(rows))))
@@ -96,7 +112,19 @@ def plan_market(
     sub_penny: bool,
     fractional: bool,
 ) -> MarketPlan:
-    """Draw a market that has `updates` instants between `start_ms` and its close."""
+    """Draw what a market is: its times, grid, fair value and order flow.
+
+    Args:
+        rng: the market's random generator.
+        updates: instants at which something happens, from `start_ms` to its close.
+        start_ms, stop_ms: the recording, in ms since 1970 UTC.
+        edge: planted predictability, 0 to 1.
+        sub_penny: the grid has steps of 0.1 cent below 10 and above 90 cents.
+        fractional: sizes have two decimals.
+
+    Returns:
+        The plan.
+    """
     close_ms, known_ms = _close(rng, start_ms, stop_ms, ends_later=edge > 0.0)
     first_ms = start_ms + int(rng.integers(50, 2_000))
     times = _instants(rng, updates, first_ms, min(close_ms, stop_ms))

@@ -4,6 +4,14 @@ A latent fair value moves only with news, by a step whose sign is a fair coin (o
 one that the best sizes give away beforehand). In the same millisecond all quotes it left
 too expensive are hit or withdrawn, so that at the end of every millisecond bid < fair value < ask:
 taking costs at least the distance to a martingale.
+
+Args of the functions here, unless they say more:
+    rng: the market's random generator; it advances.
+    book: the market's queues; changed.
+    time: of what happens, in ms since 1970 UTC.
+    grid: int64 [levels] prices in 1/100 cent, ascending.
+    flow: the market's parameters.
+    fair: value of YES in 1/100 cent.
 """
 
 from __future__ import annotations
@@ -103,19 +111,35 @@ class Flow(NamedTuple):
 
 @jit
 def below(grid: Int64Array, value: float) -> int:
-    """The highest level whose price is below `value`, -1 if there is none."""
+    """The highest level whose price is below `value`, -1 if there is none.
+
+    Args:
+        grid: int64 [levels] prices, ascending.
+        value: in the same unit.
+    """
     return int(np.searchsorted(grid, value)) - 1
 
 
 @jit
 def side_value(fair: float, side: int) -> float:
-    """What a contract of `side` is worth when YES is worth `fair`."""
+    """What a contract of `side` is worth when YES is worth `fair`.
+
+    Args:
+        fair: in 1/100 cent.
+        side: 0 YES, 1 NO.
+    """
     return fair if side == 0 else PRICE_SCALE - fair
 
 
 @jit
 def draw_size(rng: np.random.Generator, quantiles: Float64Array, fractional: bool) -> int:
-    """A size in 1/100 contract from `quantiles` (float64 [n], equally spaced, contracts)."""
+    """A size in 1/100 contract.
+
+    Args:
+        rng: the market's random generator.
+        quantiles: float64 [n] contracts at equally spaced shares.
+        fractional: half of the sizes get decimals.
+    """
     at = rng.random() * (len(quantiles) - 1)
     i = int(at)
     whole = max(1, int(quantiles[i] + (at - i) * (quantiles[i + 1] - quantiles[i])))
@@ -136,7 +160,15 @@ def draw_size(rng: np.random.Generator, quantiles: Float64Array, fractional: boo
 
 @jit
 def quote_distance(flow: Flow, fair: float) -> float:
-    """Usual distance of the best quotes from the fair value: less where it can move less."""
+    """Usual distance of the best quotes from the fair value: less where it can move less.
+
+    Args:
+        flow: the market's parameters.
+        fair: of YES, in 1/100 cent.
+
+    Returns:
+        A distance in 1/100 cent.
+    """
     share = fair / PRICE_SCALE
     return max(flow.least_half_spread, flow.half_spread * 4.0 * share * (1.0 - share))
 
@@ -152,7 +184,12 @@ def place_limit(
     flow: Flow,
     fair: float,
 ) -> bool:
-    """A new limit order on a random side; returns whether there was a price and room for it."""
+    """A new limit order on a random side; returns whether there was a price and room for it.
+
+    Args:
+        kind: OPENING or ADD, for the log.
+        sizes: float64 [n], see `draw_size`.
+    """
     side = int(rng.random() * 2.0)
     if side == flow.bare_side:
         side = 1 - side
@@ -194,7 +231,11 @@ def withdraw(rng: np.random.Generator, book: QueueBook, time: int) -> bool:
 def noise_taker(
     rng: np.random.Generator, book: QueueBook, time: int, sizes: Float64Array, flow: Flow
 ) -> bool:
-    """A market order that knows nothing; returns whether there was somebody to trade with."""
+    """A market order that knows nothing; returns whether there was somebody to trade with.
+
+    Args:
+        sizes: float64 [n], see `draw_size`.
+    """
     side = int(rng.random() * 2.0)
     best = book.best[side]
     if best < 0:
@@ -220,7 +261,12 @@ def clear_stale(
     side: int,
     fair: float,
 ) -> None:
-    """Hit or withdraw all bids of `side` that the fair value has left too expensive."""
+    """Hit or withdraw all bids of `side` that the fair value has left too expensive.
+
+    Args:
+        sizes: float64 [n], see `draw_size`.
+        side: whose bids, 0 YES or 1 NO.
+    """
     limit = below(grid, side_value(fair, side)) + 1
     if book.best[side] < limit:
         return
@@ -252,7 +298,11 @@ def requote(
     flow: Flow,
     fair: float,
 ) -> None:
-    """New best quotes where the old ones are far from the fair value."""
+    """New best quotes where the old ones are far from the fair value.
+
+    Args:
+        sizes: float64 [n], see `draw_size`.
+    """
     for side in range(2):
         level = below(grid, side_value(fair, side) - quote_distance(flow, fair))
         wanted = side != flow.bare_side and level > book.best[side] and has_room(book)
@@ -262,7 +312,15 @@ def requote(
 
 @jit
 def move(rng: np.random.Generator, flow: Flow, fair: float, progress: float, sign: int) -> float:
-    """The fair value after news: a fair coin, tilted by the edge towards `sign`."""
+    """The fair value after news: a fair coin, tilted by the edge towards `sign`.
+
+    Args:
+        progress: share of the market's instants that have passed, 0 to 1.
+        sign: 1 or -1, the direction the maker's sizes have shown.
+
+    Returns:
+        A fair value in 1/100 cent.
+    """
     up = rng.random() < 0.5 * (1.0 + flow.edge * sign)
     growth = min(flow.last_step, 1.0 / math.sqrt(max(1.0 - progress, 1e-9)))
     share = fair / PRICE_SCALE
@@ -283,7 +341,10 @@ def signal(
 ) -> None:
     """Quote next to the fair value on both sides, more on the side the price will leave.
 
-    quoted: int64 [2, 3], the signalling maker's orders: slot, number, sign they show; changed.
+    Args:
+        quoted: int64 [2, 3] the signalling maker's orders: slot, number, the sign they show;
+            changed.
+        sign: 1 or -1, the direction to show.
     """
     for side in range(2):
         level = below(grid, side_value(fair, side))
@@ -314,8 +375,10 @@ def run_market(
 ) -> float:
     """Let a market trade; everything that happens goes to the log of `book`.
 
-    times: int64 [n >= 1] distinct instants in ms, ascending; the first is the snapshot's.
-    grid: int64 [levels] prices, ascending. Sizes: see `draw_size`. fair: in 1/100 cent.
+    Args:
+        times: int64 [n >= 1] distinct instants in ms, ascending; the first is the snapshot's.
+        maker_sizes, taker_sizes: float64 [n], see `draw_size`.
+        fair: of YES at the start, in 1/100 cent.
 
     Returns:
         The fair value after the last instant, or -1.0 if the log has no room for the next.

@@ -3,6 +3,13 @@
 Levels are indices of a price grid that is its own mirror: the bid at level i of one side meets
 the bid at level `levels - 1 - i` of the other. Sizes are in 1/100 contract. Every change is
 written to a log, from which both the public events and the truth about the queue are read.
+
+Args of the functions here, unless they say more:
+    book: the market's queues; changed.
+    time: of what happens, in ms since 1970 UTC; ascending from call to call.
+    side: whose bids, 0 YES or 1 NO.
+    level: index of the price.
+    size: in 1/100 contract.
 """
 
 from __future__ import annotations
@@ -53,7 +60,12 @@ class QueueBook(NamedTuple):
 
 
 def new_book(levels: int, log_capacity: int) -> QueueBook:
-    """An empty book of `levels` prices whose log holds `log_capacity` lines."""
+    """An empty book of `levels` prices whose log holds `log_capacity` lines.
+
+    Args:
+        levels: number of prices.
+        log_capacity: lines the log can hold.
+    """
     queues = np.zeros((2, levels, 3), np.int64)
     queues[:, :, HEAD] = -1
     queues[:, :, TAIL] = -1
@@ -71,7 +83,12 @@ def new_book(levels: int, log_capacity: int) -> QueueBook:
 def write(
     book: QueueBook, time: int, kind: int, side: int, level: int, size: int, number: int
 ) -> None:
-    """Append one line to the log."""
+    """Append one line to the log.
+
+    Args:
+        kind: one of the log kinds, OPENING to UNFILLED.
+        number: of the order; -1 if the line is of none.
+    """
     line = book.log[book.counts[LOGGED]]
     line[LOG_TIME] = time
     line[LOG_KIND] = kind
@@ -90,7 +107,11 @@ def has_room(book: QueueBook) -> bool:
 
 @jit
 def add(book: QueueBook, time: int, kind: int, side: int, level: int, size: int) -> int:
-    """Put a new order at the back of its queue; returns its slot."""
+    """Put a new order at the back of its queue; returns its slot.
+
+    Args:
+        kind: OPENING or ADD.
+    """
     slot = book.live[book.counts[LIVE]]
     order = book.orders[slot]
     queue = book.levels[side, level]
@@ -116,7 +137,13 @@ def add(book: QueueBook, time: int, kind: int, side: int, level: int, size: int)
 
 @jit
 def reduce(book: QueueBook, time: int, kind: int, slot: int, size: int) -> None:
-    """Take `size` (at most all) from an order; an empty one leaves its queue."""
+    """Take a part or all from an order; an empty one leaves its queue.
+
+    Args:
+        kind: CANCEL or FILL.
+        slot: of the order in `orders`.
+        size: at most the order's.
+    """
     order = book.orders[slot]
     side = order[SIDE]
     level = order[LEVEL]
@@ -146,7 +173,12 @@ def reduce(book: QueueBook, time: int, kind: int, slot: int, size: int) -> None:
 
 @jit
 def take(book: QueueBook, time: int, side: int, limit: int, size: int) -> int:
-    """Hit the bids of `side` at `limit` or better, best first, oldest first; returns the rest."""
+    """Hit the bids of a side, best level first, oldest order first; returns what nobody gave.
+
+    Args:
+        limit: lowest level to hit.
+        size: contracts wanted.
+    """
     while size > 0 and book.best[side] >= max(limit, 0):
         slot = book.levels[side, book.best[side], HEAD]
         part = min(size, book.orders[slot, SIZE])
@@ -157,7 +189,11 @@ def take(book: QueueBook, time: int, side: int, limit: int, size: int) -> int:
 
 @jit
 def withdraw_above(book: QueueBook, time: int, side: int, limit: int) -> None:
-    """Cancel all bids of `side` at `limit` or better."""
+    """Cancel all bids of `side` at `limit` or better.
+
+    Args:
+        limit: lowest level to cancel.
+    """
     while book.best[side] >= max(limit, 0):
         slot = book.levels[side, book.best[side], HEAD]
         reduce(book, time, CANCEL, slot, book.orders[slot, SIZE])

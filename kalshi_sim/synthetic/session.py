@@ -100,7 +100,10 @@ def generate_with_truth(
     sub_penny_share: float = 0.0,
     fractional_sizes: bool = False,
 ) -> tuple[Session, TrueQueue]:
-    """`generate_session`, and the queues behind it: see `TrueQueue`.
+    """`generate_session` (same arguments), and the queues behind it.
+
+    Returns:
+        The session and the truth about every order's place: see `TrueQueue`.
 
     Raises:
         ConfigError: an argument is outside its range.

@@ -64,7 +64,17 @@ class TrueQueue:
         return self._logs[ticker]
 
     def ahead(self, ticker: str, ts_ms: int, side: int, price: int) -> int:
-        """Size standing at (`side`, `price`) after all that happened up to `ts_ms`."""
+        """Size standing at a price after all that happened up to a time.
+
+        Args:
+            ticker: of the market.
+            ts_ms: the time, in ms since 1970 UTC.
+            side: 0 YES, 1 NO.
+            price: of the side, in 1/100 cent.
+
+        Returns:
+            A size in 1/100 contract.
+        """
         log = self._log(ticker)
         lines = log.lines[: np.searchsorted(log.lines[:, LOG_TIME], ts_ms, side="right")]
         here = lines[(lines[:, LOG_SIDE] == side) & (log.grid[lines[:, LOG_LEVEL]] == price)]
@@ -75,11 +85,20 @@ class TrueQueue:
     def fills(
         self, ticker: str, ts_ms: int, side: int, price: int, size: int, *, hidden: bool = True
     ) -> TrueFills:
-        """Fills of an order placed after all that happened up to `ts_ms`, until all is filled.
+        """Fills of an order that rests behind all that stands at its price, until all is filled.
 
-        The order rests at `price` (1/100 cent) on `side` (0 YES, 1 NO), `size` in 1/100 contract,
-        behind all that stands there. It must not cross the book it meets. `hidden` counts what
-        takers wanted and did not get: of that no recording has a trace.
+        It must not cross the book it meets.
+
+        Args:
+            ticker: of the market.
+            ts_ms: the order comes after all that happened up to this time, in ms since 1970 UTC.
+            side: 0 YES, 1 NO.
+            price: of the side, in 1/100 cent.
+            size: of the order, in 1/100 contract.
+            hidden: count what takers wanted and did not get, of which no recording has a trace.
+
+        Returns:
+            Times and sizes of the fills.
 
         Raises:
             SessionNotFoundError: there is no such market.

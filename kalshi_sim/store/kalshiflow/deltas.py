@@ -76,11 +76,21 @@ async def read_deltas(
     near_ms: int,
     bad: BadRows,
 ) -> tuple[Deltas, list[str]]:
-    """The delta rows of a session, and the tickers that `market` counts in.
+    """Read the delta rows of a session.
 
-    `known` are the tickers expected; others found are put behind them. Rows within 12 days of
-    `near_ms` are read fast, others one by one. Without a twin the rows come by id, else in any
-    order.
+    Args:
+        connection: to the database, in a transaction.
+        twin: makes a second connection in the same snapshot, with which rows come in any order;
+            None: rows come by id.
+        session_id: of the recorder.
+        markets: tickers wanted; None for all.
+        known: tickers expected; others found are put behind them.
+        near_ms: a time of the session, in ms since 1970 UTC; rows within 12 days of it are read
+            fast, others one by one.
+        bad: takes the rows that cannot be right.
+
+    Returns:
+        The rows, and the tickers that their column `market` counts in.
 
     Raises:
         StoreError: two tickers cannot be distinguished.

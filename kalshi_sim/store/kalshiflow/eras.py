@@ -56,7 +56,11 @@ class Ladders:
         return self.yes_asks == _mirrored(self.no_bids) and self.no_asks == _mirrored(self.yes_bids)
 
     def bids(self, era: Era) -> tuple[Ladder, Ladder]:
-        """The whole bid ladders of YES and NO."""
+        """The whole bid ladders of YES and NO.
+
+        Returns:
+            YES bids and NO bids: {price in 1/100 cent: size in 1/100 contract}.
+        """
         if era == "C":
             return self.yes_bids, self.no_bids
         return {**self.yes_bids, **self.yes_asks}, {**self.no_bids, **self.no_asks}
@@ -73,6 +77,11 @@ def era_of(sample: Iterable[Ladders], both_sizes: bool, started_ms: int) -> Era:
     sampled snapshots that hold a level, else B if any delta has an old and a new size above 0,
     else A. Without any such snapshot the session's date decides between the absolute eras; A
     and C read the same then.
+
+    Args:
+        sample: some snapshots of the session.
+        both_sizes: some delta has an old and a new size above 0.
+        started_ms: of the session, in ms since 1970 UTC.
     """
     votes = [ladders.mirrored for ladders in sample if not ladders.empty]
     if 2 * sum(votes) > len(votes):
@@ -128,7 +137,15 @@ class EraEvents:
 def flatten(
     rows: Sequence[tuple[int, int, int]], ladders: Sequence[tuple[Ladder, Ladder]]
 ) -> Snapshots:
-    """Snapshot rows (market, ts_ms, seq) with their bid ladders as arrays, without empty levels."""
+    """Snapshot rows with their bid ladders as arrays, without empty levels.
+
+    Args:
+        rows: (market, ts_ms, seq) of each.
+        ladders: YES bids and NO bids of each.
+
+    Returns:
+        The snapshots as columns.
+    """
     head = np.array(rows, dtype=np.int64).reshape(-1, 3)
     flat: list[tuple[int, int, int]] = []
     start = [0]
@@ -148,6 +165,14 @@ def connections(ts_ms: Int64Array, seq: Int64Array, snapshot: npt.NDArray[np.boo
     Numbers begin again at 1 with every connection. A row whose number falls back while time
     goes on opens a new one if it is a snapshot, or if the number had been passed more than
     `JITTER_MS` before; else it only arrived late, and its number puts it in its place.
+
+    Args:
+        ts_ms: int64 [rows] times in ms, ascending.
+        seq: int64 [rows] sequence numbers.
+        snapshot: bool [rows], True for a snapshot, False for a delta.
+
+    Returns:
+        int64 [rows] number of the connection, from 0.
     """
     out = np.zeros(len(seq), dtype=np.int64)
     current = 0
@@ -207,6 +232,14 @@ def to_events(era: Era, snapshots: Snapshots, deltas: Deltas, n_markets: int) ->
 
     A new connection that does not begin with a snapshot begins with a GAP: what was missed is
     unknown, so the book is invalid until the next snapshot.
+
+    Args:
+        era: how the rows are to be read.
+        snapshots, deltas: the rows, markets numbered from 0.
+        n_markets: how many markets there are.
+
+    Returns:
+        The events, grouped by market in stream order.
     """
     n_deltas, n_snapshots = len(deltas.seq), len(snapshots.seq)
     market = np.concatenate([deltas.market, snapshots.market])

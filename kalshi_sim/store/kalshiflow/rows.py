@@ -37,7 +37,14 @@ class BadRows:
     named: list[str] = field(default_factory=list)
 
     def add(self, table: str, row_id: int, market: str | None, why: str) -> None:
-        """Note one row."""
+        """Count a row that cannot be right; the first few are kept for the message.
+
+        Args:
+            table: where it stands.
+            row_id: its primary key.
+            market: its ticker; None if it has none.
+            why: what is wrong with it.
+        """
         self.counts[market or ""] += 1
         if len(self.named) < _NAMED:
             self.named.append(f"{table} id {row_id}, market {market}: {why}")
@@ -95,7 +102,15 @@ def in_markets(markets: Sequence[str] | None) -> str:
 
 
 async def sample_ladders(connection: Any, session_ids: Sequence[int]) -> dict[int, list[Ladders]]:
-    """Some non-empty snapshots of each session, which show its era; unreadable ones left out."""
+    """Some non-empty snapshots of each session, which show its era; unreadable ones left out.
+
+    Args:
+        connection: to the database.
+        session_ids: of the recorder.
+
+    Returns:
+        Ladders by session id; an empty list where a session has none.
+    """
     columns = ", ".join(f"{name}::text AS {name}" for name in _LADDERS)
     filled = " OR ".join(f"{name}::text NOT IN ('{{}}', 'null')" for name in _LADDERS)
     ids = ", ".join(f"({i:d}::bigint)" for i in session_ids) or "(NULL::bigint)"
@@ -115,7 +130,15 @@ async def sample_ladders(connection: Any, session_ids: Sequence[int]) -> dict[in
 async def read_snapshots(
     connection: Any, session_id: int, markets: Sequence[str] | None, mirrored: bool, bad: BadRows
 ) -> list[SnapshotRow]:
-    """The snapshot rows of a session; `mirrored`: asks only repeat the bids and stay there."""
+    """The snapshot rows of a session, by id.
+
+    Args:
+        connection: to the database, in a transaction.
+        session_id: of the recorder.
+        markets: tickers wanted; None for all.
+        mirrored: asks only repeat the bids and are not read.
+        bad: takes the rows that cannot be right.
+    """
     wanted = [n if not (mirrored and n.endswith("asks")) else "NULL" for n in _LADDERS]
     columns = ", ".join(f"{e}::text AS {n}" for e, n in zip(wanted, _LADDERS, strict=True))
     rows = await connection.fetch(f"""
@@ -139,7 +162,12 @@ async def read_snapshots(
 
 
 def check_place(market: str | None, ts_ms: int | None, seq: int | None) -> None:
-    """Judge what says where a row belongs.
+    """Check what says where a row belongs.
+
+    Args:
+        market: its ticker.
+        ts_ms: its time, in ms since 1970 UTC.
+        seq: its sequence number.
 
     Raises:
         ValueError: what of it cannot be.
@@ -154,6 +182,11 @@ def check_place(market: str | None, ts_ms: int | None, seq: int | None) -> None:
 
 def refuse(bad: BadRows, session_id: int, skip: bool) -> None:
     """Fail if there are bad rows that are not to be skipped.
+
+    Args:
+        bad: rows found to be wrong.
+        session_id: of the recorder, for the message.
+        skip: accept that they are left out.
 
     Raises:
         DataError: with the first of them by table, id and market.

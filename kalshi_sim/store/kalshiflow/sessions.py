@@ -62,7 +62,12 @@ async def exist(connection: Any) -> bool:
 
 
 async def holds(connection: Any, session_id: int) -> bool:
-    """Whether the recorder has a session of this id."""
+    """Whether the recorder has a session of this id.
+
+    Args:
+        connection: to the database.
+        session_id: of the recorder.
+    """
     return bool(
         await connection.fetchval(
             f"SELECT EXISTS (SELECT FROM {SESSIONS} WHERE session_id = {session_id:d})"
@@ -81,6 +86,10 @@ async def reserve_id(connection: Any, session_id: int) -> None:
 
     Else the recorder would give the same number to a later session. Where this role may not
     do that, such a clash is found and reported when the session is loaded.
+
+    Args:
+        connection: to the database, in the transaction that saves.
+        session_id: the id being saved.
     """
     last = await _last_given(connection, "UPDATE")
     if last is not None and last < session_id:
@@ -141,7 +150,15 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
 
 
 async def fingerprint(connection: Any, session_id: int) -> str:
-    """Names the rows of a session; one pass over them in SQL, a sum of hashes, no row sent."""
+    """Name the rows of a session, in one pass over them in SQL: a sum of hashes, no row is sent.
+
+    Args:
+        connection: to the database.
+        session_id: of the recorder.
+
+    Returns:
+        A text that differs once a row does.
+    """
     where = f"WHERE session_id = {session_id:d}"
     row = await connection.fetchrow(f"""
         SELECT * FROM (SELECT count(*), sum(hashtextextended(concat_ws('|', id, market_ticker,
@@ -172,6 +189,13 @@ async def load(
     skip_bad_rows: bool,
 ) -> Session:
     """A recorded session (it must exist), with all of its markets or only those named.
+
+    Args:
+        connection: to the database, in a transaction.
+        twin: makes a second connection in the same snapshot.
+        session_id: of the recorder.
+        markets: tickers wanted; None for all.
+        skip_bad_rows: leave out rows that cannot be right, and count them in the quality report.
 
     Raises:
         SessionNotFoundError: the session has no row of such a market.

@@ -122,7 +122,14 @@ def _advice(error: BaseException) -> str:
 
 
 def translate(target: Target, error: BaseException, doing: str, attempts: int = 1) -> StoreError:
-    """A `StoreError` that says what failed, where, and what to do; never with the password."""
+    """A `StoreError` that says what failed, where, and what to do; never with the password.
+
+    Args:
+        target: the database, whose password never appears.
+        error: what the driver or the system raised.
+        doing: what was being done, for the message.
+        attempts: how often it was tried.
+    """
     tried = f" (tried {attempts} times)" if attempts > 1 else ""
     return StoreError(f"{target.shown}: {doing}: {target.scrub(_advice(error))}{tried}")
 
@@ -192,6 +199,15 @@ async def in_transaction(
     A cut during COMMIT leaves open whether it took place: a `body` that writes must see on its
     second run that the first one succeeded.
 
+    Args:
+        target: the database.
+        body: called with a connection; what it returns is returned.
+        doing: what is being done, for messages.
+        readonly: the transaction writes nothing.
+
+    Returns:
+        The result of `body`.
+
     Raises:
         StoreError: what went wrong, where, and what to do.
     """
@@ -217,6 +233,13 @@ async def twin(target: Target, connection: Any) -> AsyncIterator[Any | None]:
 
     It may be refused, or a pooler may have no more to give while the first is held: then it is
     None and all is read through the first.
+
+    Args:
+        target: the database.
+        connection: in a transaction of isolation level repeatable read.
+
+    Yields:
+        The second connection, or None.
     """
     snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
     second = None

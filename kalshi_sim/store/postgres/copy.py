@@ -52,6 +52,12 @@ class Decoder:
     """Turns the bytes of a binary COPY into columns while they arrive."""
 
     def __init__(self, columns: Sequence[Column], convert: Convert | None = None) -> None:
+        """Decode a binary COPY that arrives in pieces of any length.
+
+        Args:
+            columns: name and kind of each column of the answer.
+            convert: makes other columns of those read, piece by piece; None keeps them.
+        """
         self._columns = columns
         self._convert = convert
         self._dtype = row_dtype(columns)
@@ -71,6 +77,10 @@ class Decoder:
 
     def finish(self) -> list[Arrays]:
         """The columns piece by piece (at least one), in native byte order.
+
+        Returns:
+            The columns of each piece (at least one), arrays [rows] of the dtypes of `columns`,
+            native byte order.
 
         Raises:
             StoreError: the answer was cut short.
@@ -102,7 +112,15 @@ class Decoder:
 async def encode(
     arrays: Mapping[str, npt.NDArray[Any]], columns: Sequence[Column]
 ) -> AsyncIterator[bytes]:
-    """The arrays (all of one length) as chunks of a binary COPY."""
+    """A binary COPY of arrays, in chunks.
+
+    Args:
+        arrays: columns by name, [rows] each, of integer or float dtype.
+        columns: name and kind of each column to send, in order.
+
+    Yields:
+        Bytes of about a chunk of rows.
+    """
     total = len(arrays[columns[0][0]])
     dtype = row_dtype(columns)
     yield _HEADER
@@ -141,7 +159,16 @@ def _joined(pieces: Sequence[Arrays]) -> Arrays:
 async def copy_out(
     connection: Any, query: str, columns: Sequence[Column], convert: Convert | None = None
 ) -> Arrays:
-    """The result of `query`, whose columns are cast as `columns` say; or what `convert` makes.
+    """The result of a query, by binary COPY.
+
+    Args:
+        connection: to the database.
+        query: SQL whose columns are cast as `columns` say.
+        columns: name and kind of each column.
+        convert: makes other columns of those read; None keeps them.
+
+    Returns:
+        The columns, arrays [rows] of the dtypes of `columns`, or what `convert` made.
 
     Raises:
         StoreError: the answer does not fit the columns.
@@ -160,6 +187,17 @@ async def copy_out_in_two(
     """The results of two queries, one after the other; read at once if a twin is to be had.
 
     The server makes the rows of a query on one core and is the slower end.
+
+    Args:
+        connection: to the database.
+        twin: makes a second connection in the same snapshot; where it gives None, the first reads
+            both.
+        queries: SQL whose columns are cast as `columns` say.
+        columns: name and kind of each column.
+        convert: makes other columns of those read; None keeps them.
+
+    Returns:
+        The columns, arrays [rows] of the dtypes of `columns`, or what `convert` made.
 
     Raises:
         StoreError: an answer does not fit the columns.
@@ -183,7 +221,13 @@ async def copy_out_in_two(
 async def copy_in(
     connection: Any, table: str, arrays: Mapping[str, npt.NDArray[Any]], columns: Sequence[Column]
 ) -> None:
-    """Append the arrays to `table`, inside the caller's transaction.
+    """Append rows to a table, inside the caller's transaction.
+
+    Args:
+        connection: to the database.
+        table: its name.
+        arrays: columns by name, [rows] each, of integer or float dtype.
+        columns: name and kind of each column of the table to fill.
 
     Raises:
         TimeoutError: nothing was taken for `IDLE_SECONDS`.

@@ -33,6 +33,12 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, skip_bad_rows: bool = False) -> None:
+        """Name the database; nothing connects before the first call.
+
+        Args:
+            url: `postgresql://user@host:5432/database`.
+            skip_bad_rows: leave out recorded rows that cannot be right, instead of failing.
+        """
         address = parse_address(url)
         if address.kind != "postgresql":
             raise ConfigError("PostgresStore needs a URL like postgresql://user@host:5432/database")
@@ -62,6 +68,11 @@ class PostgresStore:
     ) -> Session:
         """One session, with all of its markets or only those named.
 
+        Args:
+            session_id: of the session.
+            markets: tickers wanted; None for all.
+            skip_bad_rows: as of the store, for this call; None: as the store has it.
+
         Raises:
             SessionNotFoundError: no such session, or the session has no such market.
             DataError: recorded rows cannot be right (named), and are not to be skipped.
@@ -72,10 +83,17 @@ class PostgresStore:
     def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
         """Store a session in one transaction, whole or not at all.
 
+        Args:
+            session: what to store.
+            overwrite: replace a session of this id that was saved here; never one of the recorder.
+
+        Returns:
+            What `list_sessions` now says of it.
+
         Raises:
             DataError: an event has a value that cannot be right.
-            StoreError: the id is taken (`overwrite` replaces what was saved here, never what
-                the recorder holds), or the database cannot be written.
+            StoreError: the id is taken (`overwrite` replaces what was saved here, never what the
+                recorder holds), or the database cannot be written.
         """
         return run(self.async_save(session, overwrite=overwrite))
 
@@ -136,7 +154,7 @@ class PostgresStore:
         *,
         skip_bad_rows: bool | None = None,
     ) -> Session:
-        """`load` as a coroutine."""
+        """`load` as a coroutine: same arguments, result and errors."""
         skip = self.skip_bad_rows if skip_bad_rows is None else skip_bad_rows
 
         async def body(connection: Any) -> Session:
@@ -162,7 +180,7 @@ class PostgresStore:
         return hashlib.sha256(text.encode()).hexdigest()
 
     async def async_save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
-        """`save` as a coroutine."""
+        """`save` as a coroutine: same arguments, result and errors."""
         validate_events(session)
         token = secrets.token_hex(16)
 

@@ -97,7 +97,12 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
 
 
 async def holds(connection: Any, session_id: int) -> bool:
-    """Whether a session of this id was saved."""
+    """Whether a session of this id was saved.
+
+    Args:
+        connection: to the database.
+        session_id: of the session.
+    """
     return bool(
         await connection.fetchval(
             f"SELECT EXISTS (SELECT FROM {SESSIONS} WHERE session_id = {session_id:d})"
@@ -111,7 +116,15 @@ async def highest_id(connection: Any) -> int:
 
 
 async def fingerprint(connection: Any, session_id: int) -> str:
-    """Names the save that stored the session."""
+    """Name the save that stored a session.
+
+    Args:
+        connection: to the database.
+        session_id: of the session.
+
+    Returns:
+        A text that differs once the session was saved again.
+    """
     where = f"WHERE session_id = {session_id:d}"
     return "saved " + str(await connection.fetchval(f"SELECT save_token FROM {SESSIONS} {where}"))
 
@@ -120,6 +133,12 @@ async def load(
     connection: Any, twin: Twin, session_id: int, markets: Sequence[str] | None
 ) -> Session:
     """A saved session (it must exist), with all of its markets or only those named.
+
+    Args:
+        connection: to the database, in a transaction.
+        twin: makes a second connection in the same snapshot.
+        session_id: of the session.
+        markets: tickers wanted; None for all.
 
     Raises:
         SessionNotFoundError: the session has no such market.
@@ -179,7 +198,11 @@ def _middle(ranges: Sequence[tuple[int, int]]) -> int:
 async def save(connection: Any, session: Session, *, overwrite: bool, token: str) -> None:
     """Store a session inside the caller's transaction, making the tables if they are absent.
 
-    `token` is this save's own: run again after a cut, the save sees whether it took place.
+    Args:
+        connection: to the database.
+        session: what to store.
+        overwrite: replace a session that has its id.
+        token: this save's own: run again after a cut, the save sees whether it took place.
 
     Raises:
         StoreError: the id is taken, unless `overwrite`.
