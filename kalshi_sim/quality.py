@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from kalshi_sim.kernels import replay as kernel
+from kalshi_sim.kernels import replay_state
 from kalshi_sim.session import Events, Int64Array, MarketQuality
 from kalshi_sim.units import stored_per_money
 
 
-def event_columns(events: Events, payout: int) -> kernel.EventColumns:
+def event_columns(events: Events, payout: int) -> replay_state.EventColumns:
     """The columns the replay kernel reads, prices in the money unit of a tape.
 
     Args:
@@ -16,7 +17,7 @@ def event_columns(events: Events, payout: int) -> kernel.EventColumns:
     """
     per_money = stored_per_money(payout)
     price = events.price if per_money == 1 else events.price // per_money
-    return kernel.EventColumns(
+    return replay_state.EventColumns(
         events.kind, events.side, price, events.size, events.traded, events.ts_ms
     )
 
@@ -33,10 +34,10 @@ def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[Marke
         The counts of each market, in order.
     """
     columns = event_columns(events, payout)
-    nothing = kernel.make_rows(0, 0, 1)
+    nothing = replay_state.make_rows(0, 0, 1)
     out = []
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        replay = kernel.make_replay(
+        replay = replay_state.make_replay(
             payout=payout,
             depth=0,
             row_interval_ms=1,
@@ -52,15 +53,15 @@ def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[Marke
         counts = replay.counts
         out.append(
             MarketQuality(
-                gaps=int(counts[kernel.GAPS]),
-                dropped_before_snapshot=int(counts[kernel.DROPPED_BEFORE_SNAPSHOT]),
-                dropped_in_gap=int(counts[kernel.DROPPED_IN_GAP]),
-                clamped_deltas=int(counts[kernel.CLAMPED]),
-                raised_times=int(counts[kernel.RAISED]),
-                crossed_ms=int(counts[kernel.CROSSED]),
-                empty_ms=int(counts[kernel.EMPTY]),
-                untrusted_levels=int(counts[kernel.UNTRUSTED]),
-                rows=int(replay.state[kernel.ROWS]),
+                gaps=int(counts[replay_state.GAPS]),
+                dropped_before_snapshot=int(counts[replay_state.DROPPED_BEFORE_SNAPSHOT]),
+                dropped_in_gap=int(counts[replay_state.DROPPED_IN_GAP]),
+                clamped_deltas=int(counts[replay_state.CLAMPED]),
+                raised_times=int(counts[replay_state.RAISED]),
+                crossed_ms=int(counts[replay_state.CROSSED]),
+                empty_ms=int(counts[replay_state.EMPTY]),
+                untrusted_levels=int(counts[replay_state.UNTRUSTED]),
+                rows=int(replay.state[replay_state.ROWS]),
             )
         )
     return out

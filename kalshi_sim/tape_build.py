@@ -14,7 +14,7 @@ from kalshi_sim import gate
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import DataError, NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms, chosen_schedule
-from kalshi_sim.kernels import layout
+from kalshi_sim.kernels import layout, replay_state
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.rows import MAX_SIZE, RowViews, row_views
@@ -128,7 +128,7 @@ def make_market_replay(
     first_book_ms: int,
     terms: FeeTerms,
     history_rows: int,
-) -> kernel.Replay:
+) -> replay_state.Replay:
     """A fresh replay of one market, as the tape and a live market both use it.
 
     Args:
@@ -140,7 +140,7 @@ def make_market_replay(
         terms: the market's fees before any change.
         history_rows: rows for which the past of the features has room at first.
     """
-    return kernel.make_replay(
+    return replay_state.make_replay(
         payout=payout,
         depth=depth,
         row_interval_ms=row_interval_ms,
@@ -154,7 +154,7 @@ def make_market_replay(
     )
 
 
-def check_sizes(replay: kernel.Replay, ticker: str) -> None:
+def check_sizes(replay: replay_state.Replay, ticker: str) -> None:
     """Check that the rows of a market could hold every size they show.
 
     Args:
@@ -164,10 +164,10 @@ def check_sizes(replay: kernel.Replay, ticker: str) -> None:
     Raises:
         DataError: one was too large; that row was not written.
     """
-    ts_ms = int(replay.state[kernel.TOO_LARGE_MS])
+    ts_ms = int(replay.state[replay_state.TOO_LARGE_MS])
     if ts_ms == NO_TIME:
         return
-    replay.state[kernel.TOO_LARGE_MS] = NO_TIME
+    replay.state[replay_state.TOO_LARGE_MS] = NO_TIME
     when = datetime.fromtimestamp(ts_ms / MS_PER_SECOND, UTC).isoformat(timespec="milliseconds")
     raise DataError(
         f"{ticker} shows a level of more than {MAX_SIZE:,} contracts at {when} ({ts_ms} ms), "
@@ -269,12 +269,12 @@ def build_tape(
     payout = decide_payout(sessions, schedule)
     jobs = _plan(sessions, interval_ms, schedule)
     deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
-    out = kernel.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)
+    out = replay_state.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)
     n_rows = n_flow = done = 0
     total = sum(j.stop - j.start for j in jobs)
     views: list[MarketSessionView] = []
     skipped: list[SkippedView] = []
-    columns: dict[int, kernel.EventColumns] = {}
+    columns: dict[int, replay_state.EventColumns] = {}
     for job in jobs:
         key = id(job.session)
         if key not in columns:
@@ -288,18 +288,18 @@ def build_tape(
             terms=job.terms,
             history_rows=job.most_rows,
         )
-        rows = kernel.rows_from(out, n_rows, n_flow)
+        rows = replay_state.rows_from(out, n_rows, n_flow)
         kernel.apply_events(replay, columns[key], job.start, job.stop, rows, True)
         kernel.close_row(replay, rows, True)
         check_sizes(replay, job.market.ticker)
-        made = int(replay.state[kernel.ROWS])
-        after_close = int(replay.counts[kernel.AFTER_CLOSE])
+        made = int(replay.state[replay_state.ROWS])
+        after_close = int(replay.counts[replay_state.AFTER_CLOSE])
         if made >= shortest:
             of_view = row_views(rows.i64[:made])
             views.append(_make_view(job, payout, n_rows, after_close, of_view))
             of_view.i64[:, layout.ROW_FLOW] += n_flow
             n_rows += made
-            n_flow += int(replay.state[kernel.FLOWS])
+            n_flow += int(replay.state[replay_state.FLOWS])
         else:
             reason = _skip_reason(made, after_close, shortest, job)
             skipped.append(SkippedView(job.session.session_id, job.market.ticker, made, reason))

@@ -35,7 +35,12 @@ class CheckedCacheFile(_CacheFile):  # type: ignore[misc]  # numba has no types
             return None
 
     def save(self, key: Any, data: Any) -> None:
-        """Store `data`, or go on without."""
+        """Store a compiled kernel, or go on without.
+
+        Args:
+            key: signature, target and code of the kernel, as numba makes it.
+            data: the compiled code.
+        """
         try:
             super().save(key, data)
         except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:

@@ -88,6 +88,9 @@ def limit_price(
 
     A best bid that lies off the grid leads to the next price of the grid that is worse for the
     agent: less of a place in the queue to join, more to pay to cross.
+
+    Args:
+        pricing: CROSS, JOIN or IMPROVE.
     """
     opposite = best_bid(tape, row, 1 - side)
     if pricing == CROSS:
@@ -113,7 +116,15 @@ def limit_price(
 def entry_size(
     agent: Int64Array, ints: Int64Array, view: Int64Array, side: int, closes: bool, price: int
 ) -> int:
-    """Contracts a new order may have, as if the orders it replaces or meets were gone."""
+    """Contracts a new order may have, as if the orders it replaces or meets were gone; 0 if none.
+
+    Args:
+        closes: the order may only reduce the position.
+        price: its limit price.
+
+    Returns:
+        A number of contracts.
+    """
     payout = ints[C_PAYOUT]
     position = toward(agent[A_POSITION], side)
     size = min(ints[C_ORDER_SIZE], ints[C_MAX_POSITION] - position)
@@ -141,7 +152,11 @@ def decide_order(
     row: int,
     action: int,
 ) -> tuple[int, int]:
-    """(limit price, contracts) of an action at a row, (0, 0) if the action is invalid there."""
+    """The order that an action asks for at a row.
+
+    Returns:
+        (limit price, contracts); (0, 0) if the action is invalid there.
+    """
     if view[V_PAUSED] == 1:
         return 0, 0
     side = action_side(action)
@@ -166,7 +181,11 @@ def record_fill(
     fee: int,
     maker: int,
 ) -> None:
-    """Keep a fill for `fills()` if asked to."""
+    """Keep a fill for `fills()` if asked to.
+
+    Args:
+        maker: 1 if the agent's order rested, 0 if it took liquidity.
+    """
     if ints[C_RECORD] == 0:
         return
     record = records[agent[A_N_RECORDS]]
@@ -192,7 +211,12 @@ def take_liquidity(
     price: int,
     size: int,
 ) -> int:
-    """Sweep the opposite levels an order crosses, best first; returns what is left of it."""
+    """Sweep the opposite levels an order crosses, best first; returns what is left of it.
+
+    Args:
+        price: the order's limit price.
+        size: contracts wanted.
+    """
     payout = ints[C_PAYOUT]
     opposite = 1 - side
     left = size
@@ -226,7 +250,13 @@ def enter_order(
     size: int,
     arrival: int,
 ) -> None:
-    """An order of `size` contracts arrives at `row` (millisecond `arrival`)."""
+    """An order arrives.
+
+    Args:
+        price: its limit price.
+        size: its contracts.
+        arrival: the millisecond, since 1970 UTC.
+    """
     if agent[A_SIZE + side] > 0 and agent[A_PRICE + side] == price:
         return
     other = 1 - side

@@ -122,13 +122,29 @@ def make_history(rows: int) -> History:
 
 @hot_jit
 def log_scaled(x: float, inverse: float) -> float:
-    """min(1, ln(1 + x) / ln(1 + r)), given 1 / ln(1 + r)."""
+    """min(1, ln(1 + x) / ln(1 + r)) for a value x and a scale r.
+
+    Args:
+        x: 0 or more.
+        inverse: 1 / ln(1 + r).
+
+    Returns:
+        A number from 0 to 1.
+    """
     return float(min(1.0, log1p32(x, inverse)))
 
 
 @inlined_jit
 def count_scaled(n: int, inverse: float) -> float:
-    """`log_scaled` of a count; small ones, the most frequent, come from a table."""
+    """`log_scaled` of a count; small ones, the most frequent, come from a table.
+
+    Args:
+        n: 0 or more.
+        inverse: 1 / ln(1 + r).
+
+    Returns:
+        A number from 0 to 1.
+    """
     if n < N_LOG_TABLE:
         return min(1.0, float(LOG_TABLE[n]) * inverse)
     return log_scaled(n, inverse)
@@ -136,7 +152,13 @@ def count_scaled(n: int, inverse: float) -> float:
 
 @hot_jit
 def side_shape(book: Ladders, side: int, near: int, out: Int64Array) -> None:
-    """Totals of one side: out = [near the best, of the three best, price-weighted three best]."""
+    """Totals of one side of the book.
+
+    Args:
+        near: distance from the best price up to which sizes count as near, in money units.
+        out: int64 [3], overwritten: contracts near the best, of the three best levels, and the
+            price-weighted sum of those.
+    """
     n = book.levels[side]
     floor = best_price(book, side) - near
     near_size = 0
@@ -170,7 +192,14 @@ def impact_value(book: Ladders, side: int) -> int:
 
 @hot_jit
 def imbalance(bid: int, ask: int) -> float:
-    """(bid - ask) / (bid + ask); a row has a level on at least one side."""
+    """(bid - ask) / (bid + ask); a row has a level on at least one side.
+
+    Args:
+        bid, ask: contracts, not both 0: a row has a level on at least one side.
+
+    Returns:
+        A number from -1 to 1.
+    """
     return (bid - ask) / (bid + ask)
 
 
@@ -178,7 +207,12 @@ def imbalance(bid: int, ask: int) -> float:
 def book_features(
     book: Ladders, mark2: int, payout: int, shape: Int64Array, out: Float32Array
 ) -> None:
-    """The market features of one row into `out` [40]; `shape` is scratch space [2, 3]."""
+    """The market features of one row.
+
+    Args:
+        shape: int64 [2, 3] scratch space.
+        out: float32 [40], the market features' columns are written.
+    """
     cent = payout // CENTS_PER_DOLLAR
     bid = best_price(book, 0)
     no_bid = best_price(book, 1)
@@ -237,10 +271,16 @@ def window_features(
     payout: int,
     out: Float32Array,
 ) -> None:
-    """The temporal features of row r into `out` [40], and row r into the history.
+    """The temporal features of a row; the row itself goes into the history.
 
-    `i64` and `i16` are the market's rows up to and including r; `net_flow` and `gross_flow`
-    are the whole contracts of the row's own flow at the best prices.
+    Args:
+        history: running sums of the market's rows; changed.
+        r: number of the row in the market.
+        i64, i16: int64 [rows, width] and int16 [rows, 4 * width], the market's rows up to and
+            including r.
+        net_flow, gross_flow: whole contracts of the row's own flow at the best prices, added minus
+            removed and added plus removed.
+        out: float32 [40], the temporal features' columns are written.
     """
     cent = payout // CENTS_PER_DOLLAR
     sums = history.sums
@@ -320,7 +360,16 @@ def global_features(
     payout: int,
     out: Float32Array,
 ) -> None:
-    """The global features of one row into `out` [40]."""
+    """The global features of one row.
+
+    Args:
+        now: its time, in ms since 1970 UTC.
+        session_first_ms: the session's first book event, in ms since 1970 UTC.
+        utc_offset_ms: US Eastern time minus UTC, in ms.
+        close_ms: the market's close in ms since 1970 UTC, or UNKNOWN_CLOSE.
+        taker_multiplier: of the fee, in 1/10 000.
+        out: float32 [40], the global features' columns are written.
+    """
     minutes = max(0, now - session_first_ms) / MS_PER_MINUTE
     out[TAPE_SESSION_PROGRESS] = log_scaled(minutes, LOG_SESSION_MINUTES)
     if close_ms == UNKNOWN_CLOSE:

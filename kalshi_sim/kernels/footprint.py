@@ -20,7 +20,11 @@ Int64Array = npt.NDArray[np.int64]
 
 @hot_jit
 def shown_at(tape: TapeArrays, row: int, side: int, price: int) -> int:
-    """Contracts a row's side shows at a price; -1 if the price lies beyond its depth."""
+    """Contracts a row's side shows at a price; -1 if the price lies beyond its depth.
+
+    Returns:
+        A number of contracts.
+    """
     i = 0
     level = best_bid(tape, row, side)
     while level > price:
@@ -45,7 +49,12 @@ def find_consumed(agent: Int64Array, consumed: Int64Array, side: int, price: int
 def take_from(
     agent: Int64Array, consumed: Int64Array, side: int, price: int, shown: int, wanted: int
 ) -> int:
-    """Take up to `wanted` contracts from a shown level of `side`; returns how many."""
+    """Take up to `wanted` contracts from a shown level of `side`; returns how many.
+
+    Args:
+        shown: contracts the level shows.
+        wanted: most contracts to take.
+    """
     k = find_consumed(agent, consumed, side, price)
     known = k < agent[A_CONSUMED + side]
     if not known and k == MAX_CONSUMED:
@@ -73,8 +82,16 @@ def take_crossed(
     wanted: int,
     payout: int,
 ) -> int:
-    """Take up to `wanted` from the i-th level of `side`; -1 if a bid of `price` on the other
-    side does not cross it."""
+    """Take from a level of a side, if a bid on the other side crosses it.
+
+    Args:
+        i: number of the level, 0 the best.
+        price: of the bid on the other side.
+        wanted: most contracts to take.
+
+    Returns:
+        Contracts taken; -1 if the bid does not cross the level.
+    """
     level = level_price(tape, row, side, i)
     if level <= 0 or price + level < payout:
         return -1

@@ -115,11 +115,22 @@ def parallel_jit(function: F) -> F:
 
 
 def is_warm(kernel: str, package: Path = _KERNELS) -> bool:
-    """Whether `kernel` of exactly this code is compiled on disk; `package` is its folder."""
+    """Whether a kernel of exactly this code is compiled on disk.
+
+    Args:
+        kernel: its function's name.
+        package: folder of the sources it was compiled from.
+    """
     return _CACHE and any(_folder_of(package).rglob(f"*.{kernel}-*.nbc"))
 
 
 def say_if_compiling(kernel: str, what: str, package: Path = _KERNELS) -> None:
-    """Log that a first call will compile, unless `kernel` is on disk."""
+    """Log that a first call will compile, unless the kernel is on disk.
+
+    Args:
+        kernel: its function's name.
+        what: it does, for the message.
+        package: folder of the sources it was compiled from.
+    """
     if not is_warm(kernel, package):
         _log.warning("compiling the kernels of %s, once for this version ...", what)

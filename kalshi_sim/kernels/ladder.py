@@ -81,7 +81,11 @@ def find_level(book: Ladders, side: int, price: int) -> int:
 
 @hot_jit
 def set_level(book: Ladders, side: int, price: int, exact: int) -> None:
-    """Make `exact` (1/100 contract, >= 0) the size at a price."""
+    """Set the size at a price.
+
+    Args:
+        exact: in 1/100 contract, 0 or more.
+    """
     before = book.exact[side, price] // SIZE_SCALE
     shown = exact // SIZE_SCALE
     book.exact[side, price] = exact

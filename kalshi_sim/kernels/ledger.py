@@ -46,9 +46,14 @@ def fill_fee(
     payout: int,
     fee_unit: int,
 ) -> int:
-    """ceil(rate * M * C * p * (payout - p) / payout), rounded up to `fee_unit`.
+    """ceil(rate * M * C * p * (payout - p) / payout), rounded up to the fee unit.
 
-    The rate is `numerator / denominator`, the multiplier M is in 1/10 000.
+    Args:
+        numerator, denominator: the rate, as a fraction.
+        multiplier: M, in 1/10 000.
+        qty: C, contracts.
+        price: p.
+        fee_unit: what fees are rounded up to, in money units.
     """
     if multiplier == 0:
         return 0
@@ -75,7 +80,11 @@ def taker_fee(ints: Int64Array, view: Int64Array, qty: int, price: int) -> int:
 
 @inlined_jit
 def maker_fee(ints: Int64Array, view: Int64Array, multiplier: int, qty: int, price: int) -> int:
-    """The fee of a fill of a resting order; `multiplier` held when it came to rest."""
+    """The fee of a fill of a resting order.
+
+    Args:
+        multiplier: the maker's when the order came to rest, in 1/10 000.
+    """
     if ints[C_FEES] == 0:
         return 0
     return fill_fee(
@@ -117,7 +126,11 @@ def book_fill(agent: Int64Array, side: int, qty: int, price: int, fee: int, payo
 def order_reserve(
     agent: Int64Array, side: int, qty: int, price: int, worst_fee: int, payout: int
 ) -> int:
-    """What an order of `qty` holds back: its price and fee beyond the holding it offsets."""
+    """What an order of `qty` holds back: its price and fee beyond the holding it offsets.
+
+    Args:
+        worst_fee: highest fee of one contract at any price the order may fill at.
+    """
     held = max(0, -toward(agent[A_POSITION], side))
     offsets = min(qty, held)
     shortfall = max(0, worst_fee - mirror(price, payout))
@@ -149,7 +162,13 @@ def update_free_cash(agent: Int64Array, ints: Int64Array, view: Int64Array) -> N
 def affordable(
     agent: Int64Array, side: int, wanted: int, price: int, worst_fee: int, cash: int, payout: int
 ) -> int:
-    """The largest order of at most `wanted` whose reserve is within `cash`."""
+    """The largest order whose reserve is within an amount of cash.
+
+    Args:
+        wanted: most contracts.
+        worst_fee: highest fee of one contract at any price the order may fill at.
+        cash: the amount.
+    """
     held = max(0, -toward(agent[A_POSITION], side))
     shortfall = max(0, worst_fee - mirror(price, payout))
     offsets = min(wanted, held)
@@ -160,7 +179,11 @@ def affordable(
 
 @inlined_jit
 def mid_value2(position: int, mark2: int, payout: int) -> int:
-    """Twice the value of a position at the mark."""
+    """Twice the value of a position at the mark.
+
+    Returns:
+        Money units, doubled.
+    """
     if position >= 0:
         return position * mark2
     return -position * (2 * payout - mark2)
@@ -168,7 +191,11 @@ def mid_value2(position: int, mark2: int, payout: int) -> int:
 
 @inlined_jit
 def liquidation_value2(position: int, bid: int, no_bid: int) -> int:
-    """Twice what the position would bring at the best bids."""
+    """Twice what the position would bring at the best bids.
+
+    Returns:
+        Money units, doubled.
+    """
     if position >= 0:
         return 2 * position * bid
     return -2 * position * no_bid
@@ -176,7 +203,11 @@ def liquidation_value2(position: int, bid: int, no_bid: int) -> int:
 
 @hot_jit
 def settle_position(agent: Int64Array, settlement: int, payout: int) -> None:
-    """Pay the position out at the settlement value of a YES contract; no fee."""
+    """Pay the position out at the settlement value of a YES contract; no fee.
+
+    Args:
+        settlement: value of a YES contract, in money units.
+    """
     position = agent[A_POSITION]
     value = settlement if position >= 0 else mirror(settlement, payout)
     paid = abs(position) * value

@@ -55,7 +55,11 @@ DISTANCE_CENTS = 5.0
 def portfolio_features(
     tape: TapeArrays, ints: Int64Array, agent: Int64Array, out: Float32Array
 ) -> None:
-    """The portfolio features of the agent at its row into their columns of `out` [52]."""
+    """The portfolio features of an agent at its row.
+
+    Args:
+        out: float32 [52], the portfolio features' columns are written.
+    """
     row = agent[A_ROW]
     cash_start = float(ints[C_CASH_START])
     position = agent[A_POSITION]

@@ -38,6 +38,13 @@ def resolve_times(
     A snapshot without a time: one millisecond after the market's latest earlier book event, else
     the first later one's. Other book events: the latest earlier time, else the first later one. A
     level has its snapshot's time. `inferred` int64 [n_markets] counts frames that had no time.
+
+    Args:
+        kind: int8 [n_events] EventKind of each, markets one after the other, in stream order.
+        ts_ms: int64 [n_events] times in ms since 1970 UTC, NO_TIME where there is none; changed.
+        flags: int8 [n_events]; TIME_INFERRED is set where a time is.
+        offsets: int64 [n_markets + 1], where each market's events begin.
+        inferred: int64 [n_markets], overwritten: frames that had no time.
     """
     for market in range(len(offsets) - 1):
         latest = NO_TIME
@@ -129,6 +136,15 @@ def match_market(
 
     All arrays have shape [n_events] of one market. Times are as recorded: an event without one,
     or with an inferred one, matches nothing.
+
+    Args:
+        kind: int8 [n_events] EventKind of each.
+        side: int8 [n_events] 0 YES, 1 NO.
+        price: int64 [n_events] in 1/100 cent.
+        size: int64 [n_events] in 1/100 contract; negative for a removal.
+        ts_ms: int64 [n_events] in ms since 1970 UTC.
+        flags: int8 [n_events].
+        traded: int64 [n_events], overwritten: of a removal, how much was traded, in 1/100 contract.
     """
     n = len(kind)
     n_keys = 2 * PRICE_SCALE

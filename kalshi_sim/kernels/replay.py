@@ -6,28 +6,21 @@ The same kernel builds a tape (all events of a market in one call) and follows a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels.events import DELTA, GAP, LEVEL, NO_TIME, SNAPSHOT, TRADE
 from kalshi_sim.kernels.features import (
     UNKNOWN_CLOSE,
-    History,
     book_features,
     global_features,
-    make_history,
     window_features,
 )
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.ladder import (
     SIZE_SCALE,
-    Ladders,
     best_price,
     clear_ladders,
-    make_ladders,
     set_level,
 )
 from kalshi_sim.kernels.layout import (
@@ -36,160 +29,53 @@ from kalshi_sim.kernels.layout import (
     FLOW_REMOVED,
     FLOW_SIDE,
     FLOW_TRADED,
-    N_FLOW,
     ROW_FLOW,
     ROW_FLOW_ENTRIES,
     ROW_MARK2,
     ROW_TS,
 )
-from kalshi_sim.kernels.rows import empty_rows, levels_fit, row_views, write_levels
+from kalshi_sim.kernels.replay_state import (
+    AFTER_CLOSE,
+    CLAMPED,
+    CLOSE_AT,
+    CLOSE_MS,
+    CROSSED,
+    DEPTH,
+    DROPPED_BEFORE_SNAPSHOT,
+    DROPPED_IN_GAP,
+    EMPTY,
+    ENDED,
+    FEE_AT,
+    FIRST_APPLIED,
+    FLOWS,
+    GAPS,
+    HAS_BOOK,
+    IN_GAP,
+    IN_INTERVAL,
+    INTERVAL_LAST,
+    LATEST,
+    MARK2,
+    PAYOUT,
+    RAISED,
+    ROW_INTERVAL,
+    ROWS,
+    SESSION_FIRST,
+    TAKER_MULTIPLIER,
+    TOO_LARGE_MS,
+    TOUCHED,
+    UNTRUSTED,
+    UTC_OFFSET,
+    EventColumns,
+    Replay,
+    Rows,
+)
+from kalshi_sim.kernels.rows import levels_fit, write_levels
 
 Int8Array = npt.NDArray[np.int8]
 Int16Array = npt.NDArray[np.int16]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
-
-# places in `Replay.state`
-(
-    LATEST,
-    INTERVAL_LAST,
-    IN_INTERVAL,
-    HAS_BOOK,
-    IN_GAP,
-    ROWS,
-    FLOWS,
-    TOUCHED,
-    MARK2,
-    ENDED,
-    CLOSE_AT,
-    CLOSE_MS,
-    FIRST_APPLIED,
-    FEE_AT,
-    TOO_LARGE_MS,
-    N_STATE,
-) = range(16)
-
-# places in `Replay.counts`
-(
-    DROPPED_BEFORE_SNAPSHOT,
-    DROPPED_IN_GAP,
-    CLAMPED,
-    RAISED,
-    CROSSED,
-    EMPTY,
-    GAPS,
-    UNTRUSTED,
-    AFTER_CLOSE,
-    N_COUNTS,
-) = range(10)
-
-# places in `Replay.market`
-PAYOUT, ROW_INTERVAL, SESSION_FIRST, UTC_OFFSET, TAKER_MULTIPLIER, DEPTH, N_MARKET = range(7)
-
-
-class EventColumns(NamedTuple):
-    """Events of markets in stream order; prices already in the tape's money unit. All [n]."""
-
-    kind: Int8Array
-    side: Int8Array
-    price: Int64Array
-    size: Int64Array
-    traded: Int64Array
-    ts_ms: Int64Array
-
-
-class Replay(NamedTuple):
-    """One market's replay between two calls."""
-
-    book: Ladders
-    flow: Int64Array
-    """[3, 2, payout + 1] removed, added, traded since the last row, 1/100 contract."""
-    touched: Int64Array
-    """[2 * (payout + 1)] keys side * (payout + 1) + price that have flow."""
-    is_touched: Int8Array
-    """[2, payout + 1] whether that key is in `touched`."""
-    state: Int64Array
-    counts: Int64Array
-    market: Int64Array
-    closes: Int64Array
-    """[n, 2] (time known, close time) updates, by the first."""
-    takers: Int64Array
-    """[n, 2] (time known, taker multiplier) updates, by the first."""
-    history: History
-    shape: Int64Array
-    """[2, 3] scratch space of the features."""
-
-
-class Rows(NamedTuple):
-    """Where rows are written; a market's rows begin at the first entry."""
-
-    i64: Int64Array
-    """[rows, width] as in `TapeArrays`, the flow counted from the market's first entry"""
-    i32: Int32Array
-    i16: Int16Array
-    f32: Float32Array
-    flow: Int64Array
-    """[entries, 5] side, price, removed, added, traded; whole contracts."""
-
-
-def make_replay(
-    *,
-    payout: int,
-    depth: int,
-    row_interval_ms: int,
-    session_first_ms: int,
-    utc_offset_ms: int,
-    taker_multiplier: int,
-    close_ms: int | None,
-    close_updates: Sequence[tuple[int, int]],
-    history_rows: int,
-    taker_updates: Sequence[tuple[int, int]] = (),
-) -> Replay:
-    """A replay that has seen nothing yet; `history_rows` is how many rows it can compute."""
-    width = payout + 1
-    market = np.zeros(N_MARKET, np.int64)
-    market[PAYOUT] = payout
-    market[DEPTH] = depth
-    market[ROW_INTERVAL] = row_interval_ms
-    market[SESSION_FIRST] = session_first_ms
-    market[UTC_OFFSET] = utc_offset_ms
-    market[TAKER_MULTIPLIER] = taker_multiplier
-    replay = Replay(
-        book=make_ladders(payout),
-        flow=np.zeros((3, 2, width), np.int64),
-        touched=np.zeros(2 * width, np.int64),
-        is_touched=np.zeros((2, width), np.int8),
-        state=np.zeros(N_STATE, np.int64),
-        counts=np.zeros(N_COUNTS, np.int64),
-        market=market,
-        closes=by_time(close_updates),
-        takers=by_time(taker_updates),
-        history=make_history(history_rows),
-        shape=np.zeros((2, 3), np.int64),
-    )
-    replay.state[LATEST] = NO_TIME
-    replay.state[MARK2] = payout
-    replay.state[CLOSE_MS] = UNKNOWN_CLOSE if close_ms is None else close_ms
-    replay.state[FIRST_APPLIED] = NO_TIME
-    replay.state[TOO_LARGE_MS] = NO_TIME
-    return replay
-
-
-def by_time(updates: Sequence[tuple[int, int]]) -> Int64Array:
-    """Updates (time known, value) as [n, 2] by time; of one time the later stands last."""
-    return np.array(sorted(updates, key=lambda u: u[0]), np.int64).reshape(-1, 2)
-
-
-def make_rows(rows: int, flow: int, depth: int) -> Rows:
-    """Room for rows and flow entries; memory that is never written is never used."""
-    i64, i32, i16, f32 = row_views(empty_rows(rows, depth))
-    return Rows(i64, i32, i16, f32, np.empty((flow, N_FLOW), np.int64))
-
-
-def rows_from(rows: Rows, row: int, flow: int) -> Rows:
-    """The same room, beginning at a row and a flow entry."""
-    return Rows(rows.i64[row:], rows.i32[row:], rows.i16[row:], rows.f32[row:], rows.flow[flow:])
 
 
 @hot_jit
@@ -204,7 +90,12 @@ def touch(replay: Replay, side: int, price: int) -> None:
 
 @hot_jit
 def apply_delta(replay: Replay, side: int, price: int, change: int, traded: int) -> None:
-    """Apply a signed change and add it to the flow; a level never becomes negative."""
+    """Apply a signed change and add it to the flow; a level never becomes negative.
+
+    Args:
+        change: signed, in 1/100 contract.
+        traded: of a removal, how much was traded, in 1/100 contract.
+    """
     before = replay.book.exact[side, price]
     after = before + change
     if after < 0:
@@ -222,7 +113,12 @@ def apply_delta(replay: Replay, side: int, price: int, change: int, traded: int)
 
 @hot_jit
 def next_mark2(mark2: int, bid: int, no_bid: int, payout: int) -> int:
-    """The doubled mark of YES after a book with these best bids (0 = none)."""
+    """The doubled mark of YES after a book.
+
+    Args:
+        mark2: the doubled mark before it.
+        bid, no_bid: its best bids, 0 where there is none.
+    """
     if bid > 0 and no_bid > 0:
         return bid + payout - no_bid
     if bid > 0:
@@ -244,7 +140,12 @@ def clear_flow(replay: Replay) -> None:
 
 @hot_jit
 def sort_keys(keys: Int64Array, n: int) -> None:
-    """Sort the first `n` keys in place; rows touch few prices."""
+    """Sort the first `n` keys in place; rows touch few prices.
+
+    Args:
+        keys: int64 [at least n], its first n are sorted.
+        n: how many.
+    """
     for i in range(1, n):
         key = keys[i]
         j = i
@@ -258,8 +159,9 @@ def sort_keys(keys: Int64Array, n: int) -> None:
 def write_flow(replay: Replay, rows: Rows, bid: int, no_bid: int) -> tuple[int, int]:
     """Write the flow entries since the last row, by side and price.
 
-    Returns the net and the gross flow at the best prices of the last row (still in the
-    history) and of this one (`bid`, `no_bid`).
+    Returns:
+        Net and gross flow, in contracts, at the best prices of the last row (still in the history)
+        and of this one.
     """
     state = replay.state
     width = replay.is_touched.shape[1]
@@ -288,7 +190,11 @@ def write_flow(replay: Replay, rows: Rows, bid: int, no_bid: int) -> tuple[int, 
 
 @hot_jit
 def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
-    """End the open interval: judge its book and, unless it makes no row, write the row."""
+    """End the open interval: judge its book and, unless it makes no row, write the row.
+
+    Args:
+        emit: write the row; else it is only counted.
+    """
     state = replay.state
     if state[IN_INTERVAL] == 0:
         return
@@ -356,10 +262,13 @@ def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
 def apply_events(
     replay: Replay, events: EventColumns, start: int, stop: int, rows: Rows, emit: bool
 ) -> None:
-    """Apply events `start:stop` in stream order, closing each row at the first later event.
+    """Apply events in stream order, closing each row at the first later event.
 
-    With `emit` False rows are counted, not written. `rows` must have room for one row an event
-    and one flow entry a delta.
+    Args:
+        events: columns of one or more markets.
+        start, stop: the events to apply.
+        rows: has room for one row an event and one flow entry a delta.
+        emit: write the rows; else they are only counted.
     """
     state = replay.state
     interval = replay.market[ROW_INTERVAL]

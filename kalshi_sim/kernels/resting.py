@@ -50,7 +50,11 @@ def fill_resting(
     side: int,
     qty: int,
 ) -> None:
-    """Fill `qty` of the resting order of a side, as maker, at its price."""
+    """Fill `qty` of the resting order of a side, as maker, at its price.
+
+    Args:
+        qty: at most the order's contracts.
+    """
     price = agent[A_PRICE + side]
     fee = maker_fee(ints, view, agent[A_MAKER + side], qty, price)
     book_fill(agent, side, qty, price, fee, ints[C_PAYOUT])

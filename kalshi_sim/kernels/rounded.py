@@ -52,7 +52,12 @@ def tanh32(x: float) -> Any:
 
 @hot_jit
 def log1p32(x: float, scale: float) -> Any:
-    """The float32 nearest to `math.log1p(x) * scale`, for x >= 0."""
+    """The float32 nearest to `math.log1p(x) * scale`, for x >= 0.
+
+    Args:
+        x: 0 or more.
+        scale: factor of the logarithm.
+    """
     if x >= LOG_ABOVE:
         y = math.log(1.0 + x) * scale
         low = np.float32(y * (1.0 - MARGIN))

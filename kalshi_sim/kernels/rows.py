@@ -59,7 +59,15 @@ def row_width(depth: int) -> int:
 
 
 def empty_rows(rows: int, depth: int) -> Int64Array:
-    """Room for rows, int64 [rows, row_width], the first at the beginning of a line of memory."""
+    """Room for rows, int64 [rows, row_width], the first at the beginning of a line of memory.
+
+    Args:
+        rows: how many rows.
+        depth: price levels a row shows on each side.
+
+    Returns:
+        int64 [rows, row_width], not initialised.
+    """
     width = row_width(depth)
     line = LINE_BYTES // BYTES
     room = np.empty(rows * width + line, np.int64)
@@ -74,7 +82,11 @@ def row_views(rows: Int64Array) -> RowViews:
 
 @hot_jit
 def levels_fit(book: Ladders, depth: int) -> bool:
-    """Whether a row can hold the sizes of the best `depth` levels."""
+    """Whether a row can hold the sizes of the levels it shows.
+
+    Args:
+        depth: price levels a row shows on each side.
+    """
     for side in range(2):
         n = book.levels[side]
         for i in range(max(0, n - depth), n):
@@ -85,9 +97,14 @@ def levels_fit(book: Ladders, depth: int) -> bool:
 
 @hot_jit
 def write_levels(book: Ladders, depth: int, sizes: Int32Array, prices: Int16Array) -> None:
-    """Write the best `depth` levels of both sides into a row (its int32 and int16), best first.
+    """Write the best levels of both sides into a row, best first.
 
     Absent ones are 0; after the last one stands that no more are kept.
+
+    Args:
+        depth: price levels a row shows on each side.
+        sizes: int32 [2 * width] the row.
+        prices: int16 [4 * width] the same row.
     """
     for side in range(2):
         n = book.levels[side]
@@ -107,13 +124,21 @@ def best_bid(tape: TapeArrays, row: int, side: int) -> int:
 
 @inlined_jit
 def level_price(tape: TapeArrays, row: int, side: int, i: int) -> int:
-    """The price of the i-th best level of a side, 0 if there is none, `NOT_KEPT` after the last."""
+    """The price of the i-th best level of a side, 0 if there is none, `NOT_KEPT` after the last.
+
+    Args:
+        i: number of the level, 0 the best.
+    """
     return int(np.int64(tape.i16[row, BEST_PRICE + LEVEL_INT16S * i + side]))
 
 
 @inlined_jit
 def level_size(tape: TapeArrays, row: int, side: int, i: int) -> int:
-    """The contracts of the i-th best level of a side, 0 if there is none."""
+    """The contracts of the i-th best level of a side, 0 if there is none.
+
+    Args:
+        i: number of the level, 0 the best.
+    """
     return int(np.int64(tape.i32[row, BEST_SIZE + LEVEL_INT32S * i + side]))
 
 

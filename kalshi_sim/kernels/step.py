@@ -98,7 +98,13 @@ FLOW_AHEAD = 6
 
 @inlined_jit
 def last_arrival(ts: int, interval: int, latency: int) -> int:
-    """When an order decided at a row of time `ts` arrives."""
+    """The latest millisecond at which an order decided at a row can arrive.
+
+    Args:
+        ts: the row's time, in ms since 1970 UTC.
+        interval: distance of rows, in ms.
+        latency: of the order, in ms.
+    """
     return (ts // interval + 1) * interval - 1 + latency
 
 
@@ -196,7 +202,11 @@ def end_of_view(agent: Int64Array, view: Int64Array, payout: int) -> None:
 
 @inlined_jit
 def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
-    """Update equity, peak and drawdown at the agent's row; returns twice the equity by mid."""
+    """Update equity, peak and drawdown at the agent's row.
+
+    Returns:
+        Twice the equity by mid, in money units.
+    """
     row = agent[A_ROW]
     position = agent[A_POSITION]
     mid2 = 2 * agent[A_CASH] + mid_value2(position, row_mark2(tape, row), ints[C_PAYOUT])
@@ -213,7 +223,12 @@ def value_agent(tape: TapeArrays, ints: Int64Array, agent: Int64Array) -> int:
 
 @inlined_jit
 def copy_block(source: Float32Array, start: int, target: Float32Array, at: int) -> None:
-    """Copy 8 numbers; all are read before one is written, so that it is one instruction each."""
+    """Copy 8 numbers; all are read before one is written, so that it is one instruction each.
+
+    Args:
+        source, target: float32 [at least 8].
+        start, at: where to read and to write.
+    """
     a, b, c, d = source[start], source[start + 1], source[start + 2], source[start + 3]
     e, f, g, h = source[start + 4], source[start + 5], source[start + 6], source[start + 7]
     target[at], target[at + 1], target[at + 2], target[at + 3] = a, b, c, d
@@ -250,7 +265,12 @@ def value_row(tape: TapeArrays, settings: Settings, agent: Int64Array) -> None:
 
 @inlined_jit
 def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end: int) -> None:
-    """Ask for the memory that the environments after i will need."""
+    """Ask for the memory that the environments after i will need.
+
+    Args:
+        i: environment being stepped.
+        end: one after the last of this share of the batch.
+    """
     j = i + ROWS_AHEAD
     if j < end:
         agent = agents.core[j]
@@ -284,7 +304,11 @@ def step_agents(
     begin: int,
     end: int,
 ) -> None:
-    """Step environments `begin:end` by one row; finished ones are left as they ended."""
+    """Step environments `begin:end` by one row; finished ones are left as they ended.
+
+    Args:
+        begin, end: the environments to step.
+    """
     ints = settings.ints
     for i in range(begin, end):
         ask_ahead(tape, agents, actions, i, end)
@@ -321,7 +345,11 @@ def step_shares(
     buffers: Buffers,
     shares: int,
 ) -> None:
-    """`step_agents` for the whole batch, cut into `shares` that are stepped in parallel."""
+    """`step_agents` for the whole batch, in shares that are stepped in parallel.
+
+    Args:
+        shares: number of shares.
+    """
     n = len(actions)
     for share in prange(shares):
         step_agents(
@@ -345,7 +373,13 @@ def start_agents(
     offsets: Int64Array,
     buffers: Buffers,
 ) -> None:
-    """Start new episodes of `envs` on `views`, `offsets` rows after the views' first."""
+    """Start new episodes of some environments.
+
+    Args:
+        envs: int64 [k] their indices.
+        views: int64 [k] views to play.
+        offsets: int64 [k] rows after the view's first to start at.
+    """
     cash = settings.ints[C_CASH_START]
     for k in range(len(envs)):
         i = envs[k]
@@ -362,7 +396,11 @@ def start_agents(
 
 @hot_jit
 def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: BoolArray) -> None:
-    """Which actions are valid now, into `masks` [n_envs, 5]; HOLD always is."""
+    """Which actions are valid now; HOLD always is.
+
+    Args:
+        masks: bool [n_envs, 5], overwritten.
+    """
     ints = settings.ints
     for i in range(len(masks)):
         agent = agents.core[i]

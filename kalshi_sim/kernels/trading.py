@@ -27,7 +27,11 @@ Int64Array = npt.NDArray[np.int64]
 
 @inlined_jit
 def view_at(tape: TapeArrays, view: int, row: int) -> int:
-    """Where in `tape.views` the view stands in the state that holds at a row."""
+    """The place in `tape.views` of a view in the state that holds at a row.
+
+    Args:
+        view: number of the view.
+    """
     if tape.views[view, V_CHANGES] == 1:
         state = row_state(tape, row)
         if state > 0:
@@ -37,7 +41,11 @@ def view_at(tape: TapeArrays, view: int, row: int) -> int:
 
 @hot_jit
 def in_pause(tape: TapeArrays, view: Int64Array, ts_ms: int) -> bool:
-    """Whether a time lies in one of the view's pauses."""
+    """Whether a time lies in one of the view's pauses.
+
+    Args:
+        ts_ms: in ms since 1970 UTC.
+    """
     for k in range(view[V_PAUSES], view[V_PAUSES_END]):
         if tape.pauses[k, 0] <= ts_ms < tape.pauses[k, 1]:
             return True

@@ -19,7 +19,7 @@ from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
 from kalshi_sim.ingest.lifecycle import Lifecycle, fold_market
-from kalshi_sim.kernels import layout
+from kalshi_sim.kernels import layout, replay_state
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
@@ -101,7 +101,7 @@ class LiveMarket(LiveRows):
         if first_book_ms is not None:
             self._begin(first_book_ms)
 
-    def _begin(self, first_book_ms: int) -> kernel.Replay:
+    def _begin(self, first_book_ms: int) -> replay_state.Replay:
         self._first_book_ms = first_book_ms
         if self._payout is None:
             self._payout = market_payout(self.market, first_book_ms, self._schedule)
@@ -174,7 +174,7 @@ class LiveMarket(LiveRows):
         return len(self) - before
 
     @property
-    def _current(self) -> kernel.Replay:
+    def _current(self) -> replay_state.Replay:
         assert self._replay is not None  # feed and advance see to it
         return self._replay
 
@@ -267,11 +267,11 @@ class LiveMarket(LiveRows):
         self._changes, self.market = changes, market
         if self._replay is not None:
             self._replay = self._replay._replace(
-                closes=kernel.by_time(market.close_updates),
-                takers=kernel.by_time(taker_updates(market, self._terms)),
+                closes=replay_state.by_time(market.close_updates),
+                takers=replay_state.by_time(taker_updates(market, self._terms)),
             )
             # From the first on again: a change may be older than one that was followed before.
-            self._replay.state[[kernel.CLOSE_AT, kernel.FEE_AT]] = 0
+            self._replay.state[[replay_state.CLOSE_AT, replay_state.FEE_AT]] = 0
 
     def gap(self) -> None:
         """Messages were missed: the book is invalid until the next snapshot."""
@@ -297,13 +297,13 @@ class LiveMarket(LiveRows):
             return 0
         state = self._replay.state
         interval = self.row_interval_ms
-        open_interval = int(state[kernel.INTERVAL_LAST]) // interval
-        if state[kernel.IN_INTERVAL] == 0 or now_ms // interval <= open_interval:
+        open_interval = int(state[replay_state.INTERVAL_LAST]) // interval
+        if state[replay_state.IN_INTERVAL] == 0 or now_ms // interval <= open_interval:
             return 0
         closed = self.finish()
         # what still arrives for the closed interval belongs to the next one
         next_start = (open_interval + 1) * interval
-        state[kernel.LATEST] = max(int(state[kernel.LATEST]), next_start)
+        state[replay_state.LATEST] = max(int(state[replay_state.LATEST]), next_start)
         return closed
 
     def finish(self) -> int:

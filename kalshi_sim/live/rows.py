@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels import layout
-from kalshi_sim.kernels import replay as kernel
+from kalshi_sim.kernels import layout, replay_state
 from kalshi_sim.kernels.rows import RowViews, row_views
 from kalshi_sim.tape_rows import book_of, features_of, mark2_of
 
@@ -24,12 +23,12 @@ class LiveRows:
             depth: levels a side that a row keeps.
         """
         self.depth = depth
-        self._out = kernel.make_rows(_FIRST_ROOM, _FIRST_ROOM, depth)
-        self._replay: kernel.Replay | None = None
+        self._out = replay_state.make_rows(_FIRST_ROOM, _FIRST_ROOM, depth)
+        self._replay: replay_state.Replay | None = None
 
     def __len__(self) -> int:
         """Rows closed so far."""
-        return 0 if self._replay is None else int(self._replay.state[kernel.ROWS])
+        return 0 if self._replay is None else int(self._replay.state[replay_state.ROWS])
 
     @property
     def _rows(self) -> RowViews:
@@ -63,7 +62,7 @@ class LiveRows:
     @property
     def flow(self) -> npt.NDArray[np.int64]:
         """int64 [entries, 5]"""
-        entries = 0 if self._replay is None else int(self._replay.state[kernel.FLOWS])
+        entries = 0 if self._replay is None else int(self._replay.state[replay_state.FLOWS])
         return self._out.flow[:entries]
 
     def _make_room(self, events: int) -> None:
@@ -72,7 +71,7 @@ class LiveRows:
         flow = self._room(len(self._out.flow), len(self.flow) + 2 * events + self._touched)
         if rows == len(self._out.i64) and flow == len(self._out.flow):
             return
-        grown = kernel.make_rows(rows, flow, self.depth)
+        grown = replay_state.make_rows(rows, flow, self.depth)
         made, entries = len(self), len(self.flow)
         grown.i64[:made] = self._out.i64[:made]
         grown.flow[:entries] = self._out.flow[:entries]
@@ -85,7 +84,7 @@ class LiveRows:
 
     @property
     def _touched(self) -> int:
-        return 0 if self._replay is None else int(self._replay.state[kernel.TOUCHED])
+        return 0 if self._replay is None else int(self._replay.state[replay_state.TOUCHED])
 
     @staticmethod
     def _room(now: int, needed: int) -> int:
