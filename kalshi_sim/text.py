@@ -52,11 +52,16 @@ def escaped_json(text: str) -> str:
     )
 
 
+_RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+"""Names that Windows keeps for devices, whatever comes after a dot."""
+
+
 def file_names(tickers: Sequence[str]) -> list[str]:
     """A name of letters, digits, `.`, `_` and `-` for each ticker, no two alike.
 
-    A ticker of these characters is its own name; another one's ends with a hash of it. Names
-    that differ in case alone count as alike, as some file systems have it.
+    A ticker of these characters is its own name, unless it is one of Windows's devices; another
+    one's ends with a hash of it. Names that differ in case alone count as alike, as some file
+    systems have it.
     """
     names: list[str] = []
     taken: set[str] = set()
@@ -76,4 +81,5 @@ def file_names(tickers: Sequence[str]) -> list[str]:
 
 
 def _plain_name(ticker: str) -> str:
-    return re.sub(r"^[.-]|[^A-Za-z0-9._-]", "_", ticker)[:_LONGEST_NAME]
+    name = re.sub(r"^[.-]|[^A-Za-z0-9._-]", "_", ticker)[:_LONGEST_NAME]
+    return f"_{name}" if not name or _RESERVED.match(name) else name

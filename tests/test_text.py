@@ -36,6 +36,7 @@ def test_a_message_keeps_its_lines() -> None:
 
 def test_every_ticker_has_a_file_of_its_own() -> None:
     tickers = ["A/B", "A_B", "a_b", "KXNBA-26.5", "../../pwn", "-rf", "\x1b[2J", "é" * 300, ".x"]
+    tickers += ["", "CON", "con", "nul.txt", "Lpt1", "COM", "L" * 5000, "L" * 4999, "A.", "A "]
     names = file_names(tickers)
     assert len({n.casefold() for n in names}) == len(tickers)
     assert names[1] == "A_B"
@@ -45,4 +46,5 @@ def test_every_ticker_has_a_file_of_its_own() -> None:
         assert not name.startswith((".", "-"))
         assert not set(name) & set("/\\\x1b *?")
         assert len(name) < 200
+        assert name.partition(".")[0].upper() not in {"CON", "NUL", "LPT1"}
     assert file_names(["A_B", "A/B"]) == [names[1], names[0]]

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from kalshi_sim.cli.commands import main
+from kalshi_sim.kernels.jit import cache_root
 from kalshi_sim.store import open_store
 from support.kalshiflow_writer import create_schema, random_recording, write_session
 from support.postgres import PASSWORD, QUOTED_PASSWORD, Database, execute
 from tests.store.test_postgres_store import assert_same
+
+SIM_COMMAND = "from kalshi_sim.cli import main as f"
 
 
 @pytest.fixture
@@ -94,3 +101,47 @@ def test_faults_end_with_a_code_and_a_sentence(
         assert words in err
         assert "wrong-secret" not in err
         assert "Traceback" not in err
+
+
+def test_no_output_log_or_file_of_a_whole_run_holds_the_password(
+    database: Database, tmp_path: Path
+) -> None:
+    """A session into the database, a model trained from it, resumed and evaluated with a report."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "kernels").symlink_to(cache_root() / "kernels")  # compiled ones; tapes are new
+    store = ["--store", database.url]
+    train = [*store, "--session", "1", "--n-envs", "2", "--n-steps", "64", "--save-freq", "128"]
+    commands = {
+        "generate": ["--markets", "6", "--minutes", "10", "--session", "1", *store],
+        "train": [*train, "--total-timesteps", "256", "--model-save-path", "run/m.zip"],
+        "train ": ["--resume-from", "run/m.zip", "--total-timesteps", "384", *store],
+        "evaluate": ["run/m.zip", "--session", "1", *store, "--report", "page.html"],
+        "evaluate ": ["run/m.zip", "--session", "1", *store, "--json"],
+        "list": store,
+        "analyze": ["1", *store],
+        "export": ["1", *store, "--out", "captures"],
+    }
+    for command, arguments in commands.items():
+        name = command.strip()
+        trains = name in ("train", "evaluate")
+        code = f"from kalshi_train.cli.train import {name}_main as f" if trains else SIM_COMMAND
+        words = arguments if trains else [name, *arguments]
+        run = subprocess.run(
+            [sys.executable, "-c", f"import sys; {code}; sys.exit(f(sys.argv[1:]))", *words],
+            env={**os.environ, "KALSHI_SIM_CACHE": str(cache)},
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert run.returncode == 0, (command, run.stderr)
+        assert all(s not in run.stdout + run.stderr for s in (PASSWORD, QUOTED_PASSWORD))
+    found = [p for p in tmp_path.rglob("*") if "kernels" not in p.parts]
+    assert {"config.json", "m.zip", "page.html"} <= {p.name for p in found}
+    for path in found:
+        content = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content += b"".join(archive.read(name) for name in archive.namelist())
+        assert not any(s.encode() in content for s in (PASSWORD, QUOTED_PASSWORD)), path

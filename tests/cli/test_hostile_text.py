@@ -23,6 +23,11 @@ TICKERS = [
     "\x9b31m",
     "A/B",
     "A_B",
+    "CON",
+    "nul.txt",
+    "..",
+    "L" * 3000,
+    "=HYPERLINK(1)",
 ]
 
 
