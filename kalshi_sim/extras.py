@@ -13,6 +13,7 @@ EXTRAS: Final = {
     "contrib": ("sb3_contrib",),
     "postgres": ("asyncpg",),
     "report": ("plotly",),
+    "live": ("aiohttp", "cryptography"),
 }
 """The extras of `pip install 'kalshi-sim[...]'` by name, and the modules each brings."""
 _EXTRA_OF: Final = {module: extra for extra, modules in EXTRAS.items() for module in modules}
