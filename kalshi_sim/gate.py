@@ -234,13 +234,13 @@ def check_row_arrays(
     """Check the arrays of a tape's rows: shapes, types, and that a row can hold the numbers.
 
     Args:
-        given: arrays of `Tape` by name, as docs/contract.md section 3 lists them; `states` may be
-            absent.
+        given: arrays of `Tape` by name, each of the dtype and shape [rows, …] of docs/contract.md
+            section 3; `states` may be absent.
         payout: money units a winning contract pays, 100 or 10 000; prices must not exceed it.
 
     Returns:
-        The arrays by name, with their shapes and dtypes ([rows, …]) unchanged, `states` added if
-        absent: every row in the first state.
+        The arrays by name, dtype and shape [rows, …] unchanged; `states`, if absent, is added:
+        every row in the first state.
 
     Raises:
         ConfigError: one is missing, unknown, or does not fit; the message names it.

@@ -17,11 +17,14 @@ Float32Array = npt.NDArray[np.float32]
 
 
 def book_of(rows: RowViews, depth: int) -> tuple[Int64Array, Int64Array]:
-    """Prices and contracts of the shown levels, both int64 [rows, 2, depth], best first.
+    """Prices and contracts of the shown levels, best first.
 
     Args:
         rows: a tape's rows.
         depth: price levels a row shows on each side.
+
+    Returns:
+        Money units int64 [rows, 2, depth], and contracts int64 [rows, 2, depth].
     """
     columns = np.arange(depth) + np.zeros((2, 1), np.int64)
     sides = np.arange(2)[:, None]
@@ -59,7 +62,7 @@ def columns_of(rows: RowViews, depth: int) -> dict[str, npt.NDArray[Any]]:
         depth: price levels a row shows on each side.
 
     Returns:
-        The arrays by name, of the shapes and dtypes ([rows, …]) that `pack_rows` takes.
+        The arrays by name, dtype and shape [rows, …] as `pack_rows` takes them.
     """
     px, qty = book_of(rows, depth)
     return {

@@ -265,6 +265,10 @@ def write_config(path: Path, config: TrainConfig) -> None:
     """Write a run's settings, so that `--config` starts such a run anew.
 
     What it was resumed from is left out, and a digest added, by which damage is found.
+
+    Args:
+        path: the file; one that is there is replaced.
+        config: the run's settings.
     """
     values = config.to_json() | {"resume_from": None}
     write_json(path, values | {_DIGEST: _digest(values)})

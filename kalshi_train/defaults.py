@@ -63,7 +63,11 @@ ALGORITHM_DEFAULTS: Final[dict[str, Defaults]] = {"ppo": _ppo, "a2c": _a2c}
 
 
 def only_of(algorithm: str) -> tuple[str, ...]:
-    """Settings that only this algorithm has."""
+    """Settings that only this algorithm has.
+
+    Returns:
+        Names of settings.
+    """
     others = [d(1, None) for name, d in ALGORITHM_DEFAULTS.items() if name != algorithm]
     mine = ALGORITHM_DEFAULTS[algorithm](1, None)
     return tuple(k for k in mine if all(k not in other for other in others))

@@ -132,6 +132,10 @@ def _attributes(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def model_weights(path: Path, device: str) -> dict[str, Any]:
     """The state dicts of a saved model (`policy`, `policy.optimizer`), read as tensors alone.
 
+    Args:
+        path: the model's zip.
+        device: where the tensors are put, as torch names it.
+
     Raises:
         ConfigError: they cannot be read, or hold more than tensors.
     """

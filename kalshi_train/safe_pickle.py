@@ -89,6 +89,9 @@ def read_pickle(data: bytes) -> Any:
 def read_attributes(text: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     """The attributes in a model's JSON, and what could not be read: {attribute: why}.
 
+    Returns:
+        The attributes by name, and why others were left out, by name.
+
     Raises:
         MissingExtraError: they name what an extra that is not installed brings.
         ValueError: it is no such JSON.

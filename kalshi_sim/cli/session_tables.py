@@ -129,7 +129,11 @@ def _quality_rows(session: Session) -> list[tuple[str, str]]:
 
 
 def session_row(info: SessionInfo) -> tuple[str, ...]:
-    """A session's line in a store's list."""
+    """A session's line in a store's list.
+
+    Returns:
+        A text for each column.
+    """
     minutes = (info.ended_at - info.started_at).total_seconds() / 60
     return (
         str(info.session_id),

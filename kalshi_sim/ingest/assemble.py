@@ -56,13 +56,29 @@ def assemble_session(
 ) -> Session:
     """A session from events in stream order.
 
-    `events` are in merged stream order, event i of market `markets[market_of[i]]`; a record
-    without a time has `ts_ms` NO_TIME. Events are grouped by market, missing times are resolved,
-    trades are matched to removals (unless `match_trades` is False: `traded` then stays as it
-    is), `sub_penny` is decided and the replay's counts are taken. With `missing_snapshot`
-    "smallest" a market whose deltas begin without a snapshot begins with the smallest book.
-    `counts` are what the reader of the recording counted itself, by ticker; they are added to
-    those found here.
+    Events are grouped by market, missing times are resolved, trades are matched to removals,
+    `sub_penny` is decided and the replay's counts are taken.
+
+    Args:
+        session_id: number of the session.
+        markets: the session's markets.
+        market_of: integers of any dtype [n_events], event i is of `markets[market_of[i]]`.
+        events: in merged stream order; a record without a time has `ts_ms` NO_TIME.
+        trades_recorded: the recording holds trades, even if a market had none.
+        source: kind of recording, as `SessionInfo.source` names it.
+        started_ms: start of the recording, in ms since 1970 UTC; None if unknown.
+        last_message_ms: its last message, in ms since 1970 UTC; None for that of the events.
+        counts: what the reader counted itself, by ticker; added to the counts found here.
+        notes: sentences for the quality report.
+        other_frames: frames that are no events, by kind.
+        bad_lines: malformed lines left out.
+        match_trades: match trades to removals; else `traded` stays as it is.
+        missing_snapshot: "drop" deltas before a market's first snapshot, or put the "smallest" book
+            before them.
+        gaps_checked: missing sequence numbers were looked for.
+
+    Returns:
+        The session, its quality report filled.
 
     Raises:
         DataError: an event has a value that cannot be right.

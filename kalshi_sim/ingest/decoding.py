@@ -67,6 +67,13 @@ class FrameDecoder:
     """Decodes frames of one import; market numbers are shared by all of its files."""
 
     def __init__(self, *, use_yes_price: bool = False, nearest_tick: bool = False) -> None:
+        """Begin with no ticker, trade or notice known.
+
+        Args:
+            use_yes_price: the recording subscribed with `use_yes_price`: NO prices are in YES
+                terms.
+            nearest_tick: round prices and sizes that miss a tick by a float's noise.
+        """
         self.tickers = Tickers()
         self.use_yes_price = use_yes_price
         self.trade_ids: dict[str | int, int] = {}
@@ -80,9 +87,15 @@ class FrameDecoder:
         self._contracts = self.values.contracts
 
     def decode(self, lines: bytes, received_ms: int | None = None) -> Batch:
-        """All frames in `lines` (JSON, one a line; blank lines are skipped).
+        """Decode frames.
 
-        `received_ms` is when they were received, for frames that do not say so themselves.
+        Args:
+            lines: JSON, one frame a line; blank lines are skipped.
+            received_ms: when they were received, in ms since 1970 UTC, for frames that do not say
+                so.
+
+        Returns:
+            The frames as columns.
 
         Raises:
             ValueError: any of them is malformed; which one is for the caller to find.
@@ -95,7 +108,11 @@ class FrameDecoder:
             raise
 
     def counted(self) -> tuple[Counter[str], int]:
-        """What was noticed and rounded so far."""
+        """What was noticed and rounded so far.
+
+        Returns:
+            Copies of the notices by sentence, and the number of rounded values, for `restore`.
+        """
         return self.noticed.copy(), self.values.rounded
 
     def restore(self, counted: tuple[Counter[str], int]) -> None:

@@ -72,9 +72,14 @@ def receive_times(frames: Sequence[Frame | FrameHead]) -> Int64Array:
 
 
 def receive_order(frames: Sequence[Frame | FrameHead], recv: Int64Array) -> Int64Array:
-    """Receive times as finely as they are stated, in ns, int64 [n]: what orders frames.
+    """Receive times as finely as they are stated: what orders frames.
 
-    `recv` are those in ms, NO_TIME where none is stated.
+    Args:
+        frames: decoded envelopes.
+        recv: int64 [n] receive times in ms since 1970 UTC, NO_TIME where none is stated.
+
+    Returns:
+        int64 [n] ns since 1970 UTC, NO_TIME where none is stated.
     """
     out = np.where(recv == NO_TIME, NO_TIME, recv * NS_PER_MS)
     for name, ns in (("recv_ts_us", NS_PER_MS // _US_PER_MS), ("recv_ts_ns", 1)):

@@ -67,9 +67,12 @@ def export_captures(
     Args:
         session: what to write.
         out: a file (`.jsonl`, `.ndjson`, `.json`, `.gz`): all markets in one, whose import gives
-            equal events; or a folder: a file for each market, whose import gives equal events
-            but for `frame`, their rank among other markets' frames.
+            equal events; or a folder: a file for each market, whose import gives equal events but
+            for `frame`, their rank among other markets' frames.
         overwrite: replace files that are there.
+
+    Returns:
+        The files written, and the command that imports them again.
 
     Raises:
         ConfigError: a file is there already, or the session holds what captures cannot.

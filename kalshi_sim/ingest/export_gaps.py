@@ -77,7 +77,15 @@ class GapWriter:
             }
 
     def before(self, row: int, market: int) -> Iterator[bytes]:
-        """Control frames that stand before a snapshot, delta or gap of the event table."""
+        """Control frames that stand before a snapshot, delta or gap of the event table.
+
+        Args:
+            row: of the event.
+            market: number of its market.
+
+        Yields:
+            Frames as JSON.
+        """
         kind, sid = EventKind(self._events.kind[row]), int(self._events.sid[row])
         if kind == EventKind.GAP:
             self._ended[self._sid.get(market, sid)].add(market)

@@ -46,6 +46,9 @@ def life_frames(market: MarketInfo, instead: str) -> list[bytes]:
         market: its ticker and changes.
         instead: what to do where frames cannot express them, for the error.
 
+    Returns:
+        JSON lines.
+
     Raises:
         ConfigError: import would not read the same changes from any frames.
     """

@@ -46,7 +46,13 @@ def set_times(
 
 
 def message_time(message: object, recv: int, sent: WireNumber) -> int:
-    """A message's own time in ms, else when its frame was sent, else when it was received."""
+    """A message's own time in ms, else when its frame was sent, else when it was received.
+
+    Args:
+        message: body of the frame.
+        recv: when it was received, in ms since 1970 UTC; NO_TIME if unknown.
+        sent: the frame's `sending_ts_ms`, None if it has none.
+    """
     if isinstance(message, Message):
         if message.ts_ms is not None:
             return milliseconds(message.ts_ms)
@@ -58,7 +64,13 @@ def message_time(message: object, recv: int, sent: WireNumber) -> int:
 
 
 def lifecycle_time(message: Message, recv: int, sent: WireNumber) -> int:
-    """A change's own time, else when it was received, else when it was sent."""
+    """A change's own time, else when it was received, else when it was sent.
+
+    Args:
+        message: body of the frame.
+        recv: when it was received, in ms since 1970 UTC; NO_TIME if unknown.
+        sent: the frame's `sending_ts_ms`, None if it has none.
+    """
     stated = message_time(message, NO_TIME, None)
     if stated != NO_TIME or recv != NO_TIME or sent is None:
         return recv if stated == NO_TIME else stated

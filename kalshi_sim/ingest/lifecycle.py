@@ -71,6 +71,9 @@ def fold_lifecycles(
         ts_ms: int64 [frames] times as recorded, NO_TIME where none is.
         file_of: int64 [frames] which file each lies in, ascending.
 
+    Returns:
+        The markets after their changes, and notes on what could not be used.
+
     Raises:
         DataError: the recording has another result than the metadata.
     """
@@ -180,7 +183,15 @@ def _is_repeat(change: _Recorded, other: _Recorded) -> bool:
 
 
 def fold_market(market: MarketInfo, events: Sequence[Lifecycle]) -> tuple[MarketInfo, list[str]]:
-    """A market after its changes, which come by `known_ms`, and what could not be used of them."""
+    """A market after its changes.
+
+    Args:
+        market: as known otherwise.
+        events: its changes, by `known_ms`.
+
+    Returns:
+        The market, and sentences on what could not be used.
+    """
     ignored = sum(
         e.known_ms == NO_TIME and e.event_type in ("deactivated", "activated") for e in events
     )
@@ -235,7 +246,13 @@ def _with_fees(market: MarketInfo, events: Sequence[Lifecycle]) -> MarketInfo:
 
 
 def next_fees(updates: Sequence[FeeUpdate], known_ms: int, change: FeeChange) -> FeeUpdate:
-    """The fees after a change: a type without maker fees leaves the maker's as they are."""
+    """The fees after a change: a type without maker fees leaves the maker's as they are.
+
+    Args:
+        updates: the market's changes so far.
+        known_ms: when the new one was known, in ms since 1970 UTC.
+        change: its type and multiplier.
+    """
     before = updates[-1] if updates else FeeUpdate(known_ms)
     if change.fee_type is None:
         return FeeUpdate(known_ms)
@@ -247,7 +264,15 @@ def next_fees(updates: Sequence[FeeUpdate], known_ms: int, change: FeeChange) ->
 
 
 def fold_pauses(pauses: Sequence[Pause], events: Sequence[Lifecycle]) -> tuple[Pause, ...]:
-    """Pauses after `deactivated` and `activated`; either does nothing where it changes nothing."""
+    """Pauses after `deactivated` and `activated`; either does nothing where it changes nothing.
+
+    Args:
+        pauses: those known otherwise.
+        events: the market's changes, by `known_ms`.
+
+    Returns:
+        Pauses by start; the last is open if trading was not resumed.
+    """
     out = list(pauses)
     for event in events:
         if event.known_ms == NO_TIME:

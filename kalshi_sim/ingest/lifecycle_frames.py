@@ -60,7 +60,16 @@ class Lifecycle:
 def decode_lifecycle(
     frame_type: str, message: Message, known_ms: int, market_number: Callable[[str | None], int]
 ) -> Lifecycle:
-    """What one lifecycle frame says.
+    """Decode a lifecycle or fee frame.
+
+    Args:
+        frame_type: its `type`.
+        message: its body.
+        known_ms: when it was known, in ms since 1970 UTC; NO_TIME if unknown.
+        market_number: gives a ticker its number.
+
+    Returns:
+        The change, with fields None that the frame does not have.
 
     Raises:
         ValueError: a value in it cannot be right.

@@ -9,13 +9,19 @@ from kalshi_sim.session import EventKind, Events, Int64Array
 
 
 def match_trades(events: Events, offsets: Int64Array) -> Events:
-    """`events` with `traded` set on matched trades and on the removals they caused.
+    """Match trades to the removals they caused, and set `traded` on both.
 
-    `events` are grouped by market, market i in rows `offsets[i]:offsets[i + 1]`, each in stream
-    order with times as recorded. A trade takes the latest earlier unused removal of its side and
-    price with exactly its count, else the latest earlier one of at least its count, else the next
-    later one of at least its count; one trade a removal, at most 2 s apart, a time in whole
-    seconds standing for that whole second.
+    A trade takes the latest earlier unused removal of its side and price with exactly its count,
+    else the latest earlier one of at least its count, else the next later one of at least its
+    count; one trade a removal, at most 2 s apart, a time in whole seconds standing for that whole
+    second.
+
+    Args:
+        events: grouped by market, each in stream order with times as recorded.
+        offsets: int64 [n_markets + 1], market i has rows `offsets[i]:offsets[i + 1]`.
+
+    Returns:
+        The events with another column `traded`.
     """
     traded = events.traded.copy()
     trade_rows = events.kind == EventKind.TRADE

@@ -32,7 +32,8 @@ def with_smallest_books(
 
     Returns:
         The events with a SNAPSHOT and its LEVELs, flagged REBUILT and without a time, at the
-        beginning of such markets; their offsets; and the indices of these markets, int64.
+        beginning of such markets; their offsets int64 [n_markets + 1]; and int64 [k], the indices
+        of these markets.
     """
     n_markets = len(offsets) - 1
     market = np.repeat(np.arange(n_markets), np.diff(offsets))

@@ -94,6 +94,15 @@ class Source:
     """
 
     def __init__(self, path: str | Path, limits: Limits | None = None) -> None:
+        """Open a file of recordings and find how it is compressed.
+
+        Args:
+            path: the file.
+            limits: longest line and most bytes to unpack; None for the defaults.
+
+        Raises:
+            DataError: it cannot be opened.
+        """
         self.path = Path(path)
         self.limits = limits or Limits()
         self.read_so_far = 0

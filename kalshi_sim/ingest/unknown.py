@@ -46,6 +46,10 @@ _DEEPEST: Final = 3
 def records(lines: bytes, n: int) -> list[bytes]:
     """The `n` lines that are not blank.
 
+    Args:
+        lines: text.
+        n: how many lines of it must not be blank.
+
     Raises:
         ValueError: there are more or fewer of them.
     """

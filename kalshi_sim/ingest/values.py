@@ -86,7 +86,14 @@ class Values:
 
 
 def nearest(text: str | int | float, scale: int) -> int:
-    """`text` as the nearest whole number of 1/`scale`, at most `NOISE` away.
+    """A decimal rounded to the nearest whole number of 1/`scale`, at most `NOISE` away.
+
+    Args:
+        text: as text or as JSON gave it.
+        scale: a power of ten.
+
+    Returns:
+        The number times `scale`.
 
     Raises:
         ValueError: not a decimal number, or farther away.

@@ -42,6 +42,9 @@ _ZERO: Final = ord("0")
 def time_of_any_unit(value: str | int | float) -> tuple[int, str]:
     """The millisecond and the unit of a number whose unit follows from its size alone, or RFC 3339.
 
+    Returns:
+        ms since 1970 UTC, and the name of the unit found.
+
     Raises:
         ValueError: not a time since the exchange opened.
     """
@@ -68,7 +71,12 @@ def is_time(value: object) -> bool:
 
 
 def not_a_time(value: str | int | float, meant: str = "milliseconds") -> str:
-    """Why `value`, in the unit `meant`, cannot be when something was recorded."""
+    """Why `value`, in the unit `meant`, cannot be when something was recorded.
+
+    Args:
+        value: as the recording has it.
+        meant: the unit it should have.
+    """
     try:
         _, unit = time_of_any_unit(value)
     except (ValueError, ArithmeticError):
@@ -97,6 +105,9 @@ def scalar_ms(value: str | int | float) -> tuple[int, int]:
 
     Whole seconds (an integer, its text, or a JSON number without a fraction) get WHOLE_SECOND. An
     RFC 3339 time without a fraction is exact: the exchange leaves out a fraction of zero.
+
+    Returns:
+        ms since 1970 UTC, and 0 or `EventFlag.WHOLE_SECOND`.
 
     Raises:
         ValueError: not a time.
@@ -132,6 +143,9 @@ def milliseconds(value: str | int | float) -> int:
 
 def wire_times(values: Sequence[WireNumber]) -> tuple[Int64Array, Int8Array]:
     """Times and `EventFlag` bits of many `ts` values; NO_TIME where there is none.
+
+    Returns:
+        int64 [n] ms since 1970 UTC, NO_TIME where there is none, and int8 [n] flags.
 
     Raises:
         ValueError: one is not a time.

@@ -26,6 +26,9 @@ def assumed_trades(
         best_before: the side's best bid at the row before.
         fill_model: one of the numbers in `layout`.
         trade_share: share of removals at the best price that are trades, 0 to 1.
+
+    Returns:
+        A number of contracts.
     """
     if fill_model == TOUCH:
         return removed

@@ -54,6 +54,9 @@ def fill_fee(
         qty: C, contracts.
         price: p.
         fee_unit: what fees are rounded up to, in money units.
+
+    Returns:
+        Money units.
     """
     if multiplier == 0:
         return 0

@@ -76,7 +76,11 @@ def empty_rows(rows: int, depth: int) -> Int64Array:
 
 
 def row_views(rows: Int64Array) -> RowViews:
-    """The four arrays of rows."""
+    """Rows as numbers of four widths, over the same memory.
+
+    Args:
+        rows: int64 [rows, width].
+    """
     return RowViews(rows, rows.view(np.int32), rows.view(np.int16), rows.view(np.float32))
 
 
@@ -150,7 +154,11 @@ def row_mark2(tape: TapeArrays, row: int) -> int:
 
 @inlined_jit
 def row_flow(tape: TapeArrays, row: int) -> tuple[int, int]:
-    """The first flow entry into a row, and the one after its last."""
+    """Which flow entries lead into a row.
+
+    Returns:
+        The first flow entry into the row, and the one after its last.
+    """
     first = tape.i64[row, ROW_FLOW]
     return first, first + np.int64(tape.i16[row, ROW_FLOW_ENTRIES])
 

@@ -23,7 +23,14 @@ def oracle_views(
     depth: int = 10,
     row_interval_ms: int = 1,
 ) -> list[OracleView]:
-    """The views a tape of these sessions must have, skipped ones left out."""
+    """The views a tape must have, skipped ones left out.
+
+    Args:
+        sessions: what the tape is built from.
+        min_episode_length: fewest rows of a view.
+        depth: price levels a row shows on each side.
+        row_interval_ms: least distance between two rows, in ms.
+    """
     payout = oracle_payout(sessions)
     views = [
         replay(
@@ -43,7 +50,16 @@ def oracle_views(
 def twins(
     sessions: Sequence[Session], *, depth: int = 10, row_interval_ms: int = 1
 ) -> tuple[Tape, list[OracleView]]:
-    """The compiled tape of these sessions and its oracle views."""
+    """The same sessions by both implementations.
+
+    Args:
+        sessions: what to replay.
+        depth: price levels a row shows on each side.
+        row_interval_ms: least distance between two rows, in ms.
+
+    Returns:
+        The compiled tape, and the slow twin's views.
+    """
     views = oracle_views(sessions, depth=depth, row_interval_ms=row_interval_ms)
     tape = build_tape(sessions, min_episode_length=3, depth=depth, row_interval_ms=row_interval_ms)
     return tape, views
@@ -52,13 +68,24 @@ def twins(
 def assert_features_equal(
     actual: Sequence[float], expected: Sequence[float], indices: Sequence[int], where: str
 ) -> None:
-    """Features agree to 1e-6 beyond the rounding of a float32."""
+    """Features agree to 1e-6 beyond the rounding of a float32.
+
+    Args:
+        actual, expected: values, in the order of `indices`.
+        indices: numbers of the features, for the message.
+        where: named in the message.
+    """
     for index, a, e in zip(indices, actual, expected, strict=True):
         assert abs(float(a) - e) <= FEATURE_TOLERANCE, f"{where}: feature {index}: {a} is not {e}"
 
 
 def assert_tapes_equal(tape: Tape, views: Sequence[OracleView]) -> None:
-    """Every row of the tape is the oracle's: times, books, marks, flow and features."""
+    """Every row of the tape is the oracle's: times, books, marks, flow and features.
+
+    Args:
+        tape: the compiled one.
+        views: the slow twin's.
+    """
     named = [(view.session_id, view.market_ticker, len(view)) for view in tape.views]
     assert named == [(view.session_id, view.ticker, len(view.rows)) for view in views]
     for number, (compiled, view) in enumerate(zip(tape.views, views, strict=True)):
@@ -90,7 +117,16 @@ def _assert_row_equal(tape: Tape, number: int, view: OracleView, t: int) -> None
 
 
 def tape_flow(tape: Tape, at: int) -> list[tuple[int, ...]]:
-    """(side, price, removed, added, traded) of each flow entry into a tape's row."""
+    """(side, price, removed, added, traded) of each flow entry into a tape's row.
+
+    Args:
+        tape: a compiled tape.
+        at: number of the row.
+
+    Returns:
+        (side, price, removed, added, traded) of each flow entry into the row; price in money units,
+        the rest in contracts.
+    """
     entries = slice(int(tape.flow_offsets[at]), int(tape.flow_offsets[at + 1]))
     columns = (
         tape.flow_side[entries],

@@ -13,7 +13,12 @@ SHOWN_ONLY_COMPILED = {"view", "steps"}
 
 
 def assert_same_episode(compiled: Trajectory, oracle: Trajectory) -> None:
-    """Money, orders, fills, rows, masks, done flags and statistics are equal, features nearly."""
+    """Money, orders, fills, rows, masks, done flags and statistics are equal, features nearly.
+
+    Args:
+        compiled: by the compiled simulator.
+        oracle: by the slow twin.
+    """
     assert len(compiled.states) == len(oracle.states)
     for t, (got, expected) in enumerate(zip(compiled.states, oracle.states, strict=True)):
         shown = {name: value for name, value in got.items() if name not in SHOWN_ONLY_COMPILED}

@@ -42,7 +42,14 @@ Runner = Callable[..., Trajectory]
 def run_oracle_on(
     view: OracleView, config: SimConfig, actions: Sequence[int], start_row: int = 0
 ) -> Trajectory:
-    """An episode of the slow twin, to its end or that of the actions."""
+    """An episode of the slow twin, to its end or that of the actions.
+
+    Args:
+        view: the market to play.
+        config: of the simulation.
+        actions: one a step.
+        start_row: row of the view to begin at.
+    """
     env = OracleEnv(view, config)
     out = Trajectory()
     observation = env.reset(start_row)
@@ -71,7 +78,15 @@ def run_compiled_batch(
     n_threads: int = 1,
     seed: int = 0,
 ) -> list[Trajectory]:
-    """The first episode of each environment of a batch; environment i acts by actions[i]."""
+    """The first episode of each environment of a batch; environment i acts by actions[i].
+
+    Args:
+        tape: what to play.
+        config: of the simulation.
+        actions: of each environment, one a step.
+        n_threads: of the simulator.
+        seed: of the batch.
+    """
     n_envs = len(actions)
     sim = BatchSimulator(tape, n_envs=n_envs, config=config, seed=seed, n_threads=n_threads)
     out = [Trajectory() for _ in range(n_envs)]
@@ -144,7 +159,15 @@ def run_oracle(
     depth: int = 10,
     row_interval_ms: int = 1,
 ) -> Trajectory:
-    """An episode on a session's first view by the slow twin."""
+    """An episode on a session's first view by the slow twin.
+
+    Args:
+        session: its first view is played.
+        config: of the simulation.
+        actions: one a step.
+        depth: price levels a row shows on each side.
+        row_interval_ms: least distance between two rows, in ms.
+    """
     views = oracle_views([session], depth=depth, row_interval_ms=row_interval_ms)
     return run_oracle_on(views[0], config, actions)
 
@@ -157,7 +180,15 @@ def run_compiled(
     depth: int = 10,
     row_interval_ms: int = 1,
 ) -> Trajectory:
-    """The same episode by the compiled simulator."""
+    """An episode on a session's first view by the compiled simulator; arguments as of `run_oracle`.
+
+    Args:
+        session: its first view is played.
+        config: of the simulation; fills are recorded.
+        actions: one a step.
+        depth: price levels a row shows on each side.
+        row_interval_ms: least distance between two rows, in ms.
+    """
     tape = build_tape([session], min_episode_length=3, depth=depth, row_interval_ms=row_interval_ms)
     config = replace(config, record_fills=True)
     return run_compiled_batch(tape, config, [actions])[0]

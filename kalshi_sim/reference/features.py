@@ -1,4 +1,11 @@
-"""The slow twin of the features: each of the 52 written out as its sentence says."""
+"""The slow twin of the features: each of the 52 written out as its sentence says.
+
+Args of the functions here, unless they say more:
+    view: the market.
+    row: one of its rows.
+    t: number of a row of the view.
+    payout: money units a winning contract pays.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +24,27 @@ AGENT_INDEPENDENT = [f.index for f in FEATURES if f.group != "portfolio"]
 
 
 def log_scale(x: float, r: float) -> float:
-    """log(x; r) of the contract: 0 at 0, 1 from r on."""
+    """log(x; r) of the contract: 0 at 0, 1 from r on.
+
+    Args:
+        x: 0 or more.
+        r: the scale.
+
+    Returns:
+        A number from 0 to 1.
+    """
     return min(1.0, math.log(1 + x) / math.log(1 + r))
 
 
 def imbalance(a: float, b: float) -> float:
-    """(a - b) / (a + b), 0 if both are nothing."""
+    """(a - b) / (a + b), 0 if both are nothing.
+
+    Args:
+        a, b: 0 or more.
+
+    Returns:
+        A number from -1 to 1.
+    """
     return (a - b) / (a + b) if a + b else 0.0
 
 
@@ -37,7 +59,13 @@ def weighted_price(ladder: list[Level]) -> float:
 
 
 def walk(levels: list[Level], contracts: int, rest_price: int) -> float:
-    """The average price of trading so many contracts through `levels`, the rest elsewhere."""
+    """The average price of trading so many contracts through `levels`, the rest elsewhere.
+
+    Args:
+        levels: (price, contracts), best first.
+        contracts: how many to trade.
+        rest_price: of those the levels do not have.
+    """
     money, left = 0, contracts
     for price, size in levels:
         taken = min(size, left)
@@ -47,12 +75,20 @@ def walk(levels: list[Level], contracts: int, rest_price: int) -> float:
 
 
 def spread(row: OracleRow, payout: int) -> int:
-    """YES ask minus YES bid; an absent bid is 0, an absent ask is the payout."""
+    """YES ask minus YES bid; an absent bid is 0, an absent ask is the payout.
+
+    Returns:
+        Money units.
+    """
     return payout - row.best(1) - row.best(0)
 
 
 def book_features(view: OracleView, row: OracleRow) -> list[float]:
-    """Features 0 to 20."""
+    """Features 0 to 20.
+
+    Returns:
+        21 numbers.
+    """
     payout, cent = view.payout, money_per_cent(view.payout)
     bids, no_bids = row.ladders
     asks = [(payout - price, size) for price, size in no_bids]
@@ -94,7 +130,11 @@ def book_features(view: OracleView, row: OracleRow) -> list[float]:
 
 
 def window(view: OracleView, t: int, length_ms: int) -> list[int]:
-    """The rows of the last `length_ms` up to row t."""
+    """The rows of the last `length_ms` up to row t.
+
+    Args:
+        length_ms: how far to look back, in ms.
+    """
     first = t
     while first > 0 and view.rows[first - 1].ts > view.rows[t].ts - length_ms:
         first -= 1
@@ -107,14 +147,25 @@ def row_change(view: OracleView, t: int) -> float:
 
 
 def mid_change(view: OracleView, t: int, length_ms: int) -> float:
-    """The mid's change, in cents, against the last row at least `length_ms` ago, else row 0."""
+    """The mid's change, in cents, against the last row at least `length_ms` ago, else row 0.
+
+    Args:
+        length_ms: how far to look back, in ms.
+    """
     before = max(0, window(view, t, length_ms)[0] - 1)
     cents = money_per_cent(view.payout)
     return (view.rows[t].mark2 - view.rows[before].mark2) / 2 / cents
 
 
 def order_flow(view: OracleView, t: int, length_ms: int) -> float:
-    """Net pressure of the flow at the best prices over the window."""
+    """Net pressure of the flow at the best prices over the window.
+
+    Args:
+        length_ms: length of the window, in ms.
+
+    Returns:
+        A number from -1 to 1.
+    """
     up = down = 0
     for u in window(view, t, length_ms):
         if u == 0:
@@ -128,7 +179,11 @@ def order_flow(view: OracleView, t: int, length_ms: int) -> float:
 
 
 def quote_age(view: OracleView, t: int) -> int:
-    """Milliseconds since the best bid or ask changed its price."""
+    """Milliseconds since the best bid or ask changed its price.
+
+    Returns:
+        ms.
+    """
     row = view.rows[t]
     changed = t
     while changed > 0 and all(view.rows[changed - 1].best(s) == row.best(s) for s in (0, 1)):
@@ -137,7 +192,11 @@ def quote_age(view: OracleView, t: int) -> int:
 
 
 def temporal_features(view: OracleView, t: int) -> list[float]:
-    """Features 21 to 34."""
+    """Features 21 to 34.
+
+    Returns:
+        14 numbers.
+    """
     row, cent = view.rows[t], money_per_cent(view.payout)
     updates = {w: len(window(view, t, w)) for w in (1_000, 10_000, 60_000)}
     minute = window(view, t, 60_000)
@@ -162,7 +221,11 @@ def temporal_features(view: OracleView, t: int) -> list[float]:
 
 
 def global_features(view: OracleView, t: int) -> list[float]:
-    """Features 47 to 51."""
+    """Features 47 to 51.
+
+    Returns:
+        5 numbers.
+    """
     row = view.rows[t]
     minutes = max(0, row.ts - view.first_book_ms) / 60_000
     close = view.close_time(row.ts)

@@ -45,7 +45,15 @@ class OracleFill:
 
 @cache
 def exact_fee(contracts: int, price: int, payout: int, multiplier: int, maker: bool) -> Fraction:
-    """The fee before rounding, in money units."""
+    """The fee before rounding, in money units.
+
+    Args:
+        contracts: of the fill.
+        price: of the fill, in money units.
+        payout: money units a winning contract pays.
+        multiplier: of the fee, in 1/10 000.
+        maker: the order rested.
+    """
     rate = MAKER_RATE if maker else TAKER_RATE
     scaled = rate * Fraction(multiplier, MULTIPLIER_SCALE) * contracts
     return scaled * price * (payout - price) / payout
@@ -55,6 +63,12 @@ class OracleLedger:
     """What one agent owns and owes on one view."""
 
     def __init__(self, view: OracleView, config: SimConfig) -> None:
+        """Open an account at the view's first row.
+
+        Args:
+            view: the market to trade.
+            config: `cash_start` and `fees` are used.
+        """
         self.view = view
         self.config = config
         self.payout = view.payout
@@ -73,7 +87,15 @@ class OracleLedger:
         self.fills: list[OracleFill] = []
 
     def value2(self, position: int, valuation: str) -> int:
-        """Twice the value of a position at this row."""
+        """Twice the value of a position at this row.
+
+        Args:
+            position: contracts, above 0 of YES, below 0 of NO.
+            valuation: "mid" or "liquidation".
+
+        Returns:
+            Money units, doubled.
+        """
         row = self.view.rows[self.row]
         if valuation == "liquidation":
             return 2 * abs(position) * row.best(0 if position >= 0 else 1)
@@ -106,11 +128,22 @@ class OracleLedger:
         return self.view.terms[self.row]
 
     def maker_fee(self, contracts: int, price: int, multiplier: int) -> int:
-        """The fee of a resting order's fill, by the multiplier of when it came to rest."""
+        """The fee of a resting order's fill, by the multiplier of when it came to rest.
+
+        Args:
+            contracts: of the fill.
+            price: of the fill, in money units.
+            multiplier: when the order came to rest, in 1/10 000.
+        """
         return self._rounded(exact_fee(contracts, price, self.payout, multiplier, maker=True))
 
     def taker_fee(self, contracts: int, price: int) -> int:
-        """The fee of a fill at entry, by the multiplier that holds at this row."""
+        """The fee of a fill at entry, by the multiplier that holds at this row.
+
+        Args:
+            contracts: of the fill.
+            price: of the fill, in money units.
+        """
         multiplier = self.terms.taker_multiplier
         return self._rounded(exact_fee(contracts, price, self.payout, multiplier, maker=False))
 
@@ -134,7 +167,16 @@ class OracleLedger:
         return self._reserve(side, order.price, order.size, fee_of_one)
 
     def entry_reserve(self, side: int, price: int, size: int) -> int:
-        """Cash that an order needs to enter, at the worst fee that it may pay."""
+        """Cash that an order needs to enter, at the worst fee that it may pay.
+
+        Args:
+            side: 0 YES, 1 NO.
+            price: the order's limit, in money units.
+            size: its contracts.
+
+        Returns:
+            Money units.
+        """
         worst_price = min(price, self.payout // 2)
         fee_of_one = max(
             self.maker_fee(1, price, self.terms.maker_multiplier), self.taker_fee(1, worst_price)
@@ -142,7 +184,15 @@ class OracleLedger:
         return self._reserve(side, price, size, fee_of_one)
 
     def fill(self, side: int, price: int, contracts: int, fee: int, maker: bool) -> None:
-        """Buy contracts of a side; what is held of the other side pays out in pairs."""
+        """Buy contracts of a side; what is held of the other side pays out in pairs.
+
+        Args:
+            side: 0 YES, 1 NO.
+            price: in money units.
+            contracts: how many.
+            fee: in money units.
+            maker: the order rested.
+        """
         held = self.held(1 - side)
         pairs = min(contracts, held)
         self.cash -= price * contracts + fee

@@ -47,7 +47,14 @@ class PendingOrder:
 
 
 def within_depth(row: OracleRow, side: int, price: int, depth: int) -> bool:
-    """Whether a tape of this depth knows what the level shows."""
+    """Whether a tape of this depth knows what the level shows.
+
+    Args:
+        row: of the view.
+        side: 0 YES, 1 NO.
+        price: in money units.
+        depth: price levels a tape's row shows on each side.
+    """
     top = row.ladders[side][:depth]
     return len(top) < depth or price >= top[-1][0]
 
@@ -56,6 +63,12 @@ class OracleEnv(OracleLedger):
     """One environment on one view."""
 
     def __init__(self, view: OracleView, config: SimConfig) -> None:
+        """Begin an episode at the view's first row.
+
+        Args:
+            view: the market to play.
+            config: of the simulation.
+        """
         super().__init__(view, config)
         self.reset()
 
@@ -177,7 +190,11 @@ class OracleEnv(OracleLedger):
     # -- one step ------------------------------------------------------------------------------
 
     def step(self, action: int) -> tuple[int, bool, bool]:
-        """One step: (change of doubled equity, terminated, truncated)."""
+        """One step: (change of doubled equity, terminated, truncated).
+
+        Returns:
+            Change of the doubled equity in money units, terminated, truncated.
+        """
         assert not self.done
         before = self.equity2
         if action != HOLD:

@@ -49,7 +49,12 @@ class OracleRow:
         return self.ladders[side][0][0] if self.ladders[side] else 0
 
     def shown(self, side: int, price: int) -> int:
-        """The whole contracts a level shows, 0 if it is not in the book."""
+        """The whole contracts a level shows, 0 if it is not in the book.
+
+        Args:
+            side: 0 YES, 1 NO.
+            price: in money units.
+        """
         return dict(self.ladders[side]).get(price, 0)
 
 
@@ -92,7 +97,12 @@ class OracleView:
     feature_cache: dict[int, list[float]] = field(default_factory=dict)
 
     def top(self, row: int, side: int) -> list[Level]:
-        """The best `depth` levels of a side."""
+        """The best `depth` levels of a side.
+
+        Args:
+            row: number of the row.
+            side: 0 YES, 1 NO.
+        """
         return self.rows[row].ladders[side][: self.depth]
 
     def close_time(self, ts: int) -> int | None:
@@ -100,7 +110,12 @@ class OracleView:
         return known_close_time(self.close_times, ts)
 
     def side_grid(self, row: int, side: int) -> list[int]:
-        """The prices of a side's grid at a row; a NO price mirrors a YES price."""
+        """The prices of a side's grid at a row; a NO price mirrors a YES price.
+
+        Args:
+            row: number of the row.
+            side: 0 YES, 1 NO.
+        """
         grid = self.terms[row].grid
         return grid if side == 0 else [self.payout - p for p in grid]
 
@@ -110,7 +125,13 @@ class OracleView:
 
 
 def known_close_time(close_times: list[tuple[int | None, int | None]], ts: int) -> int | None:
-    """The last close time whose announcement is not after `ts`."""
+    """The last close time whose announcement is not after `ts`.
+
+    Args:
+        close_times: (time known, close) of each announcement, in ms since 1970 UTC, in order; None:
+            known from the start, no close.
+        ts: the time, in ms since 1970 UTC.
+    """
     close = None
     for known_since, value in close_times:
         if known_since is None or known_since <= ts:
@@ -119,7 +140,12 @@ def known_close_time(close_times: list[tuple[int | None, int | None]], ts: int) 
 
 
 def tick_bands(market: MarketInfo, ts: int) -> list[Band]:
-    """The market's grid known at `ts` as (start, end, step) of YES prices in 1/100 cent."""
+    """The market's grid known at a time, as (start, end, step) of YES prices in 1/100 cent.
+
+    Args:
+        market: its grid and its changes.
+        ts: the time, in ms since 1970 UTC.
+    """
     known = [update for update in market.grid_updates if update.known_ms <= ts]
     if known:
         return list(known[-1].price_ranges)
@@ -134,7 +160,12 @@ def tick_bands(market: MarketInfo, ts: int) -> list[Band]:
 
 @cache
 def price_grid(bands: tuple[Band, ...], unit: int) -> list[int]:
-    """Every YES price of a grid strictly between nothing and a dollar, in money units."""
+    """Every YES price of a grid strictly between nothing and a dollar, in money units.
+
+    Args:
+        bands: (start, end, step) of each, in 1/100 cent.
+        unit: 1/100 cents in one money unit.
+    """
     prices: set[int] = set()
     for start, end, step in bands:
         prices.update(range(start, end + 1, step))
@@ -142,7 +173,13 @@ def price_grid(bands: tuple[Band, ...], unit: int) -> list[int]:
 
 
 def terms_at(market: MarketInfo, ts: int, unit: int) -> OracleTerms:
-    """What holds in a market at a time, as known then."""
+    """What holds in a market at a time, as known then.
+
+    Args:
+        market: its grid, fees, changes and pauses.
+        ts: the time, in ms since 1970 UTC.
+        unit: 1/100 cents in one money unit.
+    """
     taker, maker = None, None
     for update in market.fee_updates:
         if update.known_ms <= ts:
@@ -167,7 +204,13 @@ def terms_at(market: MarketInfo, ts: int, unit: int) -> OracleTerms:
 
 
 def stored_fee_unit(session: Session, market: MarketInfo, bands: list[Band]) -> int:
-    """The fee's rounding unit in 1/100 cent on a grid."""
+    """The fee's rounding unit in 1/100 cent on a grid.
+
+    Args:
+        session: its date decides.
+        market: its own unit wins.
+        bands: the grid, in 1/100 cent.
+    """
     if market.fee_unit is not None:
         return market.fee_unit
     day = datetime.fromtimestamp(session.first_book_ms / 1000, UTC).date()
@@ -211,7 +254,18 @@ class Book:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def apply(self, kind: int, side: int, price: int, size: int, traded: int) -> bool:
-        """Apply one event; whether it is one that can make a row."""
+        """Apply one event.
+
+        Args:
+            kind: an `EventKind`.
+            side: 0 YES, 1 NO.
+            price: in money units.
+            size: in 1/100 contract; signed for a delta.
+            traded: of a removal, how much was traded, in 1/100 contract.
+
+        Returns:
+            Whether it is an event that can make a row.
+        """
         if kind == EventKind.SNAPSHOT:
             self.started, self.in_gap = True, False
             self.unknown.clear()
@@ -266,7 +320,13 @@ class Book:
 
 
 def next_mark2(mark2: int, yes_bid: int, no_bid: int, payout: int) -> int:
-    """The doubled mark of a row from the one before it (absent bids are 0)."""
+    """The doubled mark of a row from the one before it (absent bids are 0).
+
+    Args:
+        mark2: the doubled mark before, in money units.
+        yes_bid, no_bid: best bids, 0 where there is none.
+        payout: money units a winning contract pays.
+    """
     if yes_bid and no_bid:
         return yes_bid + (payout - no_bid)
     if yes_bid:
@@ -345,7 +405,16 @@ def replay(
     depth: int = 10,
     row_interval_ms: int = 1,
 ) -> OracleView:
-    """The view of one market: its rows up to the close time, and all a simulation needs of it."""
+    """The view of one market: its rows up to the close time, and all a simulation needs of it.
+
+    Args:
+        session: the recording.
+        market_ticker: one of its markets.
+        payout: money units a winning contract pays, 100 or 10 000.
+        min_episode_length: fewest rows of a view that is not skipped.
+        depth: price levels a row shows on each side.
+        row_interval_ms: least distance between two rows, in ms.
+    """
     market = session.markets[session.market_index(market_ticker)]
     counts: dict[str, int] = {}
     rows = _build_rows(session, market_ticker, payout, row_interval_ms, counts)

@@ -29,6 +29,9 @@ def markets_to_play(
         heldout: take only the markets that the model's training held out.
         trained: the settings the first model was trained with, if they are known.
 
+    Returns:
+        The tape of those markets, and sentences on what was left out.
+
     Raises:
         ConfigError: no session is named, or none can be held out.
         NoViewsError: no market is left.
@@ -63,7 +66,11 @@ def markets_to_play(
 
 
 def only_named(tape: Tape, tickers: str | None) -> Tape:
-    """The views of the markets named, separated by commas; all of them if None.
+    """The views of the markets named.
+
+    Args:
+        tape: all markets to play.
+        tickers: names separated by commas; None for all.
 
     Raises:
         NoViewsError: there is no such market.

@@ -139,6 +139,14 @@ def load_what_can_be_read(
 
     Each session that is left out is logged as a warning.
 
+    Args:
+        store: where the sessions are.
+        session_ids: those wanted, in the tape's order.
+        options: how the tape is built.
+
+    Returns:
+        The tape of those sessions that can be read.
+
     Raises:
         SessionNotFoundError, DataError: none of the sessions can be read.
         StoreError: the store cannot be read.

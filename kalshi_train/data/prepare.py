@@ -64,6 +64,9 @@ def describe_tape(tape: Tape) -> dict[str, Any]:
 def named_sessions(config: TrainConfig) -> tuple[int, ...]:
     """The ids of the sessions a configuration names.
 
+    Returns:
+        The ids, in the order given.
+
     Raises:
         ConfigError: it names none.
     """
@@ -76,7 +79,11 @@ def named_sessions(config: TrainConfig) -> tuple[int, ...]:
 
 
 def all_markets(config: TrainConfig, sessions: Sequence[Session] | None = None) -> Tape:
-    """The tape of all sessions a configuration names, of `sessions` if they are given.
+    """The tape of all sessions a configuration names.
+
+    Args:
+        config: the store, the sessions and the tape's options.
+        sessions: take these instead of those the configuration names.
 
     Raises:
         ConfigError: no session is named.
@@ -91,7 +98,14 @@ def all_markets(config: TrainConfig, sessions: Sequence[Session] | None = None) 
 
 
 def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> TrainingData:
-    """Load (unless `sessions` are given), build the tape, filter it, and hold markets out.
+    """Load sessions, build the tape, leave out markets, and hold markets out.
+
+    Args:
+        config: what to train on, and what to hold out.
+        sessions: take these instead of those the configuration names.
+
+    Returns:
+        Tapes to train on and to hold out, and what was left out.
 
     Raises:
         NoViewsError: no market is left to train on; the message says why they were left out.
@@ -132,7 +146,11 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
 
 
 def mean_spread_cents(tape: Tape) -> npt.NDArray[np.float64]:
-    """Mean spread of each view over its two-sided rows, in cents; inf without such a row."""
+    """Mean spread of each view over its two-sided rows, in cents; inf without such a row.
+
+    Returns:
+        float64 [views] cents.
+    """
     out = np.full(len(tape.views), np.inf)
     for i, view in enumerate(tape.views):
         best = tape.best_bids(view.rows)

@@ -38,7 +38,14 @@ class Split:
 
 
 def split_by_session(views: Sequence[HasEvent], eval_sessions: Sequence[int]) -> Split:
-    """Hold out all views of `eval_sessions`.
+    """Hold out all views of some sessions.
+
+    Args:
+        views: those of the tape, in its order.
+        eval_sessions: ids of the sessions.
+
+    Returns:
+        Indices of the views on both sides.
 
     Raises:
         ConfigError: nothing is left on one of the two sides.
@@ -58,6 +65,14 @@ def split_by_event(views: Sequence[HasEvent], fraction: float, seed: int) -> Spl
     An event is on the same side whatever other events there are around it as far as their number
     allows: events are ranked by a hash of seed and name, and the first ones are held out. At
     least one event is held out and one is left, unless there is only one.
+
+    Args:
+        views: those of the tape, in its order.
+        fraction: share of the events to hold out, 0 for none.
+        seed: decides which.
+
+    Returns:
+        Indices of the views on both sides.
     """
     events = sorted({v.event for v in views})
     ranked = sorted(events, key=lambda name: _hash(seed, name))

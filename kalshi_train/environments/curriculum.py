@@ -258,7 +258,11 @@ class SimpleSessionCurriculum:
 
 
 def easiest_first(tape: Tape) -> npt.NDArray[np.int64]:
-    """View indices, narrow spread and many rows first: by the sum of both ranks."""
+    """View indices, narrow spread and many rows first: by the sum of both ranks.
+
+    Returns:
+        int64 [views] indices.
+    """
     spread = mean_spread_cents(tape)
     rows = np.array([len(v) for v in tape.views])
     by_spread = np.argsort(np.argsort(spread, kind="stable"), kind="stable")

@@ -57,7 +57,15 @@ class Played:
 
 
 def evaluation_config(config: SimConfig, *, record_fills: bool = True) -> SimConfig:
-    """`config` for whole episodes from the first row."""
+    """The same settings for whole episodes from the first row.
+
+    Args:
+        config: of the simulation.
+        record_fills: keep the fills.
+
+    Returns:
+        A changed copy.
+    """
     return replace(
         config,
         random_start=False,
@@ -241,7 +249,16 @@ def _ask(
 
 
 def make_track(rows: int, fill_room: int, detail: bool) -> kernels.Track:
-    """Empty arrays for an episode of at most `rows` rows."""
+    """Empty arrays for an episode.
+
+    Args:
+        rows: most rows it can have.
+        fill_room: fills there is room for at first.
+        detail: keep orders, cash and observations of each row too.
+
+    Returns:
+        The arrays, [rows] or [fill_room] long.
+    """
     kept = rows if detail else 0
     return kernels.Track(
         actions=np.full(rows, -1, np.int8),

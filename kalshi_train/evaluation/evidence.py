@@ -8,7 +8,11 @@ from kalshi_sim.session import POLLED, REBUILT_SUFFIX, SessionInfo
 
 
 def caveats(sessions: Iterable[SessionInfo]) -> tuple[str, ...]:
-    """A sentence for each session whose books were not recorded as they changed."""
+    """A sentence for each session whose books were not recorded as they changed.
+
+    Returns:
+        The sentences.
+    """
     found = []
     for info in sessions:
         if info.source.endswith(REBUILT_SUFFIX):

@@ -113,6 +113,9 @@ def play_heldout(
         policy: what chooses the actions.
         n_threads: markets played at the same time; by default as many as there are cores. The
             results do not depend on it.
+
+    Returns:
+        Figures of each market, in the tape's order.
     """
 
     def end_of(played: Played) -> Int64Array:

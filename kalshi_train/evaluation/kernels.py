@@ -138,10 +138,16 @@ def tanh_in_place(x: Float32Array) -> None:
 def add_product(
     x: Float32Array, weight: Float32Array, bias: Float32Array, out: Float32Array
 ) -> None:
-    """out = x @ weight + bias; weight [len(x) * len(out)] by rows.
+    """out = x @ weight + bias.
 
     Sums run over inputs in their order, one output beside the other, so that they vectorise
     without being reordered.
+
+    Args:
+        x: float32 [inputs].
+        weight: float32 [inputs * outputs], by rows.
+        bias: float32 [outputs].
+        out: float32 [outputs], overwritten.
     """
     width = len(out)
     for i in range(width):
@@ -155,7 +161,12 @@ def add_product(
 
 @hot_jit
 def forward(decider: Decider, obs: Float32Array) -> int:
-    """The action of the largest logit; the first of equals, as torch.argmax."""
+    """The action of the largest logit; the first of equals, as torch.argmax.
+
+    Args:
+        decider: a network; its scratch space is overwritten.
+        obs: float32 [52].
+    """
     shape, weights, scratch = decider.shape, decider.weights, decider.scratch
     layers = shape[SHAPE_LAYERS]
     at = 0
@@ -182,7 +193,16 @@ def forward(decider: Decider, obs: Float32Array) -> int:
 
 @hot_jit
 def follow(signal: float, threshold: float, position: float) -> int:
-    """Buy the side a signal points to, until an order's worth is held."""
+    """Buy the side a signal points to, until an order's worth is held.
+
+    Args:
+        signal: a feature; above 0 it points to YES.
+        threshold: how far from 0 it must be to count.
+        position: the feature `position`.
+
+    Returns:
+        BUY_YES, BUY_NO or HOLD.
+    """
     if signal > threshold and position < ONE_ORDER:
         return BUY_YES
     if signal < -threshold and position > -ONE_ORDER:
@@ -207,7 +227,13 @@ def join_both(obs: Float32Array) -> int:
 
 @hot_jit
 def decide(decider: Decider, obs: Float32Array, step: int) -> int:
-    """The action at an observation [52]."""
+    """The action at an observation.
+
+    Args:
+        decider: the policy.
+        obs: float32 [52].
+        step: number of the step in the episode.
+    """
     kind = decider.shape[SHAPE_KIND]
     if kind == NETWORK:
         return forward(decider, obs)
@@ -226,7 +252,13 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
 
 @hot_jit
 def note_row(track: Track, agent: Int64Array, obs: Float32Array) -> None:
-    """Record the agent as it stands on its row."""
+    """Record the agent as it stands on its row.
+
+    Args:
+        track: where to; one row is written.
+        agent: int64 [N_CORE].
+        obs: float32 [52] what it sees there.
+    """
     row = agent[A_ROW] - agent[A_START]
     track.actions[row] = -1
     track.equity2[row] = agent[A_EQUITY2]
@@ -255,6 +287,16 @@ def play(
     track: Track,
 ) -> int:
     """Play environment `env` from where it stands until its episode ends.
+
+    Args:
+        tape: what is played.
+        settings: of the simulation.
+        agents: all environments; changed.
+        actions: int64 [n_envs] scratch space.
+        buffers: of a step; overwritten.
+        env: the environment to play.
+        decider: the policy.
+        track: where the episode is recorded.
 
     Returns:
         The done bits; 0 if `track.fills` has no room for another step's fills, and the same

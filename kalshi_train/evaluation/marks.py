@@ -23,6 +23,14 @@ def edge2(fills: Int64Array, yes_mark2: Int64Array, payout: int) -> Int64Array:
     """Twice what each fill gained a contract against a mark of YES [n], in tape units.
 
     Buying YES at p gains mark - p, buying NO at p gains (payout - mark) - p.
+
+    Args:
+        fills: int64 [n, layout.N_RECORD].
+        yes_mark2: int64 [n] twice the mark of YES for each, in tape units.
+        payout: money units a winning contract pays.
+
+    Returns:
+        int64 [n].
     """
     yes = fills[:, layout.R_SIDE] == 0
     value2 = np.where(yes, yes_mark2, 2 * payout - yes_mark2)
@@ -34,6 +42,14 @@ def spread_capture2(tape: Tape, view: MarketSessionView, fills: Int64Array) -> I
 
     A taker meets the book of its row. A maker is met by what happened since the row before, so
     the mid before that is the one its quote stood against.
+
+    Args:
+        tape: its marks are read.
+        view: the one played.
+        fills: int64 [n, layout.N_RECORD] of an episode on it.
+
+    Returns:
+        int64 [n].
     """
     row = fills[:, layout.R_ROW] - fills[:, layout.R_MAKER]
     return edge2(fills, tape.mark2[view.start + row], tape.payout)
@@ -42,9 +58,18 @@ def spread_capture2(tape: Tape, view: MarketSessionView, fills: Int64Array) -> I
 def mark_out2(
     tape: Tape, view: MarketSessionView, fills: Int64Array, seconds: int
 ) -> tuple[Int64Array, npt.NDArray[np.bool_]]:
-    """Twice what each fill gained a contract some seconds later, in tape units, and if it is known.
+    """Twice what each fill gained a contract some time later, in tape units.
 
     The mark is that of the last row at or before then. Where the view ends earlier it is unknown.
+
+    Args:
+        tape: its marks are read.
+        view: the one played.
+        fills: int64 [n, layout.N_RECORD] of an episode on it.
+        seconds: how much later, in s.
+
+    Returns:
+        int64 [n], and bool [n]: whether it is known.
     """
     ts = tape.ts_ms[view.start : view.stop]
     then = ts[fills[:, layout.R_ROW]] + seconds * MS_PER_SECOND
@@ -54,7 +79,16 @@ def mark_out2(
 
 
 def mark_sums(tape: Tape, view: MarketSessionView, fills: Int64Array) -> Marks:
-    """Sums over an episode's fills, int64 [fills, layout.N_RECORD]: cents gained, contracts."""
+    """Sums over an episode's fills.
+
+    Args:
+        tape: its marks are read.
+        view: the one played.
+        fills: int64 [n, layout.N_RECORD] of an episode on it.
+
+    Returns:
+        Cents gained and contracts, at the fill and at each of HORIZONS_S.
+    """
     scale = 2 * money_per_cent(tape.payout)
     qty = fills[:, layout.R_QTY]
     cents, contracts = [], []

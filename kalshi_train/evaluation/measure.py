@@ -58,7 +58,13 @@ class Episode:
 
 
 def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
-    """The figures of an episode; `cash_start` in cents."""
+    """The figures of an episode.
+
+    Args:
+        tape: what was played.
+        cash_start: in cents.
+        played: the episode.
+    """
     view, core = played.view, played.core
     cent = money_per_cent(tape.payout)
     rows = len(played.equity2)
@@ -181,7 +187,15 @@ def event_of(view: MarketSessionView) -> str:
 
 
 def total_curve(tape: Tape, episodes: Sequence[Episode]) -> tuple[Int64Array, Int64Array]:
-    """All episodes' profit together over time: times [k], and twice the profit in tape units."""
+    """All episodes' profit together over time.
+
+    Args:
+        tape: what was played.
+        episodes: with their curves.
+
+    Returns:
+        int64 [k] times in ms since 1970 UTC, and int64 [k] twice the profit in tape units.
+    """
     ts, change = [], []
     for e in episodes:
         ts.append(tape.ts_ms[e.view.start + e.curve_rows[1:]])

@@ -65,7 +65,12 @@ class Policy:
         return replace(config, **self.settings)
 
     def decider(self, view: MarketSessionView, seed: int) -> kernels.Decider:
-        """What the compiled episode asks for actions on a market."""
+        """What the compiled episode asks for actions on a market.
+
+        Args:
+            view: the market.
+            seed: of random actions.
+        """
         widths = self.shape[kernels.SHAPE_WIDTHS :]
         return kernels.Decider(
             shape=self.shape,
@@ -137,7 +142,12 @@ def baselines(names: Sequence[str]) -> list[Policy]:
 
 
 def policy_from_function(name: str, act: Act) -> Policy:
-    """A policy from a function of observations float32 [n, 52] that gives actions [n]."""
+    """A policy of a user's own function.
+
+    Args:
+        name: shown in tables.
+        act: gives actions [n] for observations float32 [n, 52].
+    """
     return Policy(name, "a function of the observation", act=act)
 
 
@@ -146,6 +156,13 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
 
     Small actor networks of `MlpPolicy` are played compiled; everything else is asked in batches.
     sb3-contrib's MaskablePPO is given the action masks, RecurrentPPO its memory of the episode.
+
+    Args:
+        model: of stable-baselines3 or sb3-contrib.
+        name: shown in tables.
+
+    Returns:
+        The policy; it holds the model, and does not copy it.
 
     Raises:
         ConfigError: the model sees or does something else than this simulation offers.

@@ -137,6 +137,10 @@ class Evaluation:
 
 
 def fill_models_of(config: SimConfig) -> tuple[FillModel, ...]:
-    """The chosen fill model between the bounds; two if it is one of them."""
+    """The chosen fill model between the bounds; two if it is one of them.
+
+    Returns:
+        Two or three names.
+    """
     pessimistic, optimistic = BOUNDS
     return tuple(dict.fromkeys((pessimistic, config.fill_model, optimistic)))

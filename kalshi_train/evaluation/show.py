@@ -47,7 +47,15 @@ def show(evaluation: Evaluation) -> None:
 
 
 def verdict(evaluation: Evaluation, name: str) -> str:
-    """Would it have made money? One plain sentence, and why it is no evidence where it is none."""
+    """Would it have made money? One plain sentence, and why it is no evidence where it is none.
+
+    Args:
+        evaluation: the result.
+        name: of a policy in it.
+
+    Returns:
+        The sentence.
+    """
     return " No evidence: ".join((_verdict(evaluation, name), *evaluation.caveats))
 
 
@@ -75,7 +83,12 @@ def _verdict(evaluation: Evaluation, name: str) -> str:
 
 
 def interval_text(total: TotalFigures, confidence: float) -> str:
-    """The interval of the profit of a market, in words."""
+    """The interval of the profit of a market, in words.
+
+    Args:
+        total: figures over all markets.
+        confidence: of the interval, between 0 and 1.
+    """
     low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
     return f"{100 * confidence:g} % interval {low:+,.1f} to {high:+,.1f}"
 

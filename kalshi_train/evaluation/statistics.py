@@ -32,10 +32,19 @@ class Interval:
 def bootstrap_means(
     values: FloatArray, groups: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> FloatArray:
-    """Means of `values` [n] over resampled groups, float64 [resamples].
+    """Means over resampled groups.
 
     Whole groups are drawn with replacement, as many as there are, since the values of one group
     (an event's markets) move together; a mean is the sum drawn over the number of values drawn.
+
+    Args:
+        values: float64 [n].
+        groups: name of the group of each value.
+        resamples: how many means.
+        seed: of the draws.
+
+    Returns:
+        float64 [resamples].
     """
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.bincount(index, weights=values)
@@ -56,9 +65,14 @@ def mean_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The mean of `values` [n] with a percentile bootstrap interval over groups.
+    """The mean with a percentile bootstrap interval over groups.
 
-    With fewer than two groups there is no interval.
+    Args:
+        values: float64 [n].
+        groups: name of the group of each value.
+        confidence: of the interval, between 0 and 1.
+        resamples: draws of the bootstrap.
+        seed: of the draws.
     """
     mean = float(np.mean(values))
     if len(set(groups)) < 2:
@@ -84,7 +98,12 @@ def max_drawdown(equity: npt.NDArray[np.generic]) -> float:
 
 
 def time_weighted_mean(values: npt.NDArray[np.generic], ts_ms: Int64Array) -> float:
-    """The mean of a step function: `values` [n] holds from each time [n] to the next."""
+    """The mean of a step function.
+
+    Args:
+        values: numbers of any dtype [n], each holding from its time to the next.
+        ts_ms: int64 [n] times in ms, ascending.
+    """
     held = np.diff(ts_ms)
     total = int(held.sum())
     if total == 0:
@@ -95,7 +114,15 @@ def time_weighted_mean(values: npt.NDArray[np.generic], ts_ms: Int64Array) -> fl
 def changes_by_period(values: FloatArray, ts_ms: Int64Array, period_ms: int) -> FloatArray:
     """Changes of a step function over the whole periods between its first and last time.
 
-    [periods]; periods count from the first row. The last, incomplete one is left out.
+    Periods count from the first time. The last, incomplete one is left out.
+
+    Args:
+        values: float64 [n], each holding from its time to the next.
+        ts_ms: int64 [n] times in ms, ascending.
+        period_ms: length of a period, in ms.
+
+    Returns:
+        float64 [periods].
     """
     periods = int((ts_ms[-1] - ts_ms[0]) // period_ms)
     ends = ts_ms[0] + period_ms * np.arange(periods + 1, dtype=np.int64)
@@ -104,7 +131,14 @@ def changes_by_period(values: FloatArray, ts_ms: Int64Array, period_ms: int) -> 
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """part / whole, None where there is no whole."""
+    """part / whole, None where there is no whole.
+
+    Args:
+        part, whole: in any one unit each.
+
+    Returns:
+        The quotient.
+    """
     return part / whole if whole else None
 
 

@@ -60,7 +60,12 @@ def conditions(config: SimConfig) -> Iterator[Condition]:
 
 
 def fits(config: SimConfig, size: int) -> bool:
-    """Whether orders `size` times as large are within what the simulation allows."""
+    """Whether orders `size` times as large are within what the simulation allows.
+
+    Args:
+        config: of the simulation.
+        size: the factor.
+    """
     return (
         max(config.max_position, config.order_size) * size <= MAX_CONTRACTS
         and config.cash_start * size <= MAX_CASH_CENTS
@@ -68,9 +73,16 @@ def fits(config: SimConfig, size: int) -> bool:
 
 
 def scaled(config: SimConfig, size: int) -> SimConfig:
-    """`config` with orders, cash and the position limit `size` times as large.
+    """The same settings with orders, cash and the position limit multiplied.
 
     All three, so that the agent sees the same features and only the market does not grow with it.
+
+    Args:
+        config: of the simulation.
+        size: the factor.
+
+    Returns:
+        A changed copy.
     """
     return replace(
         config,

@@ -139,6 +139,10 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 def write_parquet(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write every frame into `folder`, named after it; returns the paths.
 
+    Args:
+        evaluation: the result.
+        folder: where to; it must exist.
+
     Raises:
         ConfigError: the folder cannot be written.
     """

@@ -35,18 +35,32 @@ CURVE_POINTS: Final = 2_000
 
 
 def shown_first(evaluation: Evaluation) -> tuple[str, ...]:
-    """What charts of one policy show: the models, or all policies if there is no model."""
+    """What charts of one policy show: the models, or all policies if there is no model.
+
+    Returns:
+        Names of policies.
+    """
     return evaluation.models or tuple(p.name for p in evaluation.policies)
 
 
 def colour_of(evaluation: Evaluation, name: str) -> str:
-    """The colour of a policy in every chart."""
+    """The colour of a policy in every chart.
+
+    Args:
+        evaluation: decides the order of its policies.
+        name: of one of them.
+    """
     names = [p.name for p in evaluation.policies]
     return COLOURS[names.index(name) % len(COLOURS)]
 
 
 def run_style(evaluation: Evaluation, run: Run, **line: str) -> dict[str, Any]:
-    """How the curve of a run is named, shown and drawn: the bounds dotted, baselines on demand."""
+    """How the curve of a run is named, shown and drawn: the bounds dotted, baselines on demand.
+
+    Args:
+        evaluation: what is drawn.
+        run: one of its runs.
+    """
     name = run.policy.name
     chosen = run.fill_model == evaluation.config.fill_model
     return {
@@ -64,7 +78,12 @@ def run_style(evaluation: Evaluation, run: Run, **line: str) -> dict[str, Any]:
 
 
 def empty_figure(title: str, x: str, y: str, **layout_settings: Any) -> go.Figure:
-    """A chart with title and axes, without data."""
+    """A chart with title and axes, without data.
+
+    Args:
+        title: above the chart.
+        x, y: titles of the axes.
+    """
     figure = go.Figure()
     figure.update_layout(
         title={"text": title},
@@ -79,7 +98,15 @@ def empty_figure(title: str, x: str, y: str, **layout_settings: Any) -> go.Figur
 
 
 def thin(values: npt.NDArray[Any], points: int = CURVE_POINTS) -> npt.NDArray[np.int64]:
-    """Rows of a curve to draw: each of `points / 2` stretches keeps its lowest and highest."""
+    """Which rows of a long curve to draw, so that no peak is lost.
+
+    Args:
+        values: numbers of any dtype [n].
+        points: about how many to keep: each of `points / 2` stretches keeps its lowest and highest.
+
+    Returns:
+        int64 [k] row numbers, ascending.
+    """
     if len(values) <= points:
         return np.arange(len(values), dtype=np.int64)
     bounds = np.linspace(0, len(values), points // 2 + 1).astype(np.int64)

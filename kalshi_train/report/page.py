@@ -37,7 +37,12 @@ def write_report(evaluation: Evaluation, path: str | Path, replay_rows: int | No
 
 
 def make_page(evaluation: Evaluation, replay_rows: int | None = None) -> str:
-    """The page as text; equal evaluations give equal pages."""
+    """The page as text; equal evaluations give equal pages.
+
+    Args:
+        evaluation: what it shows.
+        replay_rows: rows of the replays in all; None for the default.
+    """
     from plotly.offline import get_plotlyjs
 
     charts = {name: json.loads(f.to_json()) for name, f in make_figures(evaluation).items()}

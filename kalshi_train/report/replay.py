@@ -44,7 +44,12 @@ class Block:
         self._parts: list[bytes] = []
 
     def add(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Add an integer column [rows], as the changes from row to row."""
+        """Add a column, as the changes from row to row.
+
+        Args:
+            name: of the column.
+            values: integers of any dtype [rows].
+        """
         change = values.astype(np.int64)
         change[1:] -= change[:-1].copy()
         largest = int(np.abs(change).max(initial=0))
@@ -67,7 +72,15 @@ class Block:
 
 
 def book_block(tape: Tape, view: MarketSessionView) -> dict[str, Any]:
-    """Times and the shown levels of both sides of a view."""
+    """Times and the shown levels of both sides of a view.
+
+    Args:
+        tape: its rows are read.
+        view: the market.
+
+    Returns:
+        What the page's script reads.
+    """
     block = Block()
     rows = view.rows
     ts = tape.ts_ms[rows]
@@ -83,7 +96,12 @@ def book_block(tape: Tape, view: MarketSessionView) -> dict[str, Any]:
 
 
 def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
-    """What an agent held, wanted and did at each row, and what its network said."""
+    """What an agent held, wanted and did at each row, and what its network said.
+
+    Args:
+        played: an episode with detail.
+        policy: what played it.
+    """
     block = Block()
     detail = played.detail
     block.add("action", played.actions)
@@ -122,7 +140,15 @@ def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
 def standing_out(
     observations: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The features farthest from their mean, int64 [rows, k], and how far, in 1/Z_SCALE std."""
+    """The features farthest from their mean at each row.
+
+    Args:
+        observations: float32 [rows, 52] of an episode.
+
+    Returns:
+        int64 [rows, k] features, farthest first, and int64 [rows, k] how far, in 1/Z_SCALE standard
+        deviations.
+    """
     mean = observations.mean(axis=0, dtype=np.float64)
     deviation = observations.std(axis=0, dtype=np.float64)
     moving = np.flatnonzero(deviation > 1e-6)
@@ -147,9 +173,15 @@ def standing_out(
 def network_says(
     policy: Policy, observations: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Action probabilities [rows, 5] and values [rows] of an actor-critic; None for others.
+    """What an actor-critic gives for each row of an episode.
 
-    Others too are those that need more than a row: masks or a memory.
+    Args:
+        policy: what was played.
+        observations: float32 [rows, 52] of the episode.
+
+    Returns:
+        Action probabilities float32 [rows, 5] and values float32 [rows]; None if there are none for
+        a single row: no actor-critic, or one that needs masks or a memory.
     """
     from stable_baselines3.common.policies import ActorCriticPolicy
 
@@ -176,10 +208,17 @@ def network_says(
 
 
 def make_replays(evaluation: Evaluation, rows: int | None) -> dict[str, Any]:
-    """Books by view and agents by policy and view, within `rows` rows of book in all.
+    """Books by view and agents by policy and view.
 
     The models' episodes under the chosen fill model (without a model the baselines'), markets of
     the largest profit or loss first where not all fit.
+
+    Args:
+        evaluation: what the page shows.
+        rows: most rows of book in all; None for the default.
+
+    Returns:
+        What the page's script reads.
     """
     budget = DEFAULT_ROWS if rows is None else rows
     shown = [p for p in evaluation.policies if not evaluation.models or p.name in evaluation.models]

@@ -44,7 +44,12 @@ class Display(Protocol):
     """Where a run shows what it does."""
 
     def record(self, steps: int, values: Mapping[str, Any]) -> None:
-        """Show the figures of a record, by name, after `steps` steps."""
+        """Show the figures of a record.
+
+        Args:
+            steps: environment steps so far.
+            values: figures by name.
+        """
         ...
 
     def evaluating(self, markets: int) -> AbstractContextManager[None]:

@@ -67,7 +67,12 @@ class Checkpoint:
 
 
 def checkpoint_path(run_folder: Path, num_timesteps: int) -> Path:
-    """Where the checkpoint after `num_timesteps` steps lies."""
+    """Where the checkpoint after `num_timesteps` steps lies.
+
+    Args:
+        run_folder: of the run.
+        num_timesteps: environment steps at the checkpoint.
+    """
     return run_folder / FOLDER / f"model_{num_timesteps}_steps.zip"
 
 
@@ -75,6 +80,12 @@ def write_checkpoint(
     path: Path, model: BaseAlgorithm, run: Mapping[str, Any], arrays: Arrays
 ) -> None:
     """Write model and state into one zip, whole or not at all.
+
+    Args:
+        path: the zip; one that is there is replaced.
+        model: as stable-baselines3 saves it.
+        run: what JSON can hold of the run's state.
+        arrays: the state's arrays by name.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -143,7 +154,13 @@ def find_checkpoint(path: Path) -> Checkpoint:
 
 
 def check_model(path: Path, algorithm: str, observation_size: int, actions: int) -> None:
-    """Be sure that the model at `path` can go on training here.
+    """Check that a saved model can go on training here.
+
+    Args:
+        path: the model's zip.
+        algorithm: name of the algorithm to train with.
+        observation_size: features of an observation.
+        actions: number of actions.
 
     Raises:
         ConfigError: it is another algorithm's, or has other observations or actions.
@@ -167,7 +184,15 @@ def check_model(path: Path, algorithm: str, observation_size: int, actions: int)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Arrays:
-    """Nested mappings of arrays and plain values as arrays under `outer/inner` names."""
+    """Nested mappings as arrays under `outer/inner` names.
+
+    Args:
+        values: arrays, plain values and mappings of such.
+        prefix: put before each name.
+
+    Returns:
+        The arrays, numbers as arrays [] of their own dtype.
+    """
     arrays: Arrays = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

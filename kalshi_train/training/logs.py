@@ -32,7 +32,11 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def setup_logging(level: str, log_file: Path | None = None) -> None:
-    """Send the log of both packages to standard error, and to `log_file` if one is named.
+    """Send the log of both packages to standard error, and to a file.
+
+    Args:
+        level: least level shown, as `logging` names it.
+        log_file: None for no file.
 
     Raises:
         ConfigError: the file cannot be written.

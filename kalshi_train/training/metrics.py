@@ -50,7 +50,12 @@ class PhaseClock:
 
 
 def timed_steps(env: Any, clock: PhaseClock) -> None:
-    """Count the time that `env.step` takes into `clock.step`."""
+    """Measure the time that `env.step` takes.
+
+    Args:
+        env: its method is replaced by one that measures.
+        clock: `step` grows by the seconds.
+    """
     step = env.step
 
     def timed(actions: npt.NDArray[Any]) -> Any:
@@ -98,7 +103,12 @@ class TradingMetrics:
             self._flow["invalid_actions"] += market["invalid_actions"]
 
     def rollout(self, state: Mapping[str, npt.NDArray[Any]], actions: npt.NDArray[Any]) -> None:
-        """Add a rollout: the simulator's state at its end, and all of its actions."""
+        """Add a rollout.
+
+        Args:
+            state: arrays [n_envs] of any dtype at its end, as `BatchSimulator.state` gives them.
+            actions: integers of any dtype [n_steps, n_envs], all of the rollout's.
+        """
         live = self._flows_of(state)
         for name in _FLOWS:
             self._flow[name] += live[name] - self._live[name]
@@ -155,7 +165,15 @@ class TradingMetrics:
 
 
 def episode_metrics(infos: Sequence[Info], cash_start: int) -> dict[str, float]:
-    """Figures of finished episodes; empty if none finished, no Sharpe ratio below two."""
+    """Figures of finished episodes; empty if none finished, no Sharpe ratio below two.
+
+    Args:
+        infos: `info` of each finished episode.
+        cash_start: in cents.
+
+    Returns:
+        Values by name of the curve.
+    """
     if not infos:
         return {}
     profit = np.array([i["market"]["equity_cents"] for i in infos], dtype=np.float64) - cash_start
@@ -178,7 +196,12 @@ class JsonLinesWriter(KVWriter):
     """One JSON object a record, numbers rounded to 6 digits."""
 
     def __init__(self, path: Path, keep_until: int | None = None):
-        """Append to `path`; records after step `keep_until` are cut off (None: all of them)."""
+        """Append records to a file.
+
+        Args:
+            path: the file; made if absent.
+            keep_until: cut off what was recorded after this step; None: cut off everything.
+        """
         kept = _lines_until(path, keep_until) if keep_until is not None else []
         with whole_file(path) as temporary:
             temporary.write_text("".join(kept), "utf-8")
@@ -190,7 +213,13 @@ class JsonLinesWriter(KVWriter):
         key_excluded: dict[str, tuple[str, ...]],
         step: int = 0,
     ) -> None:
-        """Add a record; values that are no finite number are left out."""
+        """Add a record; values that are no finite number are left out.
+
+        Args:
+            key_values: values by name.
+            key_excluded: not used; part of stable-baselines3's interface.
+            step: environment steps so far.
+        """
         line: dict[str, Any] = {"timesteps": step}
         for key, value in sorted(key_values.items()):
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):

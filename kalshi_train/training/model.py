@@ -36,7 +36,12 @@ HYPERPARAMETERS: Final = (
 
 
 def make_model(config: TrainConfig, env: KalshiVecEnv) -> OnPolicyAlgorithm:
-    """A new model with the settings of a resolved configuration."""
+    """A new model with the settings of a resolved configuration.
+
+    Args:
+        config: resolved, so that no setting is open.
+        env: what it trains on.
+    """
     learner = config.learner
     rate = learner.learning_rate
     assert rate is not None

@@ -76,7 +76,12 @@ class Console:
                 self._display = None
 
     def record(self, steps: int, values: Mapping[str, Any]) -> None:
-        """Show the figures of a record."""
+        """Show the figures of a record.
+
+        Args:
+            steps: environment steps so far.
+            values: figures by name.
+        """
         self._heldout |= {k: v for k, v in values.items() if k.startswith("heldout/")}
         shown = {**self._heldout, **values}
         self._bar.update(self._task, completed=min(steps, self._total))

@@ -13,7 +13,11 @@ import torch
 
 
 def random_state() -> dict[str, npt.NDArray[Any]]:
-    """The states of Python's, NumPy's and torch's generators, as arrays without pickles."""
+    """The states of Python's, NumPy's and torch's generators, as arrays without pickles.
+
+    Returns:
+        Arrays by name, each of its generator's dtype and length [n].
+    """
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 (SB3 draws there)
     assert kind == "MT19937"
     arrays: dict[str, npt.NDArray[Any]] = {

@@ -64,6 +64,11 @@ def restore(
 ) -> RunState | None:
     """Put model, environments, curriculum and random states back as they were.
 
+    Args:
+        checkpoint: to go on from.
+        config: the run's settings.
+        model, env, curriculum: just made; changed.
+
     Returns:
         What the run remembered; None if the checkpoint holds a model alone.
 

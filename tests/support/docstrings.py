@@ -13,6 +13,13 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 _ARRAY = re.compile(r"NDArray|\bndarray|Int\d+Array|Float\d+Array|BoolArray")
 _DTYPE = re.compile(r"\b(?:u?int\d*|integers|float\d*|bool|object|dtype)\b")
 _SHAPE = re.compile(r"\[[^\]]+\]")
+_COMMON = "Args of the functions here, unless they say more"
+_GIVES = re.compile(
+    r"\W*(?:The|An?|Whether|How|Which|What|Why|Where|When|One|Two|Twice|Both|Every|Each|All|None)\b"
+    r"|.*\breturns\b",
+    re.DOTALL,
+)
+_DELEGATES = re.compile(r"(?:same arguments|arguments as of)\b")
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Public:
     name: str
     node: Function
     text: str
+    common: str = ""
+    """What the docstrings of its module and packages say of arguments by name."""
 
     @property
     def parameters(self) -> list[ast.arg]:
@@ -36,20 +45,25 @@ def public_functions(package: str) -> Iterator[Public]:
 
     A constructor is documented by its own docstring and its class's.
     """
-    for module, path in modules(package).items():
-        yield from _public(module, "", ast.parse(path.read_text("utf-8")), "")
+    trees = {name: ast.parse(path.read_text("utf-8")) for name, path in modules(package).items()}
+    common = {name: section(ast.get_docstring(t) or "", _COMMON) for name, t in trees.items()}
+    for module, tree in trees.items():
+        words = module.split(".")
+        above = [".".join(words[: i + 1]) for i in range(len(words))]
+        yield from _public(module, "", tree, "", "\n".join(common.get(name, "") for name in above))
 
 
-def _public(module: str, prefix: str, parent: ast.AST, outer: str) -> Iterator[Public]:
+def _public(module: str, prefix: str, parent: ast.AST, outer: str, common: str) -> Iterator[Public]:
     for node in ast.iter_child_nodes(parent):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from _public(module, f"{node.name}.", node, ast.get_docstring(node) or "")
+            own = ast.get_docstring(node) or ""
+            yield from _public(module, f"{node.name}.", node, own, common)
         elif isinstance(node, Function) and (
             not node.name.startswith("_") or node.name == "__init__"
         ):
             own = ast.get_docstring(node) or ""
             text = f"{outer}\n{own}" if node.name == "__init__" else own
-            yield Public(module, f"{prefix}{node.name}", node, text)
+            yield Public(module, f"{prefix}{node.name}", node, text, common)
 
 
 def section(text: str, title: str) -> str:
@@ -82,10 +96,39 @@ def _describes_array(text: str) -> bool:
     return _DTYPE.search(text) is not None and _SHAPE.search(text) is not None
 
 
+def is_command(item: Public) -> bool:
+    """Whether the arguments are options of the command line, documented by their help."""
+    kinds = [ast.unparse(p.annotation) for p in item.parameters if p.annotation is not None]
+    return any("arg(" in kind or kind.endswith("Option") for kind in kinds)
+
+
+def unsaid(item: Public) -> list[str]:
+    """What `missing` names, but for what the rest of a docstring says already.
+
+    Of a function of at most one argument the summary says what that is and what comes back. Of
+    others it says the latter if it is a noun phrase ("The fee of …", "Whether …") or has the word
+    "returns". Of a tuple it does not, and of an array only with shape and dtype. Arguments that
+    mean the same in every function of a module or package may stand once, in its docstring; and a
+    function may refer to another's ("same arguments").
+    """
+    found = missing(item)
+    if _DELEGATES.search(item.text):
+        return []
+    simple = len(item.parameters) < 2
+    if simple:
+        found = [f for f in found if not f.startswith("Args: ")]
+    returns = "" if item.node.returns is None else ast.unparse(item.node.returns)
+    summary = item.text.partition("\n\n")[0]
+    if (simple or _GIVES.match(summary)) and not returns.startswith("tuple["):
+        said = _describes_array(summary) or not _is_array(item.node.returns)
+        found = [f for f in found if f != "Returns" or not said]
+    return found
+
+
 def missing(item: Public) -> list[str]:
     """What the docstring leaves out: arguments, what is returned or raised, shapes and dtypes."""
     found = []
-    arguments = section(item.text, "Args")
+    arguments = f"{section(item.text, 'Args')}\n{item.common}"
     for parameter in item.parameters:
         stated = re.search(
             rf"^ *(?:\w+, )*{parameter.arg}(?:, \w+)*: .*\n?(?:^ {{8,}}.*\n?)*",

@@ -39,6 +39,10 @@ READERS: Final[tuple[Reader, ...]] = (
 def find_reader(source: Source, options: ReadOptions) -> Reader:
     """The reader of a file.
 
+    Args:
+        source: the file.
+        options: `format` and `envelope` choose; "auto" asks each reader.
+
     Raises:
         DataError: there is none.
         ConfigError: there is none of the name that the options give.

@@ -55,7 +55,12 @@ class AbsoluteReader:
         ) and not any(name in columns for name in (*_CHANGES, "taker_side", "trade_id"))
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The table's rows as snapshots and deltas."""
+        """The table's rows as snapshots and deltas.
+
+        Args:
+            source: the table.
+            options: not used.
+        """
         columns = Head(source.path, source.head()).columns
         chosen = [
             _column(source, columns, names)

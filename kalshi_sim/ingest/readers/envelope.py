@@ -27,7 +27,12 @@ class EnvelopeReader:
         return False
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The file's lines, in the known envelope; lines without the field stay as they are."""
+        """The file's lines, in the known envelope; lines without the field stay as they are.
+
+        Args:
+            source: the text file.
+            options: `envelope` names the fields of the frame and of its time of receipt.
+        """
         frame_path, time_path = _parsed(options.envelope)
 
         def convert(line: bytes) -> bytes:

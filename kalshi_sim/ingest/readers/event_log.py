@@ -29,7 +29,12 @@ class EventLogReader:
         return "payload_json" in head.first
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The file's lines, in the known envelope; other events as frames that are counted."""
+        """The file's lines, in the known envelope; other events as frames that are counted.
+
+        Args:
+            source: the text file.
+            options: not used.
+        """
         yield from convert_lines(source, _convert)
 
 

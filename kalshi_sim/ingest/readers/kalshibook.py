@@ -35,6 +35,10 @@ class KalshibookReader:
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
         """The table's rows as deltas or snapshots.
 
+        Args:
+            source: the table.
+            options: not used.
+
         Raises:
             DataError: a column is missing.
         """

@@ -36,7 +36,12 @@ class PollsReader:
         return _book(head.first) is not None
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The file's lines as REST order books with market and time; other lines stay."""
+        """The file's lines as REST order books with market and time; other lines stay.
+
+        Args:
+            source: the text file.
+            options: not used.
+        """
         yield from convert_lines(source, _convert)
 
 

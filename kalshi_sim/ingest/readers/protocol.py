@@ -124,6 +124,10 @@ class Reader(Protocol):
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
         """The file's records as frames of the wire, one line a record, in the file's order.
 
+        Args:
+            source: the file.
+            options: what the user chose for reading.
+
         Raises:
             DataError: the file as a whole cannot be read.
         """
@@ -158,7 +162,16 @@ def receive_time(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def convert_lines(source: Source, convert: Callable[[bytes], bytes]) -> Iterator[Block]:
-    """The lines of a text file, each converted; a ValueError of `convert` names the line."""
+    """The lines of a text file, each converted; a ValueError of `convert` names the line.
+
+    Args:
+        source: the text file.
+        convert: makes a frame of a line that is not blank; its ValueError names the line as
+            malformed.
+
+    Yields:
+        Blocks of lines with their numbers.
+    """
     for first, text in source.blocks():
         out: list[bytes] = []
         bad: list[tuple[int, str]] = []

@@ -42,6 +42,10 @@ class SqliteReader:
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
         """The table's rows, in the known envelope.
 
+        Args:
+            source: the database file.
+            options: not used.
+
         Raises:
             DataError: the file cannot be read as SQLite.
         """

@@ -21,7 +21,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def table_rows(source: Source, columns: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
-    """Blocks of rows: the number of the first row, from 1, and the values of each column.
+    """Read columns of a Parquet or CSV file in blocks of rows.
+
+    Args:
+        source: the file.
+        columns: names of those wanted.
+
+    Yields:
+        The number of a block's first row, from 1, and the values of each column.
 
     Raises:
         DataError: the file cannot be read, or lacks a column.

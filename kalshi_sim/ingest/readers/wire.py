@@ -19,6 +19,11 @@ class WireReader:
         return not head.columns
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
-        """The file's lines."""
+        """The file's lines.
+
+        Args:
+            source: the text file.
+            options: not used.
+        """
         for first, text in source.blocks():
             yield Block(first, text)

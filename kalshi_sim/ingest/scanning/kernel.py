@@ -274,7 +274,7 @@ def _event(
 def scan_lines(
     text: Text, envelope: Found, frame: Found, message: Found, seen: Seen, out: Int64Array
 ) -> int:
-    """Fill `out` with what the lines of `text` say; how many are not blank, -1 if more than fit.
+    """Decode the lines of a text into columns.
 
     Args:
         text: uint8 [n_bytes] lines, one frame each; texts in envelopes are unescaped in place.
@@ -284,6 +284,9 @@ def scan_lines(
         seen: the tickers of this text; empty before.
         out: int64 [N_COLUMNS, n_lines] to fill; of a line of kind LEFT nothing but its place
             counts.
+
+    Returns:
+        How many lines are not blank; -1 if more than `out` has room for.
     """
     rows = 0
     at = 0

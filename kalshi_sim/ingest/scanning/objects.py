@@ -59,7 +59,13 @@ def make_found() -> Found:
 
 @hot_jit
 def after_blanks(text: Text, at: int, stop: int) -> int:
-    """The first place that is no blank within a line."""
+    """The first place that is no blank within a line.
+
+    Args:
+        text: uint8 [n_bytes].
+        at: where to begin.
+        stop: the end of the line.
+    """
     while at < stop and (text[at] == _BLANK or text[at] == _TAB or text[at] == _RETURN):
         at += 1
     return at
@@ -233,7 +239,18 @@ def _frame(text: Text, at: int, stop: int, frame: Found, message: Found) -> int:
 def read_line(
     text: Text, at: int, stop: int, envelope: Found, frame: Found, message: Found
 ) -> tuple[int, bool]:
-    """Read a line: the place of its end, -1 if it is left, and whether it is an envelope."""
+    """Read a line: the place of its end, -1 if it is left, and whether it is an envelope.
+
+    Args:
+        text: uint8 [n_bytes]; a text in an envelope is unescaped in place.
+        at: the place after the opening brace.
+        stop: the end of the text.
+        envelope, frame, message: room for values; what is absent is marked.
+
+    Returns:
+        The place of the line's end, -1 if the line is left to the decoder, and whether it is an
+        envelope.
+    """
     envelope.form[:] = ABSENT
     begin = True
     while True:
@@ -273,6 +290,11 @@ def read_line(
 
 @hot_jit
 def has_value(found: Found, key: int) -> bool:
-    """Whether there is a value under a key, and not null."""
+    """Whether there is a value under a key, and not null.
+
+    Args:
+        found: values of an object.
+        key: number of the key's word.
+    """
     form = found.form[key]
     return not (form == ABSENT or form == NULL)

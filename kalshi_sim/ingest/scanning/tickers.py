@@ -42,7 +42,13 @@ def make_seen() -> Seen:
 
 @hot_jit
 def ticker_number(text: Text, first: int, stop: int, seen: Seen) -> int:
-    """The number of a ticker in this block; -1 if it is empty or there are too many."""
+    """The number of a ticker in this block; -1 if it is empty or there are too many.
+
+    Args:
+        text: uint8 [n_bytes].
+        first, stop: the ticker's bytes.
+        seen: tickers so far; a new one is added.
+    """
     n = stop - first
     if n <= 0:
         return -1

@@ -23,9 +23,15 @@ _US_PER_MS: Final = 1_000
 
 @hot_jit
 def receive_time(text: Text, found: Found) -> tuple[int, int]:
-    """When a line was received: ms and ns, NO_TIME for both if it does not say.
+    """When a line was received.
 
-    (NO_NUMBER, 0) for what is left to the decoder.
+    Args:
+        text: uint8 [n_bytes].
+        found: values of the envelope.
+
+    Returns:
+        ms and ns since 1970 UTC; NO_TIME for both if the line does not say; (NO_NUMBER, 0) for what
+        is left to the decoder.
     """
     ms, ns = NO_TIME, NO_TIME
     for key in range(w.RECV_TS_NS, w.RECEIVED_AT + 1):
@@ -69,9 +75,16 @@ def _moment(text: Text, found: Found, key: int) -> int:
 
 @hot_jit
 def event_time(text: Text, frame: Found, message: Found, recv: int) -> tuple[int, bool]:
-    """The exchange's time, else when it was sent, else `recv`; whether it is a whole second.
+    """When the exchange made an event, else when it sent the frame, else when it was received.
 
-    NO_NUMBER for what is left to the decoder.
+    Args:
+        text: uint8 [n_bytes].
+        frame, message: values of the frame and of its body.
+        recv: when it was received, in ms since 1970 UTC.
+
+    Returns:
+        ms since 1970 UTC, NO_NUMBER for what is left to the decoder; and whether a whole second is
+        meant.
     """
     if has_value(message, w.TS_MS):
         if message.form[w.TS_MS] != INTEGER:

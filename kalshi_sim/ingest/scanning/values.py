@@ -45,7 +45,12 @@ def _digit(character: int) -> int:
 
 @hot_jit
 def whole_number(text: Text, start: int, stop: int) -> int:
-    """The integer in `text` [start, stop): digits, after a minus where it is negative."""
+    """The integer in `text` [start, stop): digits, after a minus where it is negative.
+
+    Args:
+        text: uint8 [n_bytes] with digits only, after a minus where the number is negative.
+        start, stop: the number's bytes.
+    """
     negative = text[start] == MINUS
     value = 0
     for i in range(start + negative, stop):
@@ -55,9 +60,14 @@ def whole_number(text: Text, start: int, stop: int) -> int:
 
 @hot_jit
 def decimal_number(text: Text, start: int, stop: int, places: int) -> int:
-    """The decimal in `text` [start, stop) in units of its `places`-th place.
+    """A decimal as a whole number of units of its last allowed place.
 
     NO_NUMBER for other forms, for numbers finer than that, and for more than 14 digits.
+
+    Args:
+        text: uint8 [n_bytes].
+        start, stop: the number's bytes.
+        places: decimal places of the unit.
     """
     at = start
     negative = at < stop and text[at] == MINUS
@@ -114,7 +124,12 @@ def _days(year: int, month: int, day: int) -> int:
 
 @hot_jit
 def rfc3339(text: Text, start: int, stop: int) -> int:
-    """The millisecond of a time like 2026-03-18T19:36:06.826Z; NO_TIME for any other form."""
+    """The millisecond of a time like 2026-03-18T19:36:06.826Z; NO_TIME for any other form.
+
+    Args:
+        text: uint8 [n_bytes].
+        start, stop: the time's bytes.
+    """
     n = stop - start
     if n < _SHORTEST_TIME or n > _LONGEST_TIME or text[stop - 1] != _ZULU:
         return NO_TIME

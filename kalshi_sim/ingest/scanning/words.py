@@ -141,7 +141,12 @@ for _i, _word in enumerate(_WORDS):
 
 @hot_jit
 def word_number(text: Text, start: int, stop: int) -> int:
-    """The number of the word in `text` [start, stop), UNKNOWN if it is none."""
+    """The number of the word in `text` [start, stop), UNKNOWN if it is none.
+
+    Args:
+        text: uint8 [n_bytes].
+        start, stop: the word's bytes.
+    """
     n = stop - start
     if n < _SHORTEST or n > LONGEST:
         return UNKNOWN
