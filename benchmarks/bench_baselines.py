@@ -22,7 +22,8 @@ from kalshi_sim import KalshiVecEnv, MarketAgnosticKalshiEnv, SimConfig, Tape, b
 from kalshi_sim.kernels.layout import N_ACTIONS
 from kalshi_sim.reference.agreement import FEATURE_TOLERANCE
 from kalshi_sim.reference.simulator import OracleEnv
-from kalshi_sim.reference.tape import OracleView, oracle_payout, replay
+from kalshi_sim.reference.tape import OracleView, replay
+from kalshi_sim.reference.terms import oracle_payout
 from kalshi_sim.session import Session
 from kalshi_sim.synthetic.session import generate_session
 

@@ -52,16 +52,13 @@ _ROW_ARRAYS: Final = {
 def check_int(
     name: str, value: object, low: int, high: int, error: type[Exception] = ConfigError
 ) -> int:
-    """`value` as an int, if it is a whole number (no bool) from `low` to `high`.
+    """The value as an int, if it is a whole number (no bool) from `low` to `high`.
 
     Args:
         name: of the value, for the message.
         value: what was given.
         low, high: least and greatest allowed value.
         error: the exception to raise.
-
-    Returns:
-        `value` as a Python int.
 
     Raises:
         ConfigError: it is not (or `error`).
@@ -119,15 +116,12 @@ def _wrong_actions(n_actions: int, what: str) -> str:
 
 
 def check_indices(what: str, values: npt.ArrayLike, below: int) -> Int64Array:
-    """Indices as int64 [n], a copy, if there is at least one and all lie in [0, below).
+    """The indices as int64 [n], a copy, if there is at least one and all lie in [0, below).
 
     Args:
         what: name of the list, for the message.
         values: [n] whole numbers.
         below: one more than the greatest allowed index.
-
-    Returns:
-        int64 [n] indices, a copy.
 
     Raises:
         ConfigError: they are not.
@@ -234,13 +228,12 @@ def check_row_arrays(
     """Check the arrays of a tape's rows: shapes, types, and that a row can hold the numbers.
 
     Args:
-        given: arrays of `Tape` by name, each of the dtype and shape [rows, …] of docs/contract.md
-            section 3; `states` may be absent.
+        given: arrays of `Tape` by name, of the dtypes and shapes [rows, …] of
+            docs/contract.md#3-rows-views-tapes; `states` may be absent.
         payout: money units a winning contract pays, 100 or 10 000; prices must not exceed it.
 
     Returns:
-        The arrays by name, dtype and shape [rows, …] unchanged; `states`, if absent, is added:
-        every row in the first state.
+        The arrays by name, dtype and shape [rows, …] unchanged, with `states` (0 if absent).
 
     Raises:
         ConfigError: one is missing, unknown, or does not fit; the message names it.
@@ -402,14 +395,11 @@ def _state_array(state: Mapping[str, Any], name: str, like: npt.NDArray[Any]) ->
 
 
 def check_waiting(waiting: object, n_envs: int) -> npt.NDArray[np.bool_] | None:
-    """Check which environments of a saved state wait for a reset.
+    """Which environments of a saved state wait for a reset, bool [n_envs]; None if it is silent.
 
     Args:
         waiting: of any integer or bool dtype [n_envs]; None if the state does not hold it.
         n_envs: number of environments.
-
-    Returns:
-        bool [n_envs], True where an episode is over; None if `waiting` is.
 
     Raises:
         ConfigError: it is something else.

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kalshi_sim.reference.features import AGENT_INDEPENDENT, tape_features
-from kalshi_sim.reference.tape import OracleView, oracle_payout, replay
+from kalshi_sim.reference.tape import OracleView, replay
+from kalshi_sim.reference.terms import oracle_payout
 from kalshi_sim.session import Session
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape

@@ -11,7 +11,8 @@ from fractions import Fraction
 from functools import cache
 
 from kalshi_sim.config import SimConfig
-from kalshi_sim.reference.tape import OracleTerms, OracleView
+from kalshi_sim.reference.tape import OracleView
+from kalshi_sim.reference.terms import OracleTerms
 from kalshi_sim.units import MULTIPLIER_SCALE, mirror, money_per_cent
 
 TAKER_RATE = Fraction(7, 100)

@@ -34,9 +34,11 @@ def random_actions(env: VecEnv, rng: np.random.Generator) -> np.ndarray:
 
 
 def test_shapes_and_dtypes(env: KalshiVecEnv) -> None:
-    assert isinstance(env.reset(), np.ndarray)
+    first: Any = env.reset()
+    assert first.shape == (N_ENVS, 52)
+    assert first.dtype == np.float32
+    obs: Any
     obs, rewards, dones, infos = env.step(np.zeros(N_ENVS, np.int64))
-    assert isinstance(obs, np.ndarray)
     assert obs.shape == (N_ENVS, 52)
     assert obs.dtype == np.float32
     assert rewards.shape == (N_ENVS,)

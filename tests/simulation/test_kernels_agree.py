@@ -24,7 +24,8 @@ from kalshi_sim.reference.agreement import (
 from kalshi_sim.reference.comparing import assert_same_episode
 from kalshi_sim.reference.engines import run_compiled_batch, run_oracle_on
 from kalshi_sim.reference.simulator import OracleEnv
-from kalshi_sim.reference.tape import OracleView, oracle_payout, replay
+from kalshi_sim.reference.tape import OracleView, replay
+from kalshi_sim.reference.terms import oracle_payout
 from kalshi_sim.session import Session
 from tests.support.modes import examples
 from tests.support.strategies import maker_config, random_actions, random_config, sessions

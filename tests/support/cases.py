@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 from kalshi_sim import MarketSessionView, SimConfig, Tape, build_tape
@@ -139,3 +140,17 @@ def episodes(
     else:
         chosen = [rng.choices(actions, k=70) for _ in range(ENVS)]
     return run_episodes(tape, config, chosen)
+
+
+def find_episode(reached: Callable[[Episode], bool], **fixed: Any) -> Episode:
+    """An episode as `episodes(**fixed)` draws them that reaches something.
+
+    Raises:
+        NoSuchExample: none does, so that no test of such episodes sees it.
+    """
+    drawn = find(
+        episodes(**fixed),
+        lambda some: any(map(reached, some)),
+        settings=settings(max_examples=300, phases=[Phase.generate]),
+    )
+    return next(filter(reached, drawn))

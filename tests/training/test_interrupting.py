@@ -66,8 +66,8 @@ def test_a_signal_saves_and_the_resumed_run_ends_as_if_there_was_none(
 ) -> None:
     steps = ("--total-timesteps", "60000", "--save-freq", "60000", "--eval-freq", "20000")
     whole = start(store, tmp_path / "whole" / "m.zip", *steps)
-    assert whole.communicate()[1] is not None
-    assert whole.returncode == 0
+    errors = whole.communicate()[1]
+    assert whole.returncode == 0, errors
     cut = start(store, tmp_path / "cut" / "m.zip", *steps)
     wait_for_steps(tmp_path / "cut")
     cut.send_signal(signum)
@@ -81,8 +81,8 @@ def test_a_signal_saves_and_the_resumed_run_ends_as_if_there_was_none(
     assert (tmp_path / "cut" / "checkpoints" / f"model_{at}_steps.zip").exists()
     assert not (tmp_path / "cut" / LOCK_FILE).exists()
     again = start(store, tmp_path / "cut" / "m.zip", *steps, "--resume-from", str(tmp_path / "cut"))
-    assert again.communicate()[1] is not None
-    assert again.returncode == 0
+    errors = again.communicate()[1]
+    assert again.returncode == 0, errors
     one, other = (model_weights(tmp_path / n / "m.zip", "cpu")["policy"] for n in ("whole", "cut"))
     for name, values in one.items():
         assert torch.equal(values, other[name]), name
