@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class KalshiSimError(Exception):
-    """Base of all errors that a user's data, settings or surroundings can cause."""
+    """Base of all errors that a user's data, settings or environment can cause."""
 
 
 class ConfigError(KalshiSimError, ValueError):

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 
 class Exclusive:
-    """What at most one thread holds; it is made anew where its owner is copied or pickled."""
+    """What at most one thread holds; a new one is made where its owner is copied or pickled."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

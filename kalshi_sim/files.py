@@ -218,7 +218,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder`, and be sure that files can be written there.
+    """Make `folder`, and check that files can be written there.
 
     Raises:
         ConfigError: it cannot be made, is no folder, or is not writable.

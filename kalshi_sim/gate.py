@@ -228,7 +228,7 @@ def check_row_arrays(
     """Check the arrays of a tape's rows: shapes, types, and that a row can hold the numbers.
 
     Args:
-        given: arrays of `Tape` by name, of the dtypes and shapes [rows, …] of
+        given: arrays of `Tape` by name, each of the dtype and shape [rows, …] of
             docs/contract.md#3-rows-views-tapes; `states` may be absent.
         payout: money units a winning contract pays, 100 or 10 000; prices must not exceed it.
 

@@ -99,10 +99,10 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float32Array, dict[str, Any]]:
-        """Start the next episode; a seed starts the order of views anew.
+        """Start the next episode; a seed restarts the order of views.
 
         Args:
-            seed: starts the order of views anew; if omitted, it goes on.
+            seed: restarts the order of views; if omitted, it goes on.
             options: `{"view": i}` chooses a view by index.
 
         Returns:
@@ -259,7 +259,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         """Start a new episode in every environment; the first seed given counts.
 
         Args:
-            seed: starts the order of views anew; of a list the first that is not None counts.
+            seed: restarts the order of views; of a list the first that is not None counts.
             options: `{"view": i}` chooses the view of all environments; `{"reset_mask": mask}`,
                 bool [n], restarts only these (mode DISABLED), which then takes no seed.
 

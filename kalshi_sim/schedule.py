@@ -52,7 +52,7 @@ class ViewSchedule:
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
-        """Start the random numbers anew.
+        """Restart the random numbers.
 
         Raises:
             ConfigError: the seed is no whole number from 0 to 2**63 - 1.
@@ -102,7 +102,7 @@ class ViewSchedule:
         return given
 
     def rewind(self) -> None:
-        """Begin the order of views anew."""
+        """Restart the order of views."""
         self._cursor = 0
         self._round = self._order
         if self._taken is not None:

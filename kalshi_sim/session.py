@@ -261,7 +261,7 @@ class QualityReport:
 
     markets: Mapping[str, MarketQuality] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """Sentences for people: what an era lost, what an option would mend."""
+    """Sentences for people: what an era lost, what an option would repair."""
     other_frames: Mapping[str, int] = field(default_factory=dict)
     """Frames that are no book event or trade, by type (ok, subscribed, error, ticker, ...)."""
     bad_lines: int = 0

@@ -108,7 +108,7 @@ class BatchSimulator:
         return self._buffers[self._current].obs
 
     def seed(self, seed: int) -> None:
-        """Decide anew everything random, from the next reset on.
+        """Seed everything random, from the next reset on.
 
         Args:
             seed: 0 to 2**63 - 1.
@@ -146,7 +146,7 @@ class BatchSimulator:
         Args:
             env: which environment.
             view: the view to play from its first row; without, the next one.
-            restart: begin the order of views anew.
+            restart: restart the order of views.
 
         Returns:
             float32 [52] its observation.

@@ -41,7 +41,7 @@ def printable_lines(text: str) -> str:
 
 
 def escaped_json(text: str) -> str:
-    """JSON with what steers a terminal as JSON's own escapes; its value stays the same."""
+    """JSON with what controls a terminal as JSON's own escapes; its value stays the same."""
     if text.isascii() and "\x7f" not in text:
         return text  # JSON itself escapes the control characters before the blank
     return "".join(

@@ -262,7 +262,7 @@ class TrainConfig(Validated):
 
 
 def write_config(path: Path, config: TrainConfig) -> None:
-    """Write a run's settings, so that `--config` starts such a run anew.
+    """Write a run's settings, so that `--config` starts such a run again.
 
     What it was resumed from is left out, and a digest added, by which damage is found.
 

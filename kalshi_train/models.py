@@ -75,7 +75,7 @@ def _ends_without_comment(archive: bytes) -> bool:
 
 @functools.cache
 def note_if_unsealed(path: Path) -> None:
-    """Say, once for a file, that a checkpoint is of before there were checksums.
+    """Log, once for a file, that a checkpoint is older than checksums.
 
     Raises:
         OSError: it cannot be read.

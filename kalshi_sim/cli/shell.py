@@ -47,7 +47,7 @@ def run_command(
         work: returns an exit code.
         arguments: of the command; `--version` in their place is answered here.
         mistakes: errors, besides `ConfigError`, that a command's user has made.
-        interrupted: said upon Ctrl-C where the work itself says nothing.
+        interrupted: printed on Ctrl-C if the work raises no message of its own.
         ends_process: the process has nothing else to do: once interrupted it ends here, without
             Python's clean-up, which takes seconds where torch and compiled kernels are loaded.
 

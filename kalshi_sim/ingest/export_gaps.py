@@ -23,7 +23,7 @@ from kalshi_sim.session import EventFlag, EventKind, Events, Int64Array, Session
 
 _BOOK = (EventKind.SNAPSHOT, EventKind.DELTA)
 _Connection = tuple[int, int]
-"""A sid, and how often its numbers started anew before."""
+"""A sid, and how often its numbers restarted before."""
 
 
 def needs_numbers(session: Session) -> bool:
@@ -158,7 +158,7 @@ def _numbers(
             continue
         own, before = latest.get((market, sid), (restarts[sid], seq))
         if kind == EventKind.SNAPSHOT:
-            # Other markets' frames may show first that the numbers began anew.
+            # Other markets' frames may show first that the numbers restarted.
             if own == restarts[sid] and seq <= before and (market, sid) in latest:
                 restarts[sid] += 1
             if own != restarts[sid]:

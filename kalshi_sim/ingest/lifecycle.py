@@ -154,7 +154,7 @@ def _in_order(recorded: Sequence[_Recorded]) -> list[Lifecycle]:
         runs.setdefault(change.file, []).append(change.event)
     out: list[Lifecycle] = []
     for moment in sorted(moments):  # NO_TIME is the lowest number
-        # Within a file their order is a fact; of several files the fullest one has it.
+        # Within a file their order is a fact; of several files the one with most changes has it.
         runs_here = sorted(
             moments[moment].values(), key=lambda run: (-len(run), [e.content for e in run])
         )

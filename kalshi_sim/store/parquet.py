@@ -226,7 +226,7 @@ def _digest(data: bytes) -> str:
 
 
 def _checks(file: pq.ParquetFile) -> _Checks | None:
-    """The checksums of a file; None in files of before there were any, which are read as they are.
+    """The checksums of a file; None in older files, which have none and are read as they are.
 
     Raises:
         DataError: they are damaged.

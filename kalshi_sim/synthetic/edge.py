@@ -2,7 +2,7 @@
 
 With `edge` > 0 a generated market has a hidden sign. A maker quotes one tick around the fair
 value with many contracts on the side the price is about to leave and few on the other, and every
-move of the fair value follows that sign with probability (1 + edge) / 2. The sign is drawn anew
+move of the fair value follows that sign with probability (1 + edge) / 2. The sign is redrawn
 with chance `FLIP` at each update and shown one update later. The length of a phase has no memory,
 so what a contract can still gain while a sign shows is the same at any time of it.
 """
@@ -25,7 +25,7 @@ NEWS: Final = 0.4
 STEP: Final = 2.5 * CENT
 """Mean move at 50 cents, in 1/100 cent; at price p it is 4p(1 - p) of that."""
 FLIP: Final = 0.06
-"""Chance at each update that the sign is drawn anew (half of the draws change it)."""
+"""Chance at each update that the sign is redrawn (half of the draws change it)."""
 THRESHOLD: Final = 0.2
 """Top-of-book imbalance beyond which it shows the sign and not the crowd's small orders."""
 UPDATES: Final = (60, 180)

@@ -63,7 +63,7 @@ INFORMED: Final = 0.7
 RESTS: Final = 0.8
 """Chance that what an informed taker did not get stays as a bid (else it is cancelled)."""
 REQUOTES: Final = 0.6
-"""Chance that makers quote anew in the millisecond of the news."""
+"""Chance that makers quote again in the millisecond of the news."""
 SEES_SIZE: Final = 0.9
 """Chance that a noise taker asks for no more than the best level shows."""
 IMPROVES: Final = 0.08
@@ -106,7 +106,7 @@ class Flow(NamedTuple):
     edge: float
     """How far the sign of a move follows the signalled sign: 0 not at all, 1 always."""
     flip: float
-    """Chance that the signalled sign is drawn anew; 0: there is no signalling maker."""
+    """Chance that the signalled sign is redrawn; 0: there is no signalling maker."""
 
 
 @jit

@@ -21,7 +21,7 @@ Order = Literal["sequential", "shuffled", "easiest", "need"]
 
 # Weight of the newest episode in the running profit that `need` goes by.
 _RECENT: Final = 0.3
-# How much more often the neediest view comes than the least needy one.
+# How much more often the view with the largest weight comes than the one with the smallest.
 _NEED_RATIO: Final = 8.0
 
 

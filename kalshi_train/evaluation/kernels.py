@@ -214,7 +214,7 @@ def follow(signal: float, threshold: float, position: float) -> int:
 def join_both(obs: Float32Array) -> int:
     """Quote at the best of both sides, five orders' worth of inventory at most.
 
-    A side without an order, or whose order the best has left, is quoted anew; the side that
+    A side without an order, or whose order the best has left, is quoted again; the side that
     brings the position back goes first.
     """
     position = obs[POSITION]

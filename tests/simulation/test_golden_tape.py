@@ -12,7 +12,7 @@ from kalshi_sim.features import FEATURES
 from kalshi_sim.reference.agreement import assert_tapes_equal, tape_flow, twins
 from kalshi_sim.reference.features import AGENT_INDEPENDENT
 from kalshi_sim.session import NO_TIME, MarketInfo, Session
-from tests.support.strategies import make_session
+from tests.support.random_markets import make_session
 from tests.support.streams import NO, T0, YES, delta, gap, quiet, session_of, snapshot
 
 pytestmark = pytest.mark.kernel

@@ -112,7 +112,7 @@ def run_episodes(
 
 @st.composite
 def tapes(draw: st.DrawFn, /, depth: int | None = None, **wanted: Any) -> Tape:
-    """Tapes of drawn sessions, of any depth (unless told) and interval."""
+    """Tapes of drawn sessions, of any depth (unless given) and interval."""
     depth = draw(st.sampled_from((1, 2, 3, 10))) if depth is None else depth
     interval = draw(st.sampled_from((1, 1, 10, 1000)))
     wanted = {"max_moments": 60, "max_markets": 2, **wanted}

@@ -8,7 +8,7 @@ from typing import Any
 
 from kalshi_sim.session import EventKind, MarketInfo, Session
 from kalshi_sim.units import SIZE_SCALE, STORED_PER_CENT
-from tests.support.strategies import make_session
+from tests.support.random_markets import make_session
 
 T0 = 1_773_864_000_000
 """2026-03-18 20:00:00 UTC, 16:00 in New York."""

@@ -173,7 +173,7 @@ async def _halves(connection: Any, where: str) -> tuple[str, str] | None:
     if not blocks:  # a view or a partitioned table, whose rows have no such place
         return None
     step = blocks // _PROBES + 1
-    # The first row of every so-manieth block says where the session's rows are.
+    # The first row of every `step`-th block shows where the session's rows are.
     middle, found = await connection.fetchrow(f"""
         SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY ctid))::text, count(*) FROM {DELTAS}
         {where} AND ctid = ANY (ARRAY(

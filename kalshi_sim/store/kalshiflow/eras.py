@@ -124,7 +124,7 @@ class EraEvents:
     market: Int64Array
     events: Events
     restarts: int
-    """Times a market's numbers began again: the recorder had connected anew."""
+    """Times a market's numbers began again: the recorder had reconnected."""
     ties: bool
     """Whether two deltas of a market share a number, so that the order given matters."""
     unseen: int

@@ -193,6 +193,6 @@ def refuse(bad: BadRows, session_id: int, skip: bool) -> None:
     """
     if bad.counts and not skip:
         raise DataError(
-            f"session {session_id}: {bad.text}; mend them, or leave them out with --skip-bad-rows "
-            "(skip_bad_rows=True)"
+            f"session {session_id}: {bad.text}; repair them, or leave them out with "
+            "--skip-bad-rows (skip_bad_rows=True)"
         )

@@ -46,7 +46,7 @@ _CUT = (
     asyncpg.DeadlockDetectedError,
     asyncpg.InternalClientError,  # the driver's own confusion when cut between two statements
 )
-"""What a second attempt may mend."""
+"""Failures after which a second attempt may succeed."""
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
