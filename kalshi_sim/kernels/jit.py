@@ -23,6 +23,7 @@ import platformdirs
 from numba.core import config as numba_config
 
 from kalshi_sim.kernels.compiled_cache import guard
+from kalshi_sim.kernels.dispatcher import share_callees
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def _compile(function: F, **flags: Any) -> F:
     folder = _folder_of(Path(function.__code__.co_filename).parent)
     if not _CACHE or not _writable(folder):
         compiled: F = numba.njit(**FLAGS, **flags)(function)
+        share_callees(compiled)
         return compiled
     settings: Any = numba_config
     before = settings.CACHE_DIR
@@ -85,6 +87,7 @@ def _compile(function: F, **flags: Any) -> F:
     try:
         compiled = numba.njit(cache=True, **FLAGS, **flags)(function)
         guard(compiled)
+        share_callees(compiled)
     finally:
         settings.CACHE_DIR = before
     return compiled

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
-from kalshi_sim.kernels.jit import jit
+from kalshi_sim.kernels.jit import hot_jit, jit
 from kalshi_sim.synthetic.queue_book import (
     ADD,
     CANCEL,
@@ -109,7 +109,7 @@ class Flow(NamedTuple):
     """Chance that the signalled sign is redrawn; 0: there is no signalling maker."""
 
 
-@jit
+@hot_jit
 def below(grid: Int64Array, value: float) -> int:
     """The highest level whose price is below `value`, -1 if there is none.
 
@@ -120,7 +120,7 @@ def below(grid: Int64Array, value: float) -> int:
     return int(np.searchsorted(grid, value)) - 1
 
 
-@jit
+@hot_jit
 def side_value(fair: float, side: int) -> float:
     """What a contract of `side` is worth when YES is worth `fair`.
 
@@ -131,7 +131,7 @@ def side_value(fair: float, side: int) -> float:
     return fair if side == 0 else PRICE_SCALE - fair
 
 
-@jit
+@hot_jit
 def draw_size(rng: np.random.Generator, quantiles: Float64Array, fractional: bool) -> int:
     """A size in 1/100 contract.
 
@@ -158,7 +158,7 @@ def draw_size(rng: np.random.Generator, quantiles: Float64Array, fractional: boo
     return size
 
 
-@jit
+@hot_jit
 def quote_distance(flow: Flow, fair: float) -> float:
     """Usual distance of the best quotes from the fair value: less where it can move less.
 
@@ -173,7 +173,7 @@ def quote_distance(flow: Flow, fair: float) -> float:
     return max(flow.least_half_spread, flow.half_spread * 4.0 * share * (1.0 - share))
 
 
-@jit
+@hot_jit
 def place_limit(
     rng: np.random.Generator,
     book: QueueBook,
@@ -207,7 +207,7 @@ def place_limit(
     return True
 
 
-@jit
+@hot_jit
 def withdraw(rng: np.random.Generator, book: QueueBook, time: int) -> bool:
     """Cancel an order, or half of it; returns whether there was one."""
     if book.counts[LIVE] == 0:
@@ -227,7 +227,7 @@ def withdraw(rng: np.random.Generator, book: QueueBook, time: int) -> bool:
     return True
 
 
-@jit
+@hot_jit
 def noise_taker(
     rng: np.random.Generator, book: QueueBook, time: int, sizes: Float64Array, flow: Flow
 ) -> bool:
@@ -250,7 +250,7 @@ def noise_taker(
     return True
 
 
-@jit
+@hot_jit
 def clear_stale(
     rng: np.random.Generator,
     book: QueueBook,
@@ -288,7 +288,7 @@ def clear_stale(
     withdraw_above(book, time, side, limit)
 
 
-@jit
+@hot_jit
 def requote(
     rng: np.random.Generator,
     book: QueueBook,
@@ -310,7 +310,7 @@ def requote(
             add(book, time, ADD, side, level, draw_size(rng, sizes, flow.fractional))
 
 
-@jit
+@hot_jit
 def move(rng: np.random.Generator, flow: Flow, fair: float, progress: float, sign: int) -> float:
     """The fair value after news: a fair coin, tilted by the edge towards `sign`.
 
@@ -329,7 +329,7 @@ def move(rng: np.random.Generator, flow: Flow, fair: float, progress: float, sig
     return fair + change if up else fair - change
 
 
-@jit
+@hot_jit
 def signal(
     rng: np.random.Generator,
     book: QueueBook,

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.kernels.jit import jit
+from kalshi_sim.kernels.jit import hot_jit
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -79,7 +79,7 @@ def new_book(levels: int, log_capacity: int) -> QueueBook:
     )
 
 
-@jit
+@hot_jit
 def write(
     book: QueueBook, time: int, kind: int, side: int, level: int, size: int, number: int
 ) -> None:
@@ -99,13 +99,13 @@ def write(
     book.counts[LOGGED] += 1
 
 
-@jit
+@hot_jit
 def has_room(book: QueueBook) -> bool:
     """Whether another order may rest."""
     return bool(book.counts[LIVE] < MAX_ORDERS)
 
 
-@jit
+@hot_jit
 def add(book: QueueBook, time: int, kind: int, side: int, level: int, size: int) -> int:
     """Put a new order at the back of its queue; returns its slot.
 
@@ -135,7 +135,7 @@ def add(book: QueueBook, time: int, kind: int, side: int, level: int, size: int)
     return int(slot)
 
 
-@jit
+@hot_jit
 def reduce(book: QueueBook, time: int, kind: int, slot: int, size: int) -> None:
     """Take a part or all from an order; an empty one leaves its queue.
 
@@ -171,7 +171,7 @@ def reduce(book: QueueBook, time: int, kind: int, slot: int, size: int) -> None:
         book.best[side] -= 1
 
 
-@jit
+@hot_jit
 def take(book: QueueBook, time: int, side: int, limit: int, size: int) -> int:
     """Hit the bids of a side, best level first, oldest order first; returns what nobody gave.
 
@@ -187,7 +187,7 @@ def take(book: QueueBook, time: int, side: int, limit: int, size: int) -> int:
     return size
 
 
-@jit
+@hot_jit
 def withdraw_above(book: QueueBook, time: int, side: int, limit: int) -> None:
     """Cancel all bids of `side` at `limit` or better.
 
@@ -199,7 +199,7 @@ def withdraw_above(book: QueueBook, time: int, side: int, limit: int) -> None:
         reduce(book, time, CANCEL, slot, book.orders[slot, SIZE])
 
 
-@jit
+@hot_jit
 def snapshot(book: QueueBook, time: int) -> None:
     """Write the whole book to the log."""
     write(book, time, CLEAR, 0, 0, 0, -1)
