@@ -17,6 +17,8 @@ from numba.core.registry import CPUDispatcher
 
 _Dispatcher: Any = CPUDispatcher
 _Cache: Any = FunctionCache
+_unliteral: Any = types.unliteral
+_normalize_signature: Any = sigutils.normalize_signature
 
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -35,9 +37,7 @@ class KernelDispatcher(_Dispatcher):  # type: ignore[misc]  # numba has no types
 
     def _called_by_kernels(self) -> Any:
         if self._callee is None:
-            self._callee = _Dispatcher(
-                self.py_func, self.locals, self.targetoptions | _NO_WRAPPERS
-            )
+            self._callee = _Dispatcher(self.py_func, self.locals, self.targetoptions | _NO_WRAPPERS)
             if isinstance(self._cache, FunctionCache):
                 cache = copy.copy(self._cache)
                 cache.__class__ = CalleeCache
@@ -46,8 +46,8 @@ class KernelDispatcher(_Dispatcher):  # type: ignore[misc]  # numba has no types
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Numba asks for the function of these types, to call it from another."""
-        args = tuple(types.unliteral(a) for a in args)
-        kws = {name: types.unliteral(kind) for name, kind in kws.items()}
+        args = tuple(_unliteral(a) for a in args)
+        kws = {name: _unliteral(kind) for name, kind in kws.items()}
         _, folded = self.fold_argument_types(args, kws)
         if tuple(folded) in self.overloads:
             return super().get_call_template(args, kws)
@@ -55,7 +55,7 @@ class KernelDispatcher(_Dispatcher):  # type: ignore[misc]  # numba has no types
 
     def get_overload(self, sig: Any) -> Any:
         """Numba asks for what `get_call_template` compiled."""
-        if sigutils.normalize_signature(sig)[0] in self.overloads:
+        if _normalize_signature(sig)[0] in self.overloads:
             return super().get_overload(sig)
         return self._called_by_kernels().get_overload(sig)
 

@@ -1,0 +1,70 @@
+"""What is compiled of kernels that kernels call: once, and without what only Python needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kalshi_sim.kernels.jit import hot_jit
+from tests.support.modes import INTERPRETED
+
+pytestmark = pytest.mark.kernel
+
+COUNT_COMPILED = """
+from numba.core import event
+from kalshi_sim.kernels.entry import cancel_order, enter_order
+from kalshi_sim.kernels.ledger import fill_fee, maker_fee
+from kalshi_sim.kernels.jit import hot_jit
+import numpy as np
+compiled = event.RecordingListener()
+event.register("numba:compile", compiled)
+ints, view = np.ones(32, np.int64), np.ones(32, np.int64)
+print(maker_fee(ints, view, 100, 5, 30), fill_fee(7, 100, 10_000, 5, 30, 100, 1))
+names = [e.data["dispatcher"].py_func.__name__ for _, e in compiled.buffer if e.is_start]
+print(*sorted(names))
+"""
+
+
+@hot_jit
+def scaled(kind: int, value: float, times: int = 2) -> float:
+    return value * times if kind == 1 else value + times
+
+
+@hot_jit
+def twice(value: float) -> float:
+    return scaled(1, value) + scaled(2, value, times=3)
+
+
+def test_a_kernel_called_with_constants_is_compiled_once_for_kernels() -> None:
+    assert twice(5.0) == 5.0 * 2 + 5.0 + 3
+    if not INTERPRETED:
+        called = [len(scaled.signatures), len(scaled._callee.signatures)]  # type: ignore[attr-defined]  # Numba's
+        assert called == [0, 2], "one with times as given, one with its default"
+
+
+def test_a_kernel_that_kernels_call_is_also_called_from_python() -> None:
+    twice(5.0)
+    assert scaled(1, 5.0) == 10.0
+    assert scaled(0, 5.0, times=4) == 9.0
+    assert twice(7.0) == 7.0 * 2 + 7.0 + 3
+
+
+def test_both_kinds_of_code_are_found_on_disk(tmp_path: Path) -> None:
+    def run() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", COUNT_COMPILED],
+            env={**os.environ, "KALSHI_SIM_CACHE": str(tmp_path), "NUMBA_DISABLE_JIT": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    figures, compiled = run()
+    assert compiled.split().count("fill_fee") == 2, "once for a kernel, once for Python"
+    assert run() == [figures, ""]
