@@ -34,6 +34,7 @@ class KernelDispatcher(_Dispatcher):  # type: ignore[misc]  # numba has no types
     """A compiled kernel; kernels that call it get code without what only Python needs."""
 
     _callee: Any = None
+    _is_entry = False
 
     def _called_by_kernels(self) -> Any:
         if self._callee is None:
@@ -49,13 +50,13 @@ class KernelDispatcher(_Dispatcher):  # type: ignore[misc]  # numba has no types
         args = tuple(_unliteral(a) for a in args)
         kws = {name: _unliteral(kind) for name, kind in kws.items()}
         _, folded = self.fold_argument_types(args, kws)
-        if tuple(folded) in self.overloads:
+        if self._is_entry or tuple(folded) in self.overloads:
             return super().get_call_template(args, kws)
         return self._called_by_kernels().get_call_template(args, kws)
 
     def get_overload(self, sig: Any) -> Any:
         """Numba asks for what `get_call_template` compiled."""
-        if _normalize_signature(sig)[0] in self.overloads:
+        if self._is_entry or _normalize_signature(sig)[0] in self.overloads:
             return super().get_overload(sig)
         return self._called_by_kernels().get_overload(sig)
 
@@ -64,3 +65,9 @@ def share_callees(kernel: Any) -> None:
     """Let kernels that call `kernel` get code for that alone; nothing where nothing compiles."""
     if isinstance(kernel, CPUDispatcher):
         kernel.__class__ = KernelDispatcher
+
+
+def share_with_python(kernel: Any) -> None:
+    """Let kernels that call `kernel` use the code that is compiled for Python."""
+    if isinstance(kernel, KernelDispatcher):
+        kernel._is_entry = True

@@ -23,13 +23,20 @@ import platformdirs
 from numba.core import config as numba_config
 
 from kalshi_sim.kernels.compiled_cache import guard
-from kalshi_sim.kernels.dispatcher import share_callees
+from kalshi_sim.kernels.dispatcher import share_callees, share_with_python
 
 _log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_ONLY_PRANGE = {
+    "prange": True,
+    **dict.fromkeys(
+        ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"),
+        False,
+    ),
+}
 
 _KERNELS = Path(__file__).parent
 _SOURCES = [*sorted(_KERNELS.glob("*.py")), _KERNELS.parent / "units.py"]
@@ -107,14 +114,21 @@ def hot_jit(function: F) -> F:
     return _compile(function, _nrt=False)
 
 
+def entry_jit(function: F) -> F:
+    """Like `hot_jit`, for what both Python and other kernels call: they share its code."""
+    compiled = _compile(function, _nrt=False)
+    share_with_python(compiled)
+    return compiled
+
+
 def inlined_jit(function: F) -> F:
     """Like `hot_jit`, always inlined: a call would copy the arrays' descriptors each time."""
     return _compile(function, _nrt=False, forceinline=True)
 
 
 def parallel_jit(function: F) -> F:
-    """Like `jit`, with the iterations of `prange` shared among Numba's threads."""
-    return _compile(function, parallel=True)
+    """Like `jit`, with the iterations of `prange` shared among Numba's threads, nothing else."""
+    return _compile(function, parallel=_ONLY_PRANGE)
 
 
 def is_warm(kernel: str, package: Path = _KERNELS) -> bool:

@@ -16,7 +16,7 @@ from kalshi_sim.kernels.features import (
     global_features,
     window_features,
 )
-from kalshi_sim.kernels.jit import hot_jit
+from kalshi_sim.kernels.jit import entry_jit, hot_jit
 from kalshi_sim.kernels.ladder import (
     SIZE_SCALE,
     best_price,
@@ -188,7 +188,7 @@ def write_flow(replay: Replay, rows: Rows, bid: int, no_bid: int) -> tuple[int, 
     return net, gross
 
 
-@hot_jit
+@entry_jit
 def close_row(replay: Replay, rows: Rows, emit: bool) -> None:
     """End the open interval: judge its book and, unless it makes no row, write the row.
 

@@ -19,7 +19,7 @@ from kalshi_sim.kernels.entry import (
     entry_size,
 )
 from kalshi_sim.kernels.footprint import trim_consumed
-from kalshi_sim.kernels.jit import hot_jit, inlined_jit, parallel_jit
+from kalshi_sim.kernels.jit import entry_jit, hot_jit, inlined_jit, parallel_jit
 from kalshi_sim.kernels.layout import (
     A_CASH,
     A_CONSUMED,
@@ -294,7 +294,7 @@ def ask_ahead(tape: TapeArrays, agents: Agents, actions: Int64Array, i: int, end
             prefetch(tape.flow, tape.i64[agent[A_ROW] + 1, ROW_FLOW], 0)
 
 
-@hot_jit
+@entry_jit
 def step_agents(
     tape: TapeArrays,
     settings: Settings,
