@@ -261,6 +261,23 @@ class TrainConfig(Validated):
         return TrainConfig.from_json(_checked_digest(values, path), str(path))
 
 
+def named_sessions(config: TrainConfig) -> tuple[int, ...]:
+    """The ids of the sessions a configuration names.
+
+    Returns:
+        The ids, in the order given.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not config.session_ids:
+        raise ConfigError(
+            "no session named; give --session ID or --sessions ID,ID,... "
+            "(`kalshi-sim list` shows what the store holds)"
+        )
+    return config.session_ids
+
+
 def write_config(path: Path, config: TrainConfig) -> None:
     """Write a run's settings, so that `--config` starts such a run again.
 

@@ -17,6 +17,7 @@ EDGES = all_imports(*PACKAGES)
 ROOMS = (
     "units errors extras text files file_sets validated interrupts config features actions",
     "session",
+    "origins",
     "exclusive",
     "threads",
     "kernels",

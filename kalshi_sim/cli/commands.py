@@ -6,9 +6,7 @@ was wrong. Heavy imports wait until a command needs them, so that `--help` is qu
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +16,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from kalshi_sim.cli.console import Progress, print_json, print_table, progress_bar
+from kalshi_sim.cli.command_line import mistakes_in_a_line
+from kalshi_sim.cli.console import Progress, print_json, progress_bar
 from kalshi_sim.cli.import_ import import_sessions
 from kalshi_sim.cli.options import (
+    ColumnsOption,
     FeesOption,
     JsonOption,
     SkipOption,
     StoreOption,
+    WideOption,
     check_free,
     checked_id,
     shown,
 )
-from kalshi_sim.cli.session_tables import report_import, session_row, show_analysis
-from kalshi_sim.cli.shell import holds_secret, run_command
+from kalshi_sim.cli.session_tables import (
+    LIST_COLUMNS,
+    MARKET_COLUMNS,
+    report_import,
+    show_analysis,
+    show_sessions,
+)
+from kalshi_sim.cli.shell import run_command
+from kalshi_sim.cli.tables import Layout
 from kalshi_sim.errors import ConfigError, SessionNotFoundError
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.urls import without_password
@@ -50,8 +58,15 @@ A store is a folder or a postgresql:// URL: --store, else DATABASE_URL, else the
 `kalshi-sim --version` prints the version."""
 
 
-def list_sessions(store: StoreOption = None, as_json: JsonOption = False) -> int:
+def list_sessions(
+    store: StoreOption = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """The sessions of a store."""
+    layout = Layout(wide, columns)
+    layout.check(LIST_COLUMNS)
     sessions = open_store(store).list_sessions()
     if as_json:
         print_json(sessions)
@@ -59,21 +74,7 @@ def list_sessions(store: StoreOption = None, as_json: JsonOption = False) -> int
     if not sessions:
         print(f"{shown(store)} has no sessions; kalshi-sim import or generate makes one")
         return 0
-    print_table(
-        f"sessions in {shown(store)}",
-        (
-            "session",
-            "source",
-            "started (UTC)",
-            "minutes",
-            "markets",
-            "snapshots",
-            "deltas",
-            "trades",
-        ),
-        [session_row(info) for info in sessions],
-        left=3,
-    )
+    show_sessions(f"sessions in {shown(store)}", sessions, layout)
     return 0
 
 
@@ -86,9 +87,13 @@ def analyze(
     top: Annotated[int, arg(help="Show so many markets, those with most rows.")] = 25,
     fee_schedule: FeesOption = None,
     skip_bad_rows: SkipOption = False,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Rows, spreads, depth, activity, coverage and quality of sessions; suitable markets."""
+    layout = Layout(wide, columns)
+    layout.check(MARKET_COLUMNS)
     source = open_store(store, skip_bad_rows=skip_bad_rows)
     from kalshi_sim.config import TapeOptions
 
@@ -103,7 +108,7 @@ def analyze(
             analysis = analyze_session(session, min_episode_length=min_episode_length, tape=tape)
         found.append(analysis)
         if not as_json:
-            show_analysis(session, analysis, top)
+            show_analysis(session, analysis, top, layout)
     if as_json:
         print_json(found if session_id is None else found[0])
     return 0
@@ -234,23 +239,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    shown = io.StringIO() if holds_secret(arguments) else sys.stderr
-    try:
-        with contextlib.redirect_stderr(shown):
-            command = tyro.extras.subcommand_cli_from_dict(
-                _prepared(_COMMANDS),
-                prog="kalshi-sim",
-                description=_DESCRIPTION,
-                args=list(arguments),
-                config=(FlagCreatePairsOff,),
-            )
-    except SystemExit as end:
-        if end.code in (0, None) or shown is sys.stderr:
-            raise
-        raise ConfigError(
-            "the arguments cannot be understood; they are not shown, as one may hold a password "
-            "(kalshi-sim COMMAND --help)"
-        ) from None
+    with mistakes_in_a_line("kalshi-sim", arguments, tuple(_COMMANDS)):
+        command = tyro.extras.subcommand_cli_from_dict(
+            _prepared(_COMMANDS),
+            prog="kalshi-sim",
+            description=_DESCRIPTION,
+            args=list(arguments),
+            config=(FlagCreatePairsOff,),
+        )
     code: int = command()
     return code
 

@@ -1,20 +1,20 @@
-"""What commands show: tables, numbers with units, progress, JSON."""
+"""What commands show: notes, numbers with units, progress, JSON."""
 
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from kalshi_sim.cli.encoding import in_ascii, is_utf8
+from kalshi_sim.cli.tables import print_text
 from kalshi_sim.text import escaped_json, printable
 
 _PATIENCE_S: Final = 2.0
 """Work shorter than this shows no progress bar."""
-_PLAIN_WIDTH: Final = 200
-"""Columns of a table that goes to a file or a pipe, where nothing is to be cut."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -24,53 +24,23 @@ def print_json(value: Any) -> None:
     """Any dataclass, mapping or list as JSON on standard output."""
     import msgspec
 
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    sys.stdout.write(escaped_json(text) + "\n")
-
-
-def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
-) -> None:
-    """Print a table on standard output.
-
-    Args:
-        title: above the table; empty for none.
-        columns: their headings; all empty for a table without a heading.
-        rows: the cells of each row; control characters in them are shown as escapes.
-        left: how many of the first columns hold words (left-aligned); the others hold numbers.
-    """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(width=_PLAIN_WIDTH)
-    table = Table(
-        title=Text(printable(title)) if title else None,
-        box=box.SIMPLE,
-        title_justify="left",
-        show_header=any(columns),
-    )
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(table, highlight=False, markup=False)
+    text = escaped_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    if not is_utf8(sys.stdout):
+        text = in_ascii(text)
+    sys.stdout.write(text + "\n")
 
 
 def print_notes(notes: Sequence[str]) -> None:
     """One line for each note."""
     for note in notes:
-        print(f"note: {printable(note)}")
+        print_text(f"note: {printable(note)}")
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """A progress bar on standard error, shown once the work has lasted two seconds."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -79,27 +49,30 @@ def progress_bar(what: str) -> Iterator[Progress]:
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeRemainingColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
         console=console,
         transient=True,
     )
-    task = bar.add_task(what)
-    begun = time.monotonic()
-    shown = False
-
-    def advance(done: int, total: int) -> None:
-        nonlocal shown
-        if not shown and time.monotonic() - begun > _PATIENCE_S:
-            shown = True
-            bar.start()
-        bar.update(task, completed=done, total=total)
-
+    task = bar.add_task(f"{what}{_first_run()}", total=None)
+    timer = threading.Timer(_PATIENCE_S, bar.start)
+    timer.daemon = True
+    timer.start()
     try:
-        yield advance
+        yield lambda done, total: bar.update(task, completed=done, total=total)
     finally:
-        if shown:
-            bar.stop()
+        timer.cancel()
+        timer.join()  # it may be starting the bar
+        bar.stop()
+
+
+def _first_run() -> str:
+    """What else a first run has to do."""
+    from kalshi_sim.kernels.jit import cache_folder
+
+    folder = cache_folder()
+    compiled = folder.is_dir() and any(folder.iterdir())
+    return "" if compiled else " (compiling once, up to a minute)"
 
 
 def count(number: int) -> str:

@@ -19,6 +19,10 @@ StoreOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, arg(name="json", help="Print JSON.")]
+WideOption = Annotated[bool, arg(help="Show all columns, however wide.")]
+ColumnsOption = Annotated[
+    str | None, arg(metavar="A,B", help="Show only these columns of the tables, by name.")
+]
 SkipOption = Annotated[
     bool,
     arg(help="Leave out rows of a kalshiflow database that cannot be right; they are counted."),

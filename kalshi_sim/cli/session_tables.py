@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from kalshi_sim.cli.console import (
     clock,
@@ -10,9 +11,11 @@ from kalshi_sim.cli.console import (
     decimal,
     print_json,
     print_notes,
-    print_table,
     share,
 )
+from kalshi_sim.cli.tables import Layout, print_pairs, print_table, print_text
+from kalshi_sim.origins import origin_of
+from kalshi_sim.units import CENTS_PER_DOLLAR
 
 if TYPE_CHECKING:
     from kalshi_sim.analysis import SessionAnalysis
@@ -71,7 +74,7 @@ def report_import(session: Session, store: str, seconds: float, *, as_json: bool
         *_quality_rows(session),
         ("speed", f"{total.frames / seconds:,.0f} book frames/s, {seconds:.1f} s"),
     ]
-    print_table(f"session {session.session_id} is in {store}", ("", ""), rows, left=2)
+    print_pairs(f"session {session.session_id} is in {store}", rows)
     print_notes(quality.notes)
 
 
@@ -128,36 +131,89 @@ def _quality_rows(session: Session) -> list[tuple[str, str]]:
     return rows
 
 
-def session_row(info: SessionInfo) -> tuple[str, ...]:
-    """A session's line in a store's list.
+LIST_COLUMNS: Final = (
+    "session",
+    "data",
+    "started (UTC)",
+    "minutes",
+    "markets",
+    "deltas",
+    "trades",
+    "snapshots",
+    "source",
+)
+"""Columns of a store's list of sessions."""
 
-    Returns:
-        A text for each column.
+
+def show_sessions(title: str, sessions: Sequence[SessionInfo], layout: Layout) -> None:
+    """Print a store's list of sessions.
+
+    Args:
+        title: stands above it.
+        sessions: what the store has.
+        layout: which columns to show.
     """
-    minutes = (info.ended_at - info.started_at).total_seconds() / 60
-    return (
-        str(info.session_id),
-        info.source,
-        info.started_at.strftime("%Y-%m-%d %H:%M:%S"),
-        decimal(minutes),
-        count(info.markets),
-        count(info.snapshots),
-        count(info.deltas),
-        count(info.trades),
+    print_table(
+        title,
+        LIST_COLUMNS,
+        [_session_row(info) for info in sessions],
+        words=("data", "started (UTC)", "source"),
+        layout=layout,
+        least=("source", "snapshots", "minutes"),
     )
 
 
-def show_analysis(session: Session, found: SessionAnalysis, top: int) -> None:
+def _session_row(info: SessionInfo) -> tuple[str, ...]:
+    minutes = (info.ended_at - info.started_at).total_seconds() / 60
+    return (
+        str(info.session_id),
+        origin_of(info.source),
+        info.started_at.strftime("%Y-%m-%d %H:%M"),
+        decimal(minutes),
+        count(info.markets),
+        count(info.deltas),
+        count(info.trades),
+        count(info.snapshots),
+        info.source,
+    )
+
+
+def _data_text(session: Session) -> str:
+    """Whether it was recorded, and from what."""
+    return f"{origin_of(session.source, (m.ticker for m in session.markets))} ({session.source})"
+
+
+MARKET_COLUMNS: Final = (
+    "market",
+    "rows",
+    "spread",
+    "result",
+    "trades",
+    "bid size",
+    "ask size",
+    "contracts",
+    "minutes",
+    "rows/min",
+    "longest gap s",
+    "two-sided",
+    "depth",
+    "unsuitable",
+)
+"""Columns of the markets that `analyze` shows, the important ones first."""
+
+
+def show_analysis(session: Session, found: SessionAnalysis, top: int, layout: Layout) -> None:
     """Print what `analyze` found.
 
     Args:
-        session: what was analysed.
-        found: the figures.
+        session: the session that was analyzed.
+        found: the figures of it.
         top: how many markets to list, those with most rows.
+        layout: which columns of the markets to show.
     """
     per_market = ", ".join(f"{name} {value:,.0f}" for name, value in found.rows_per_market.items())
     rows = [
-        ("source", found.source),
+        ("data", _data_text(session)),
         ("time (UTC)", f"{clock(found.started_ms)} to {clock(found.ended_ms)}"),
         ("length", decimal(found.minutes, unit=" minutes")),
         ("markets", f"{count(found.markets)}{_sub_penny(session)}"),
@@ -173,49 +229,46 @@ def show_analysis(session: Session, found: SessionAnalysis, top: int) -> None:
         ("gaps", _gaps(session)),
         *_quality_rows(session),
     ]
-    print_table(f"session {found.session_id}", ("", ""), rows, left=2)
+    print_pairs(f"session {found.session_id}", rows)
     print_notes(session.quality.notes)
     shown = found.details[: max(top, 0)]
     print_table(
-        f"the {len(shown)} markets with most rows, medians over rows",
-        (
-            "market",
-            "rows",
-            "minutes",
-            "rows/min",
-            "longest gap",
-            "spread",
-            "two-sided",
-            "bid size",
-            "ask size",
-            "depth",
-            "trades",
-            "contracts",
-            "result",
-            "",
-        ),
+        f"the {len(shown)} markets with most rows, medians over rows; prices in cents, sizes in "
+        "contracts",
+        MARKET_COLUMNS,
         [
             (
                 m.market_ticker,
                 count(m.rows),
-                decimal(m.minutes),
-                decimal(m.rows_per_minute),
-                decimal(m.longest_gap_seconds, unit=" s"),
-                decimal(m.spread_median_cents, unit=" c"),
-                decimal(None if m.two_sided_share is None else 100 * m.two_sided_share, unit=" %"),
+                decimal(m.spread_median_cents),
+                result_text(m.settlement_value_cents),
+                count(m.trades),
                 decimal(m.bid_size_median, 0),
                 decimal(m.ask_size_median, 0),
-                decimal(m.depth_median, 0),
-                count(m.trades),
                 decimal(m.contracts_traded, 0),
-                decimal(m.settlement_value_cents, 0, " c"),
+                decimal(m.minutes),
+                decimal(m.rows_per_minute),
+                decimal(m.longest_gap_seconds),
+                decimal(None if m.two_sided_share is None else 100 * m.two_sided_share, unit=" %"),
+                decimal(m.depth_median, 0),
                 m.reason,
             )
             for m in shown
         ],
+        words=("result", "unsuitable"),
+        layout=layout,
+        least=("unsuitable",) if not any(m.reason for m in shown) else (),
     )
     unfit = found.markets - found.suitable_markets
     if unfit:
-        print(
+        print_text(
             f"{count(unfit)} of {count(found.markets)} markets are not suitable; --json names all"
         )
+
+
+def result_text(settlement_cents: float | None) -> str:
+    """A market's result: YES, NO, what a contract pays in cents, or a dash if it is not known."""
+    if settlement_cents is None:
+        return "-"
+    known = {float(CENTS_PER_DOLLAR): "YES", 0.0: "NO"}
+    return known.get(float(settlement_cents), f"pays {settlement_cents:g}")

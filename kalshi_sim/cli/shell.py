@@ -55,6 +55,9 @@ def run_command(
         The exit code. 0: done · 1: the work failed · 2: the command was wrong · 130 or 143:
         interrupted.
     """
+    from kalshi_sim.cli.encoding import use_what_can_be_shown
+
+    use_what_can_be_shown()
     if list(arguments) == ["--version"]:
         from kalshi_sim import __version__
 
@@ -126,7 +129,9 @@ def holds_secret(arguments: Sequence[str]) -> bool:
 
 
 def _say(program: str, message: str) -> None:
+    from kalshi_sim.cli.tables import wrapped
     from kalshi_sim.store.urls import mask_addresses
     from kalshi_sim.text import printable_lines
 
-    print(f"{program}: {printable_lines(mask_addresses(message))}", file=sys.stderr)
+    text = f"{program}: {printable_lines(mask_addresses(message))}"
+    print(wrapped(text, stderr=True) if sys.stderr.isatty() else text, file=sys.stderr)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.assemble import assemble_session
+from kalshi_sim.origins import GENERATED_PREFIX, SYNTHETIC
 from kalshi_sim.session import EventKind, Events, Int64Array, MarketInfo, Session
 from kalshi_sim.synthetic import edge as synthetic_edge
 from kalshi_sim.synthetic.market import (
@@ -141,7 +142,7 @@ def generate_with_truth(
         market_of,
         events,
         trades_recorded=True,
-        source="synthetic",
+        source=SYNTHETIC,
         started_ms=start_ms,
         last_message_ms=stop_ms,
         gaps_checked=True,
@@ -201,7 +202,7 @@ def _trade(plan: MarketPlan, stream: tuple[int, int, int, int]) -> tuple[Int64Ar
 
 def _describe(session_id: int, market: int, plan: MarketPlan, result: int) -> MarketInfo:
     """The metadata; two neighbouring markets belong to one event."""
-    event = f"KXGEN-S{session_id}E{market // 2:05d}"
+    event = f"{GENERATED_PREFIX}S{session_id}E{market // 2:05d}"
     return MarketInfo(
         ticker=f"{event}-{'AB'[market % 2]}",
         event_ticker=event,

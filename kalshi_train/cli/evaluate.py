@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import tyro
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
+from kalshi_sim.cli.tables import Layout
 from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
-from kalshi_train.cli.markets import markets_to_play, only_named
-from kalshi_train.config import TrainConfig
+from kalshi_train.cli.markets import check_sessions, markets_to_play, only_named
+from kalshi_train.cli.models import NamedModel, named_models
+from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.evaluation.options import EvaluationOptions
 from kalshi_train.flag_types import SessionIds
 
-if TYPE_CHECKING:
-    from kalshi_sim.tape import Tape
-    from kalshi_train.evaluation.policies import Policy
-
 _DESCRIPTION = """Would this agent have made money?
 
-  kalshi-evaluate trained_models/trained_model.zip --session 18
+  kalshi-evaluate trained_models --session 18        a run's folder, or a model in it
   kalshi-evaluate first.zip second.zip --sessions 7,18 --stress
+  kalshi-evaluate my_policy.py:act --session 18      a function: observations to actions
   kalshi-evaluate --session 18                       baselines alone
-  kalshi-evaluate trained_models/trained_model.zip --heldout
+  kalshi-evaluate trained_models --heldout
 
 Plays every market once, from its first row, with the models and built-in baselines, under the
 chosen fill model and under both bounds (through, touch): the truth lies between. Settings of the
-simulation that are not given are those the first model was trained with."""
+simulation that are not given are those each model was trained with; baselines, markets and the
+fill model have those of the first."""
 
 _SIM_FIELDS: Final = tuple(f.name for f in fields(SimConfig))
 _WHOLE_EPISODES: Final = ("random_start", "market_order", "record_fills", "max_episode_steps")
@@ -60,7 +60,8 @@ class _Command:
     """How the figures are made."""
 
     models: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Saved models (Stable-Baselines3 zip); none evaluates the baselines alone."""
+    """Saved models (Stable-Baselines3 zip), folders of runs, functions (FILE.py:NAME); none
+    evaluates the baselines alone."""
     store: str | None = None
     """Folder or postgresql:// address of the sessions (default: DATABASE_URL, else `sessions`)."""
     session: int | None = None
@@ -76,6 +77,10 @@ class _Command:
     momentum, imbalance; all; none."""
     trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Run the code that model files hold (policies of your own); only for files you made."""
+    wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show all columns of the tables, however wide."""
+    columns: str | None = None
+    """Show only these columns of the tables, by name, separated by commas."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the figures as JSON instead of tables."""
     parquet: Path | None = None
@@ -84,6 +89,11 @@ class _Command:
     """The page to look at, one file that opens offline; None writes none."""
     replay_rows: int | None = None
     """Rows of episodes that the page can replay (default: as many as keep it below 40 MB)."""
+
+    @property
+    def layout(self) -> Layout:
+        """Which columns of the tables are shown."""
+        return Layout(self.wide, self.columns)
 
     @property
     def sim(self) -> SimConfig:
@@ -111,51 +121,63 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # The first pass finds the models, the second one starts from their settings.
-    command = _parse(arguments, TrainConfig(sim=SimConfig()))
-    trained = [trained_with(path) for path in command.models]
-    if trained and trained[0] is not None:
-        command = _parse(arguments, trained[0])
-    return _evaluate(command, trained)
+    # The first pass finds the models, the second one starts from the first one's settings.
+    bare = TrainConfig(sim=SimConfig())
+    command = _parse(arguments, bare)
+    models = named_models(command.models)
+    base = next((m.config for m in models[:1] if m.config is not None), bare)
+    if base is not bare:
+        command = _parse(arguments, base)
+    own = [_parse(arguments, m.config).sim if m.config else command.sim for m in models]
+    return _evaluate(command, models, own, ["kalshi-evaluate", *arguments])
 
 
-def trained_with(path: Path) -> TrainConfig | None:
-    """The settings a model was trained with, None if they were not kept.
-
-    Raises:
-        ConfigError: there is no such model, or its settings cannot be read.
-    """
-    from kalshi_train.training.checkpoints import read_checkpoint
-
-    if not path.is_file():
-        raise ConfigError(f"there is no model at {path}; name a zip that a training run has saved")
-    found = read_checkpoint(path)
-    if found.exact:
-        return TrainConfig.from_json(found.config, str(path))
-    beside = path.parent / "config.json"
-    if not beside.is_file():
-        return None
-    return TrainConfig.from_file(beside)
-
-
-def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
+def _evaluate(
+    command: _Command,
+    models: Sequence[NamedModel],
+    own: Sequence[SimConfig],
+    words: Sequence[str],
+) -> int:
+    """Evaluate; `own` are the settings each model is played with, `words` what was typed."""
+    first = models[0].config if models else None
+    base = (first or TrainConfig()).changed(tape=command.tape)
+    base = base.changed(store=command.store or base.store)
+    if not command.heldout:
+        named_sessions(base.changed(session=None, sessions=command.session_ids, eval_sessions=()))
+    check_sessions(base.store, command.session_ids)  # before torch is imported
     from kalshi_sim.cli.console import print_notes, progress_bar
     from kalshi_sim.files import make_folder
+    from kalshi_train.cli.origins import model_origin, provenance_of
     from kalshi_train.evaluation import evaluate
+    from kalshi_train.evaluation.policies import baselines
+    from kalshi_train.evaluation.show import TABLES, show
 
-    first = trained[0] if trained else None
+    command.layout.check(*TABLES)
     config = command.sim
     # A folder that cannot be written is reported now, not after minutes of work.
     for folder in (command.parquet, command.report.parent if command.report else None):
         if folder is not None:
             make_folder(folder)
     names = [word.strip() for word in command.baselines.split(",") if word.strip()]
-    policies = _policies(command.models, names, trust=command.trust)
-    base = (first or TrainConfig()).changed(tape=command.tape)
-    base = base.changed(store=command.store or base.store)
+    baselines(names)  # a wrong name is reported before anything is loaded
+    policies = [
+        replace(m.policy(trust=command.trust), settings=_differences(config, rules))
+        for m, rules in zip(models, own, strict=True)
+    ]
     tape, notes = markets_to_play(base, command.session_ids, heldout=command.heldout, trained=first)
     tape = only_named(tape, command.markets)
-    notes += _differences(command, trained)
+    for model, policy in zip(models, policies, strict=True):
+        notes += _notes(model, policy.settings, command.tape)
+    origins = [
+        model_origin(
+            model,
+            tape,
+            base.store,
+            _settings_of(model, models[0]),
+            _differences(rules, model.config.sim if model.config else rules),
+        )
+        for model, rules in zip(models, own, strict=True)
+    ]
     with progress_bar("evaluating") as progress:
         evaluation = evaluate(
             policies,
@@ -166,15 +188,13 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
             seed=command.options.seed,
             confidence=command.options.confidence,
             resamples=command.options.resamples,
-            caveats=_caveats(base.store, tape),
+            provenance=provenance_of(tape, base.store, origins, command.options.seed, words),
             progress=progress,
         )
     if command.json:
         print(json.dumps(evaluation.to_json(), indent=2, allow_nan=False))
     else:
-        from kalshi_train.evaluation.show import show
-
-        show(evaluation)
+        show(evaluation, command.layout)
         print_notes(notes)
     if command.parquet is not None:
         evaluation.write_parquet(command.parquet)
@@ -187,57 +207,45 @@ def _evaluate(command: _Command, trained: Sequence[TrainConfig | None]) -> int:
     return 0
 
 
-def _caveats(store: str | None, tape: Tape) -> tuple[str, ...]:
-    """Why results on these sessions are no evidence, where they are none."""
-    from kalshi_sim.store import open_store
-    from kalshi_train.evaluation.evidence import caveats
+def _settings_of(model: NamedModel, first: NamedModel) -> str:
+    """Whose settings of the simulation a model is played with."""
+    if model.config is not None:
+        return "its own training"
+    if first.config is not None:
+        return f"the training of {first.name}"
+    return "the command line and defaults"
 
-    played = {view.session_id for view in tape.views}
-    return caveats(info for info in open_store(store).list_sessions() if info.session_id in played)
+
+def _differences(config: SimConfig, other: SimConfig) -> dict[str, Any]:
+    """Settings in which `other` differs; the fill model is the evaluation's for all."""
+    skipped = {*_WHOLE_EPISODES, "reward_scale", "fill_model", "end_of_data"}
+    return {
+        name: getattr(other, name)
+        for name in _SIM_FIELDS
+        if name not in skipped and getattr(other, name) != getattr(config, name)
+    }
+
+
+def _notes(model: NamedModel, settings: Mapping[str, Any], tape: TapeOptions) -> list[str]:
+    """Where a model is played by other settings than the first, or seen other rows in training."""
+    notes = []
+    if settings:
+        own = ", ".join(f"{name}={value}" for name, value in settings.items())
+        notes.append(f"{model.name} is played with its own settings: {own}")
+    if model.config is not None:
+        rows = [
+            f"{name}={getattr(model.config.tape, name)}"
+            for name in ("row_interval_ms", "depth")
+            if getattr(model.config.tape, name) != getattr(tape, name)
+        ]
+        if rows:
+            notes.append(f"{model.name} was trained on rows of other options: {', '.join(rows)}")
+    return notes
 
 
 def _say(command: _Command, text: str) -> None:
     if not command.json:
         print(text)
-
-
-def _policies(paths: Sequence[Path], baseline_names: Sequence[str], *, trust: bool) -> list[Policy]:
-    from kalshi_train.evaluation.policies import baselines, policy_from_model
-    from kalshi_train.models import load_model
-
-    baselines(baseline_names)  # a wrong name is reported before anything is loaded
-    named = dict(zip(_short_names(paths), paths, strict=True))
-    return [policy_from_model(load_model(path, trust=trust), name) for name, path in named.items()]
-
-
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The files' names, with their folders where names alone are not enough."""
-    stems = [p.stem for p in paths]
-    if len(set(stems)) == len(stems):
-        return stems
-    full = [str(p.with_suffix("")) for p in paths]
-    for name in full:
-        if full.count(name) > 1:
-            raise ConfigError(f"the model {name}.zip is named twice")
-    return full
-
-
-def _differences(command: _Command, trained: Sequence[TrainConfig | None]) -> list[str]:
-    """Where a model was trained under other rules than it is evaluated with."""
-    notes = []
-    config = command.sim
-    skipped = {*_WHOLE_EPISODES, "reward_scale", "end_of_data"}
-    for path, theirs in zip(command.models, trained, strict=True):
-        if theirs is None:
-            continue
-        other = [
-            f"{name}={getattr(theirs.sim, name)}"
-            for name in _SIM_FIELDS
-            if name not in skipped and getattr(theirs.sim, name) != getattr(config, name)
-        ]
-        if other:
-            notes.append(f"{path.stem} was trained with {', '.join(other)}")
-    return notes
 
 
 def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:

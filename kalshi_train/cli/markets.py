@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 _LEFT_OUT_SHOWN: Final = 5
 
 
+def check_sessions(store: str | None, session_ids: Sequence[int]) -> None:
+    """Be sure that the sessions are there, before anything that takes long.
+
+    Args:
+        store: as on the command line.
+        session_ids: the sessions.
+
+    Raises:
+        SessionNotFoundError: the store lacks one.
+        StoreError: the store or a session cannot be read.
+    """
+    from kalshi_sim.store import open_store
+
+    place = open_store(store)
+    for number in session_ids:
+        place.fingerprint(number)
+
+
 def markets_to_play(
     config: TrainConfig,
     session_ids: Sequence[int],

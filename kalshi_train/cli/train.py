@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
+from tyro.conf import FlagCreatePairsOff, arg
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import KalshiSimError
 from kalshi_sim.text import printable
-from kalshi_train.config import TrainConfig
+from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.defaults import only_of
 
 _DESCRIPTION = """Train an agent on recorded Kalshi order books.
@@ -24,20 +24,31 @@ _DESCRIPTION = """Train an agent on recorded Kalshi order books.
   kalshi-train --sessions 6,7,8,9 --algorithm a2c --curriculum
   kalshi-train --resume-from trained_models
 
-The model, checkpoints, logs and results go into the folder of --model-save-path.
-With --resume-from, settings that are not given are those of the checkpoint."""
+The model, checkpoints, logs and results go into the folder of
+  --model-save-path. With --resume-from, settings that are not given are those
+  of the checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What the command is asked for besides the settings of a run."""
+
+    config: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="A config.json whose settings take the place of the defaults."),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        FlagCreatePairsOff,
+        arg(help="Show what would be trained, on what and with which settings, and stop."),
+    ] = False
+    json: Annotated[bool, FlagCreatePairsOff, arg(help="Print the results as JSON.")] = False
+
+
+@dataclass(frozen=True)
 class _Command:
-    run: TrainConfig = field(default_factory=TrainConfig)
-    """Settings of the run."""
-    config: Path | None = None
-    """A config.json whose settings take the place of the defaults."""
-    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Show what would be trained, on what and with which settings, and stop."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print the results as JSON."""
+    run: TrainConfig
+    asked: _Run
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
@@ -62,17 +73,20 @@ def evaluate_main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(command: _Command) -> int:
+    from kalshi_train.cli.markets import check_sessions
     from kalshi_train.training.logs import setup_logging
 
     config = command.run
+    named_sessions(config)
+    check_sessions(config.store, config.session_ids)  # before torch is imported
     setup_logging(config.log_level, config.log_file)
-    if command.dry_run:
-        return _dry_run(config, as_json=command.json)
+    if command.asked.dry_run:
+        return _dry_run(config, as_json=command.asked.json)
     from kalshi_train.training.progress import show_result
     from kalshi_train.training.run import train
 
     result = train(config)
-    if command.json:
+    if command.asked.json:
         print(json.dumps(result.results, allow_nan=False))
     else:
         show_result(result)
@@ -156,4 +170,11 @@ def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     Raises:
         ConfigError: one line that says what is wrong.
     """
-    return parse_command(_Command, "kalshi-train", _DESCRIPTION, arguments, _Command(run=base))
+    from kalshi_train.cli.groups import grouped, settings_of
+
+    groups = grouped(base)
+    parts = {"run": _Run(), **groups}
+    kind = make_dataclass("_Command", [(name, type(part)) for name, part in parts.items()])
+    found = parse_command(kind, "kalshi-train", _DESCRIPTION, arguments, kind(**parts))
+    values = settings_of({name: getattr(found, name) for name in groups})
+    return _Command(base.changed(**values), found.run)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.errors import ConfigError, NoViewsError
+from kalshi_sim.cli.console import progress_bar
+from kalshi_sim.errors import NoViewsError
 from kalshi_sim.store import open_store
 from kalshi_sim.tape_build import build_tape
 from kalshi_sim.tape_cache import load_tape
 from kalshi_sim.units import money_per_cent
-from kalshi_train.config import TrainConfig
+from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.data.split import Split, split_by_event, split_by_session
 
 if TYPE_CHECKING:
@@ -61,23 +62,6 @@ def describe_tape(tape: Tape) -> dict[str, Any]:
     }
 
 
-def named_sessions(config: TrainConfig) -> tuple[int, ...]:
-    """The ids of the sessions a configuration names.
-
-    Returns:
-        The ids, in the order given.
-
-    Raises:
-        ConfigError: it names none.
-    """
-    if not config.session_ids:
-        raise ConfigError(
-            "no session named; give --session ID or --sessions ID,ID,... "
-            "(`kalshi-sim list` shows what the store holds)"
-        )
-    return config.session_ids
-
-
 def all_markets(config: TrainConfig, sessions: Sequence[Session] | None = None) -> Tape:
     """The tape of all sessions a configuration names.
 
@@ -94,7 +78,10 @@ def all_markets(config: TrainConfig, sessions: Sequence[Session] | None = None) 
     if sessions is not None:
         return build_tape(sessions, config.tape)
     wanted = named_sessions(config)
-    return load_tape(open_store(config.store), wanted, config.tape, use_cache=config.cache)
+    store = open_store(config.store)
+    names = ", ".join(map(str, wanted))
+    with progress_bar(f"loading and replaying session {names}") as progress:
+        return load_tape(store, wanted, config.tape, use_cache=config.cache, progress=progress)
 
 
 def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> TrainingData:

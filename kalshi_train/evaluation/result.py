@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from kalshi_sim.config import FillModel, SimConfig
 from kalshi_sim.tape import Tape
 from kalshi_train.evaluation.compare import Comparison
+from kalshi_train.evaluation.evidence import model_caveats
 from kalshi_train.evaluation.figures import TotalFigures
 from kalshi_train.evaluation.measure import Episode
 from kalshi_train.evaluation.policies import Policy
+from kalshi_train.evaluation.provenance import Provenance
 from kalshi_train.evaluation.stress import StressResult
 
 if TYPE_CHECKING:
@@ -66,13 +68,26 @@ class Evaluation:
     """By policy, then fill model."""
     comparisons: tuple[Comparison, ...]
     stress: tuple[StressResult, ...]
+    provenance: Provenance
+    """The data, what the models have seen of it, whose settings, who made it."""
     caveats: tuple[str, ...] = ()
-    """Why a result is no evidence, in sentences."""
+    """Why no result on these markets is evidence, in sentences."""
 
     @property
     def fill_models(self) -> tuple[FillModel, ...]:
         """Pessimistic, chosen, optimistic."""
         return fill_models_of(self.config)
+
+    def caveats_of(self, policy: str) -> tuple[str, ...]:
+        """Why the result of a policy is no evidence: `caveats` and those of the model itself.
+
+        Args:
+            policy: name of the policy.
+
+        Returns:
+            Sentences; none where the markets are recorded and not known to be seen by it.
+        """
+        return (*self.caveats, *model_caveats(self.provenance.model(policy)))
 
     def run(self, policy: str, fill_model: str | None = None) -> Run:
         """The run of a policy by name, under the chosen fill model unless another is named.

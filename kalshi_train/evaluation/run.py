@@ -13,10 +13,12 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.tape import Tape
 from kalshi_train.evaluation.compare import Comparison, compare
 from kalshi_train.evaluation.episodes import play_all
+from kalshi_train.evaluation.evidence import caveats as session_caveats
 from kalshi_train.evaluation.measure import measure, summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES, EvaluationOptions
 from kalshi_train.evaluation.policies import BASELINES, Policy, policies_of
 from kalshi_train.evaluation.policies import baselines as named_baselines
+from kalshi_train.evaluation.provenance import Provenance
 from kalshi_train.evaluation.result import Evaluation, Run, fill_models_of
 from kalshi_train.evaluation.stress import StressResult, conditions
 
@@ -35,6 +37,7 @@ def evaluate(
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     caveats: Sequence[str] = (),
+    provenance: Provenance | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Play every market of a tape once, from its first row, with every policy and fill model.
@@ -51,7 +54,8 @@ def evaluate(
         seed: of the random baseline and the bootstrap.
         confidence: of the intervals.
         resamples: of the bootstrap over events.
-        caveats: why results on these sessions are no evidence (`evidence.caveats`).
+        caveats: why results on these sessions are no evidence, besides what `provenance` shows.
+        provenance: what is known of the sessions and models; if omitted, what the tape shows.
         progress: called with (done, total) after each run.
 
     Returns:
@@ -61,9 +65,7 @@ def evaluate(
         ConfigError: a model does not fit, a setting is wrong, or there is nothing to evaluate.
     """
     config = config or SimConfig()
-    options = EvaluationOptions(
-        stress=stress, seed=seed, confidence=confidence, resamples=resamples
-    )
+    EvaluationOptions(stress=stress, seed=seed, confidence=confidence, resamples=resamples)
     policies = policies_of(model)
     names = [baselines] if isinstance(baselines, str) else baselines
     models = tuple(p.name for p in policies if p is not BASELINES.get(p.name))
@@ -72,30 +74,33 @@ def evaluate(
         raise ConfigError("nothing to evaluate; name a model or baselines")
     settings: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
     tested = [p for p in policies if p.name in models] or policies
-    worlds = list(conditions(config)) if options.stress else []
     fill_models = fill_models_of(config)
+    worlds = {p.name: list(conditions(p.config(config))) if stress else [] for p in tested}
     # The table's first row is the evaluation itself.
-    total = len(fill_models) * (len(policies) + len(tested) * max(0, len(worlds) - 1))
+    more = sum(max(0, len(conditions_of) - 1) for conditions_of in worlds.values())
+    total = len(fill_models) * (len(policies) + more)
     done = itertools.count(1)
 
-    def run_one(policy: Policy, world: SimConfig) -> Run:
-        run = _run(policy, tape, world, settings)
+    def run_one(policy: Policy, rules: SimConfig) -> Run:
+        run = _run(policy, tape, rules, settings)
         if progress is not None:
             progress(next(done), total)
         return run
 
     runs = tuple(
-        run_one(policy, replace(config, fill_model=fill_model))
+        run_one(policy, policy.config(replace(config, fill_model=fill_model)))
         for policy in policies
         for fill_model in fill_models
     )
     stressed = []
-    for policy, world, fill_model in itertools.product(tested, worlds, fill_models):
-        if world.config == config:
-            found = next(r for r in runs if r.policy is policy and r.fill_model == fill_model)
-        else:
-            found = run_one(policy, replace(world.config, fill_model=fill_model))
-        stressed.append(_stress_result(found, world.name, world.size))
+    for policy in tested:
+        for world, fill_model in itertools.product(worlds[policy.name], fill_models):
+            if world is worlds[policy.name][0]:
+                found = next(r for r in runs if r.policy is policy and r.fill_model == fill_model)
+            else:
+                found = run_one(policy, replace(world.config, fill_model=fill_model))
+            stressed.append(_stress_result(found, world.name, world.size))
+    provenance = provenance or Provenance.of_tape(tape, models, seed)
     return Evaluation(
         tape=tape,
         config=config,
@@ -107,15 +112,17 @@ def evaluate(
         runs=runs,
         comparisons=tuple(_comparisons(policies, models, runs, fill_models, settings)),
         stress=tuple(stressed),
-        caveats=tuple(caveats),
+        provenance=provenance,
+        caveats=tuple(dict.fromkeys((*caveats, *session_caveats(provenance.sessions)))),
     )
 
 
-def _run(policy: Policy, tape: Tape, config: SimConfig, settings: Mapping[str, Any]) -> Run:
-    use = functools.partial(measure, tape, config.cash_start)
-    episodes = play_all(tape, config, policy, use, seed=settings["seed"])
-    total = summarise(tape, episodes, config.cash_start, **settings)
-    return Run(policy, policy.config(config), tuple(episodes), total)
+def _run(policy: Policy, tape: Tape, rules: SimConfig, settings: Mapping[str, Any]) -> Run:
+    """One policy under `rules`, which hold its own settings where they are to hold."""
+    use = functools.partial(measure, tape, rules.cash_start)
+    episodes = play_all(tape, rules, replace(policy, settings={}), use, seed=settings["seed"])
+    total = summarise(tape, episodes, rules.cash_start, **settings)
+    return Run(policy, rules, tuple(episodes), total)
 
 
 def _stress_result(run: Run, condition: str, size: int) -> StressResult:

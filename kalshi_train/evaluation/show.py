@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from kalshi_sim.actions import ACTIONS
-from kalshi_sim.cli.console import count, decimal, print_table
-from kalshi_sim.units import CENTS_PER_DOLLAR
+from kalshi_sim.cli.console import count, decimal
+from kalshi_sim.cli.tables import Layout, print_pairs, print_table, print_text
+from kalshi_sim.config import FillModel
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.figures import TotalFigures
@@ -17,33 +18,93 @@ MARKETS_SHOWN: Final = 40
 """Markets of a table; of more, those with the largest profit or loss."""
 
 
-def show(evaluation: Evaluation) -> None:
-    """Print everything but single fills."""
+PROFIT_COLUMNS: Final = (
+    "policy",
+    "fills as",
+    "a market",
+    "interval",
+    "in total",
+    "return",
+    "won",
+    "drawdown",
+    "fees",
+    "Sharpe",
+    "turnover",
+)
+TRADING_COLUMNS: Final = (
+    "policy",
+    "fills as",
+    "fills",
+    "contracts",
+    "maker",
+    "spread",
+    "1 s",
+    "10 s",
+    "60 s",
+    "held",
+    "most held",
+    *(name.replace("_", " ") for name in ACTIONS),
+)
+MARKET_COLUMNS: Final = (
+    "market",
+    *("through", "queue", "prob", "touch"),
+    "fills",
+    "fees",
+    "drawdown",
+    "maker",
+    "spread",
+    "60 s",
+    "held",
+    "hold",
+    "rows",
+    "Sharpe/min",
+)
+STRESS_COLUMNS: Final = (
+    "condition",
+    *("through", "queue", "prob", "touch"),
+    "fills",
+    "contracts",
+    "return",
+    "fees",
+)
+TABLES: Final = (PROFIT_COLUMNS, TRADING_COLUMNS, MARKET_COLUMNS, STRESS_COLUMNS)
+"""Columns of the tables, the important ones first."""
+
+
+def show(evaluation: Evaluation, layout: Layout | None = None) -> None:
+    """Print everything but single fills.
+
+    Args:
+        evaluation: the result.
+        layout: which columns of the tables to show; those that fit if omitted.
+    """
+    layout = layout or Layout()
     tape, config = evaluation.tape, evaluation.config
-    ids = ", ".join(str(i) for i in sorted({v.session_id for v in tape.views}))
     rows = sum(len(v) for v in tape.views)
-    print(
-        f"session {ids}: {len(tape.views)} markets, {count(rows)} rows · "
-        f"cash ${config.cash_start / CENTS_PER_DOLLAR:,.2f} a market, "
-        f"orders of {config.order_size}, pricing {config.pricing}, latency {config.latency_ms} ms, "
-        f"fees {'on' if config.fees else 'off'}"
+    rules = (
+        f"{count(config.cash_start)} cents a market, orders of {config.order_size}, "
+        f"pricing {config.pricing}, latency {config.latency_ms} ms, "
+        f"fees {'on' if config.fees else 'off'}, fill model {config.fill_model}, "
+        f"{count(rows)} rows"
     )
-    _profit_table(evaluation)
-    _trading_table(evaluation)
+    print_pairs("", [*evaluation.provenance.lines(), ("settings", rules)])
+    _profit_table(evaluation, layout)
+    _trading_table(evaluation, layout)
     shown = evaluation.models or tuple(p.name for p in evaluation.policies)
     for name in shown[:3] if evaluation.models else ():
-        _market_table(evaluation, name)
+        _market_table(evaluation, name, layout)
     if evaluation.stress:
         for name in dict.fromkeys(s.policy for s in evaluation.stress):
-            _stress_table(evaluation, name)
+            _stress_table(evaluation, name, layout)
+    print()
     for name in evaluation.models:
-        print(verdict(evaluation, name))
+        print_text(verdict(evaluation, name))
     for c in evaluation.comparisons:
         if c.fill_model == config.fill_model:
-            print(c.sentence)
+            print_text(c.sentence)
     if not evaluation.models:
         for caveat in evaluation.caveats:
-            print(f"no evidence: {caveat}")
+            print_text(f"no evidence: {caveat}")
 
 
 def verdict(evaluation: Evaluation, name: str) -> str:
@@ -56,7 +117,7 @@ def verdict(evaluation: Evaluation, name: str) -> str:
     Returns:
         The sentence.
     """
-    return " No evidence: ".join((_verdict(evaluation, name), *evaluation.caveats))
+    return " No evidence: ".join((_verdict(evaluation, name), *evaluation.caveats_of(name)))
 
 
 def _verdict(evaluation: Evaluation, name: str) -> str:
@@ -115,7 +176,7 @@ def _rows(evaluation: Evaluation, cells: Any) -> list[list[str]]:
     return rows
 
 
-def _profit_table(evaluation: Evaluation) -> None:
+def _profit_table(evaluation: Evaluation, layout: Layout) -> None:
     def cells(run: Run) -> Sequence[str]:
         t = run.total
         low, high = t.profit_per_market_low_cents, t.profit_per_market_high_cents
@@ -124,34 +185,23 @@ def _profit_table(evaluation: Evaluation) -> None:
             "-" if low is None else f"{low:+,.0f} to {high:+,.0f}",
             _signed(t.profit_cents, 0),
             _percent(t.return_on_capital, 2),
-            decimal(t.sharpe, 2),
             _percent(t.win_rate, 0),
             decimal(t.max_drawdown_cents, 0),
             decimal(t.fees_cents, 0),
+            decimal(t.sharpe, 2),
             decimal(t.turnover_cents, 0),
         )
 
     print_table(
-        "Profit after fees, in cents",
-        (
-            "policy",
-            "fills",
-            "a market",
-            f"{100 * evaluation.confidence:g} % interval",
-            "in total",
-            "return",
-            "Sharpe",
-            "won",
-            "drawdown",
-            "fees",
-            "turnover",
-        ),
+        f"Profit after fees, in cents; interval: {100 * evaluation.confidence:g} %",
+        PROFIT_COLUMNS,
         _rows(evaluation, cells),
         left=2,
+        layout=layout,
     )
 
 
-def _trading_table(evaluation: Evaluation) -> None:
+def _trading_table(evaluation: Evaluation, layout: Layout) -> None:
     def cells(run: Run) -> Sequence[str]:
         t = run.total
         return (
@@ -170,26 +220,14 @@ def _trading_table(evaluation: Evaluation) -> None:
 
     print_table(
         "Trading: cents a contract won at once and after 1, 10 and 60 s, inventory, actions",
-        (
-            "policy",
-            "fills",
-            "number",
-            "contracts",
-            "maker",
-            "spread",
-            "1 s",
-            "10 s",
-            "60 s",
-            "held",
-            "at most",
-            *(name.replace("_", " ") for name in ACTIONS),
-        ),
+        TRADING_COLUMNS,
         _rows(evaluation, cells),
         left=2,
+        layout=layout,
     )
 
 
-def _market_table(evaluation: Evaluation, name: str) -> None:
+def _market_table(evaluation: Evaluation, name: str, layout: Layout) -> None:
     runs = {m: evaluation.run(name, m).episodes for m in evaluation.fill_models}
     chosen = evaluation.run(name).episodes
     order = range(len(chosen))
@@ -202,17 +240,17 @@ def _market_table(evaluation: Evaluation, name: str) -> None:
         rows.append(
             [
                 f.market_ticker,
-                count(f.rows),
                 *(_signed(runs[m][i].figures.profit_cents) for m in evaluation.fill_models),
-                decimal(f.max_drawdown_cents, 0),
-                decimal(f.sharpe, 3),
-                decimal(f.fees_cents, 0),
                 count(f.fills),
+                decimal(f.fees_cents, 0),
+                decimal(f.max_drawdown_cents, 0),
                 _percent(f.maker_share, 0),
                 _signed(f.spread_capture_cents, 2),
                 _signed(f.markout_60s_cents, 2),
                 decimal(f.inventory_mean),
                 _percent(f.actions["hold"], 0),
+                count(f.rows),
+                decimal(f.sharpe, 3),
             ]
         )
     left_out = len(chosen) - len(rows)
@@ -220,25 +258,19 @@ def _market_table(evaluation: Evaluation, name: str) -> None:
         f"{name} by market, in cents; all but profit under fill model "
         f"{evaluation.config.fill_model}"
         + (f" ({left_out} markets with less profit or loss are not shown)" if left_out else ""),
-        (
-            "market",
-            "rows",
-            *evaluation.fill_models,
-            "drawdown",
-            "Sharpe/min",
-            "fees",
-            "fills",
-            "maker",
-            "spread",
-            "60 s",
-            "held",
-            "hold",
-        ),
+        _with_fill_models(MARKET_COLUMNS, evaluation),
         rows,
+        layout=layout,
     )
 
 
-def _stress_table(evaluation: Evaluation, name: str) -> None:
+def _with_fill_models(columns: Sequence[str], evaluation: Evaluation) -> list[str]:
+    """`columns` without the fill models that were not played."""
+    known = get_args(FillModel)
+    return [name for name in columns if name not in known or name in evaluation.fill_models]
+
+
+def _stress_table(evaluation: Evaluation, name: str, layout: Layout) -> None:
     mine = [s for s in evaluation.stress if s.policy == name]
     rows = []
     for condition in dict.fromkeys(s.condition for s in mine):
@@ -248,14 +280,15 @@ def _stress_table(evaluation: Evaluation, name: str) -> None:
             [
                 condition,
                 *(_signed(found[m].profit_per_market_cents) for m in evaluation.fill_models),
-                _percent(chosen.return_on_capital, 2),
-                decimal(chosen.fees_cents, 0),
                 count(chosen.fills),
                 count(chosen.contracts),
+                _percent(chosen.return_on_capital, 2),
+                decimal(chosen.fees_cents, 0),
             ]
         )
     print_table(
         f"{name} under stress: profit a market in cents",
-        ("condition", *evaluation.fill_models, "return", "fees", "fills", "contracts"),
+        _with_fill_models(STRESS_COLUMNS, evaluation),
         rows,
+        layout=layout,
     )

@@ -97,7 +97,7 @@ def _equity(tape: Tape, run: Run, episode: Episode) -> pa.Table:
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """All figures as JSON has them: nothing in it depends on when or where it was made."""
+    """All figures as JSON has them: only `provenance` says when and by which command."""
     tape = evaluation.tape
     policies = []
     for policy in evaluation.policies:
@@ -108,6 +108,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
                 "description": policy.description,
                 "baseline": policy.name not in evaluation.models,
                 "settings": dict(policy.settings),
+                "caveats": list(evaluation.caveats_of(policy.name)),
                 "fill_models": {
                     r.fill_model: {
                         "total": r.total.to_json(),
@@ -130,6 +131,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "resamples": evaluation.resamples,
         "fill_models": list(evaluation.fill_models),
         "caveats": list(evaluation.caveats),
+        "provenance": evaluation.provenance.to_json(),
         "policies": policies,
         "comparisons": [asdict(c) for c in evaluation.comparisons],
         "stress": [asdict(s) for s in evaluation.stress],

@@ -25,7 +25,7 @@ class LearnerConfig(Validated):
     algorithm: Algorithm = "ppo"
     """Learning algorithm."""
     learning_rate: Annotated[float | None, Within(1e-12, 1.0)] = None
-    """Learning rate (default: by algorithm)."""
+    """Learning rate."""
     lr_schedule: Schedule = "constant"
     """Whether the learning rate stays, or falls linearly to 0 at total_timesteps."""
     n_steps: Annotated[int | None, Within(1, 10**7)] = None

@@ -193,9 +193,9 @@ class TrainingCallback(BaseCallback):
             )
         raise Interrupted(signum)
 
-    def save(self, path: Path) -> None:
-        """Write model and state of the run, whole or not at all."""
-        checkpoints.write_checkpoint(path, self.model, self._run(), self._arrays())
+    def save(self, path: Path, **more: Any) -> None:
+        """Write model and state of the run, and `more` of it by name, whole or not at all."""
+        checkpoints.write_checkpoint(path, self.model, self._run() | more, self._arrays())
         logger.debug("saved %s", path)
 
     def _record(self) -> None:
@@ -240,7 +240,8 @@ class TrainingCallback(BaseCallback):
                 self.logger.record(f"heldout/{key}", value)
         if state.best_profit is None or result.mean_profit > state.best_profit:
             state.best_profit, state.best_at = result.mean_profit, steps
-            self.save(self.config.run_folder / BEST_MODEL)
+            chosen = {"among": len(state.eval_steps), "on": _markets(self._heldout)}
+            self.save(self.config.run_folder / BEST_MODEL, chosen=chosen)
 
     def _write_evaluations(self, result: HeldoutResult) -> None:
         """As SB3's EvalCallback writes them: results [n_evaluations, n_views], and more."""
@@ -270,6 +271,7 @@ class TrainingCallback(BaseCallback):
             ],
             "progress": json.loads(json.dumps(vars(self.state))),
             "data": self._data_digest,
+            "trained_on": _markets(self._env.tape),
             "config": self.config.to_json(),
         }
 
@@ -283,6 +285,12 @@ class TrainingCallback(BaseCallback):
                 "curriculum": self.curriculum.state(),
             }
         )
+
+
+def _markets(tape: Tape | None) -> list[tuple[int, str, str]]:
+    """Session, ticker and event of a tape's views."""
+    views = () if tape is None else tape.views
+    return [(v.session_id, v.market_ticker, v.event) for v in views]
 
 
 def _passed(before: int, now: int, frequency: int | None) -> bool:

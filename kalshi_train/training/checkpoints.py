@@ -96,7 +96,7 @@ def write_checkpoint(
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # by name
     with zipfile.ZipFile(content, "a") as archive:
-        archive.writestr(RUN_MEMBER, json.dumps(run))
+        archive.writestr(RUN_MEMBER, json.dumps(run), zipfile.ZIP_DEFLATED)
         archive.writestr(STATE_MEMBER, packed.getvalue())
     write_whole(path, seal(content.getvalue()))
 

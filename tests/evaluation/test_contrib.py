@@ -187,10 +187,13 @@ def test_training_does_not_go_on_with_it(tape: Tape, tmp_path: Path) -> None:
 
 def test_without_the_library_its_extra_is_named(tape: Tape, tmp_path: Path) -> None:
     made(RecurrentPPO, KalshiVecEnv(tape, 2)).save(tmp_path / "m.zip")
+    store = str(tmp_path / "sessions")
+    open_store(store).save(generate_session(1, markets=2, minutes=5, seed=1, deltas=50))
     code = (
         "import sys; sys.modules['sb3_contrib'] = None\n"
         "from kalshi_train.cli.train import evaluate_main\n"
-        f"sys.exit(evaluate_main([{str(tmp_path / 'm.zip')!r}, '--session', '1']))"
+        f"sys.exit(evaluate_main([{str(tmp_path / 'm.zip')!r}, '--session', '1', "
+        f"'--store', {store!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -33,6 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model: PPO) -> Path:
     return place
 
 
+@pytest.fixture(autouse=True)
+def _date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1773875400")
+
+
 def run(folder: Path, *words: str) -> int:
     return evaluate_main([*words, "--store", str(folder / "sessions")])
 
@@ -52,6 +57,7 @@ def test_twice_the_same_bytes(folder: Path, capsys: pytest.CaptureFixture[str]) 
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
     found = json.loads(texts[0])
+    assert found["provenance"]["made_at"] == "2026-03-18T23:10:00Z"
     assert [p["name"] for p in found["policies"]] == [
         "bare",
         "hold",
@@ -137,7 +143,8 @@ def test_markets_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_two_models_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = (str(folder / "bare.zip"), str(folder / "run" / "trained.zip"))
-    found = as_json(folder, capsys, *both, "--session", "5", "--baselines", "none")
+    same = ("--order-size", "3", "--pricing", "join")
+    found = as_json(folder, capsys, *both, *same, "--session", "5", "--baselines", "none")
     (pair,) = (c for c in found["comparisons"] if c["fill_model"] == "queue")
     assert pair["difference_cents"] == 0
     assert pair["sentence"] == (
