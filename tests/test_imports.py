@@ -186,6 +186,15 @@ def test_a_library_of_an_extra_stays_where_it_belongs(library: str) -> None:
     assert users == LIBRARIES[library]
 
 
+@pytest.mark.parametrize("library", ["cryptography"])
+def test_what_speaks_to_an_exchange_stays_beside_the_live_market(library: str) -> None:
+    users = {e.importer for e in EDGES if e.imported.split(".")[0] == library}
+    apart = {"kalshi_sim.live.market", "kalshi_sim.live.rows", "kalshi_sim.live.portfolio"}
+    assert users
+    assert {name for name in users if not name.startswith("kalshi_sim.live.")} == set()
+    assert users & apart == set()
+
+
 def reached(start: str) -> set[str]:
     """All modules of kalshi_sim that importing one runs."""
     targets: dict[str, set[str]] = {}
@@ -211,7 +220,8 @@ def reached(start: str) -> set[str]:
     ],
 )
 def test_replay_and_stepping_need_no_library_of_the_extras(module: str) -> None:
-    assert not {name.split(".")[0] for name in reached(module)} & set(LIBRARIES)
+    outside = {*LIBRARIES, "aiohttp", "cryptography"}
+    assert not {name.split(".")[0] for name in reached(module)} & outside
 
 
 def test_the_walk_sees_every_kind_of_import() -> None:
