@@ -291,6 +291,8 @@ class SessionInfo:
     "kalshiflow B", "kalshiflow C"; with REBUILT_SUFFIX if a market began without a snapshot."""
     location: str = ""
     """Where in the store it lies (a file, or which tables)."""
+    name: str = ""
+    note: str = ""
 
 
 def _span(start_ms: int, end_ms: int) -> str:
@@ -324,6 +326,8 @@ class Session:
     quality: QualityReport = field(default_factory=QualityReport)
     started_ms: int | None = None
     """Time of the first recorded message; None: `first_book_ms`."""
+    name: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         if len(self.market_offsets) != len(self.markets) + 1:
@@ -410,6 +414,8 @@ class Session:
             deltas=int(kinds[EventKind.DELTA]),
             trades=int(kinds[EventKind.TRADE]),
             source=self.source,
+            name=self.name,
+            note=self.note,
         )
 
 

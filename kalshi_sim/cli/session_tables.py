@@ -133,6 +133,7 @@ def _quality_rows(session: Session) -> list[tuple[str, str]]:
 
 LIST_COLUMNS: Final = (
     "session",
+    "name",
     "data",
     "started (UTC)",
     "minutes",
@@ -141,6 +142,7 @@ LIST_COLUMNS: Final = (
     "trades",
     "snapshots",
     "source",
+    "note",
 )
 """Columns of a store's list of sessions."""
 
@@ -153,13 +155,21 @@ def show_sessions(title: str, sessions: Sequence[SessionInfo], layout: Layout) -
         sessions: what the store has.
         layout: which columns to show.
     """
+    rows = [_session_row(info) for info in sessions]
+    # Names and notes stand there where somebody has given one.
+    kept = [
+        i
+        for i, name in enumerate(LIST_COLUMNS)
+        if name not in ("name", "note") or any(row[i] for row in rows)
+    ]
+    columns = [LIST_COLUMNS[i] for i in kept]
     print_table(
         title,
-        LIST_COLUMNS,
-        [_session_row(info) for info in sessions],
-        words=("data", "started (UTC)", "source"),
+        columns,
+        [[row[i] for i in kept] for row in rows],
+        words=("name", "data", "started (UTC)", "source", "note"),
         layout=layout,
-        least=("source", "snapshots", "minutes"),
+        least=[n for n in ("source", "snapshots", "minutes", "note") if n in columns],
     )
 
 
@@ -167,6 +177,7 @@ def _session_row(info: SessionInfo) -> tuple[str, ...]:
     minutes = (info.ended_at - info.started_at).total_seconds() / 60
     return (
         str(info.session_id),
+        info.name,
         origin_of(info.source),
         info.started_at.strftime("%Y-%m-%d %H:%M"),
         decimal(minutes),
@@ -175,6 +186,7 @@ def _session_row(info: SessionInfo) -> tuple[str, ...]:
         count(info.trades),
         count(info.snapshots),
         info.source,
+        info.note,
     )
 
 

@@ -20,6 +20,7 @@ from kalshi_sim.ingest.markets_csv import read_markets_csv
 from kalshi_sim.ingest.merging import Merged, merge_frames
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
+from kalshi_sim.ingest.results import missing_results
 from kalshi_sim.session import (
     NO_TIME,
     POLLED,
@@ -114,7 +115,7 @@ def import_captures(
         recording.file_of,
     )
     times = np.concatenate([frames.ts_ms[frames.ts_ms != NO_TIME], np.array(life.times, np.int64)])
-    notes = [*recording.notes, *life.notes, *_missing_results(life.markets)]
+    notes = [*recording.notes, *life.notes, *missing_results(life.markets)]
     if recording.polled:
         notes.append(
             "a session of polls: a row is a poll, and what happened between two is not known, so "
@@ -191,17 +192,6 @@ def _events(frames: Batch, merged: Merged, numbers: Int64Array) -> tuple[Events,
     columns["price"][is_level] = frames.level_price[level]
     columns["size"][is_level] = frames.level_size[level]
     return Events.from_columns(**columns), numbers[merged.market[owner]]
-
-
-def _missing_results(markets: Sequence[MarketInfo]) -> list[str]:
-    missing = sum(market.settlement_value is None for market in markets)
-    if not missing:
-        return []
-    note = (
-        f"{missing} of {len(markets)} markets have no result, so their positions are marked at the "
-        "end, not settled; give a file of markets with their results (--markets) if it is known"
-    )
-    return [note]
 
 
 def _has_trades(frames: Batch) -> bool:

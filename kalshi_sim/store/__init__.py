@@ -94,9 +94,38 @@ class SessionStore(Protocol):
         ...
 
 
+@runtime_checkable
+class ManagedStore(SessionStore, Protocol):
+    """A store whose sessions can be deleted and replaced, as both of this package are."""
+
+    def delete(self, session_id: int) -> None:
+        """Remove a session, whole or not at all.
+
+        Args:
+            session_id: which session.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: the store cannot be written, or only reads this session.
+        """
+        ...
+
+    def check_writable(self, session_id: int) -> None:
+        """Be sure that a session can be replaced and deleted.
+
+        Args:
+            session_id: which session.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: the store only reads this session, as it belongs to another program.
+        """
+        ...
+
+
 def open_store(
     url: str | os.PathLike[str] | None = None, *, skip_bad_rows: bool = False
-) -> SessionStore:
+) -> ManagedStore:
     """The store at `url`: a folder, or `postgresql://user:password@host/database`.
 
     Without `url`: the environment variable DATABASE_URL, else the folder `sessions`.
@@ -119,7 +148,7 @@ def open_store(
     address = parse_address(os.fspath(url) if url is not None else default_address())
     if address.kind == "postgresql":
         postgres = import_module("kalshi_sim.store.postgres.store")  # of the extra `postgres`
-        store: SessionStore = postgres.PostgresStore(address.text, skip_bad_rows=skip_bad_rows)
+        store: ManagedStore = postgres.PostgresStore(address.text, skip_bad_rows=skip_bad_rows)
         return store
     from kalshi_sim.store.parquet import ParquetStore
 

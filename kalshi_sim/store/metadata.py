@@ -32,6 +32,8 @@ class SessionMetadata:
     source: str
     quality: QualityReport
     started_ms: int | None
+    name: str = ""
+    note: str = ""
     version: int = METADATA_VERSION
 
     @staticmethod
@@ -47,6 +49,8 @@ class SessionMetadata:
             source=session.source,
             quality=session.quality,
             started_ms=session.started_ms,
+            name=session.name,
+            note=session.note,
         )
 
     def market_rows(self, markets: Sequence[str] | None) -> list[tuple[int, int]]:
@@ -89,12 +93,15 @@ class SessionMetadata:
             source=self.source,
             quality=quality,
             started_ms=self.started_ms,
+            name=self.name,
+            note=self.note,
         )
 
 
 def content_digest(session: Session) -> str:
-    """A hash of all of a session: its metadata and every column of its events."""
-    digest = hashlib.blake2b(encode_metadata(session), digest_size=20)
+    """A hash of all of a session but its name and note: metadata and every column of its events."""
+    unnamed = replace(session, name="", note="")
+    digest = hashlib.blake2b(encode_metadata(unnamed), digest_size=20)
     for column in fields(Events):
         values: np.ndarray = np.ascontiguousarray(getattr(session.events, column.name))
         digest.update(values.data)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kalshi_sim.errors import ConfigError, DataError, SessionNotFoundError, StoreError
-from kalshi_sim.files import remove_leftovers, whole_file
+from kalshi_sim.files import remove_leftovers, sync_folder, whole_file
 from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
 from kalshi_sim.store.metadata import (
     SessionMetadata,
@@ -138,6 +138,28 @@ class ParquetStore:
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"cannot write {path}: {error}") from error
         return replace(session.info, location=path.name)
+
+    def delete(self, session_id: int) -> None:
+        """Remove a session's file; others that have it open read on.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: the folder cannot be written.
+        """
+        path = self._existing(session_id)
+        try:
+            path.unlink()
+            sync_folder(self.folder)
+        except OSError as error:
+            raise StoreError(f"cannot delete {path}: {error.strerror}") from error
+
+    def check_writable(self, session_id: int) -> None:
+        """Be sure that there is such a session; every one in a folder can be replaced.
+
+        Raises:
+            SessionNotFoundError: no such session.
+        """
+        self._existing(session_id)
 
     def fingerprint(self, session_id: int) -> str:
         """Names a session's content; reads the file's footer only.

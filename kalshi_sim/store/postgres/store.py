@@ -97,6 +97,29 @@ class PostgresStore:
         """
         return run(self.async_save(session, overwrite=overwrite))
 
+    def delete(self, session_id: int) -> None:
+        """Remove a session that was saved here, in one transaction.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: it is the recorder's, whose tables are only read, or the database cannot
+                be written.
+        """
+        return run(self.async_delete(session_id))
+
+    def check_writable(self, session_id: int) -> None:
+        """Be sure that a session was saved here.
+
+        Raises:
+            SessionNotFoundError: no such session.
+            StoreError: it is the recorder's, or the database cannot be read.
+        """
+
+        async def body(connection: Any) -> None:
+            await self._refuse_recorded(connection, session_id)
+
+        run(in_transaction(self._target, body, doing=f"looking for session {session_id}"))
+
     def next_session_id(self) -> int:
         """An id above all that the recorder gave or that were saved here.
 
@@ -210,6 +233,27 @@ class PostgresStore:
             return highest + 1
 
         return await in_transaction(self._target, body, doing="looking for a free session id")
+
+    async def async_delete(self, session_id: int) -> None:
+        """`delete` as a coroutine."""
+
+        async def body(connection: Any) -> None:
+            if not again:
+                await self._refuse_recorded(connection, session_id)
+            again.append(True)  # after a cut in the commit it may be gone already
+            await pg_tables.delete(connection, session_id)
+
+        again: list[bool] = []
+        doing = f"deleting session {session_id}"
+        await in_transaction(self._target, body, doing=doing, readonly=False)
+
+    async def _refuse_recorded(self, connection: Any, session_id: int) -> None:
+        """Raise, if a session is not one that was saved here."""
+        if await self._is_recorded(connection, session_id):
+            raise StoreError(
+                f"{self._target.shown}: session {session_id} belongs to the kalshiflow recorder "
+                "and is never changed; copy it with kalshi-sim export --to"
+            )
 
     async def _is_recorded(self, connection: Any, session_id: int) -> bool:
         """Whether the recorder's tables hold the session, and not our own.

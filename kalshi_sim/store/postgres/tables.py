@@ -73,6 +73,7 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
         SELECT s.session_id, coalesce((metadata->>'started_ms')::bigint,
                (metadata->>'first_book_ms')::bigint) AS started_ms,
                (metadata->>'last_message_ms')::bigint AS last_ms, metadata->>'source' AS source,
+               coalesce(metadata->>'name', '') AS name, coalesce(metadata->>'note', '') AS note,
                jsonb_array_length(metadata->'markets') AS markets,
                coalesce(snapshots, 0) AS snapshots, coalesce(deltas, 0) AS deltas,
                coalesce(trades, 0) AS trades
@@ -91,6 +92,8 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
             trades=row["trades"],
             source=row["source"],
             location=EVENTS,
+            name=row["name"],
+            note=row["note"],
         )
         for row in rows
     ]
@@ -193,6 +196,18 @@ def _middle(ranges: Sequence[tuple[int, int]]) -> int:
             return first + left
         left -= stop - first
     return 0
+
+
+async def delete(connection: Any, session_id: int) -> None:
+    """Remove a saved session inside the caller's transaction; none is there: nothing happens.
+
+    Args:
+        connection: to the database.
+        session_id: which session.
+    """
+    await connection.execute(f"SELECT pg_advisory_xact_lock({_SAVE_LOCK})")
+    for table in (EVENTS, SESSIONS):
+        await connection.execute(f"DELETE FROM {table} WHERE session_id = {session_id:d}")
 
 
 async def save(connection: Any, session: Session, *, overwrite: bool, token: str) -> None:
