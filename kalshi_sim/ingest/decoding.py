@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -12,8 +11,9 @@ import numpy as np
 
 from kalshi_sim.ingest.batch import BLOCK_TRADE, CONTROL, LIFECYCLE, OTHER, Batch, Control
 from kalshi_sim.ingest.envelopes import FRAME, no_times, receive_order, receive_times, unwrap
-from kalshi_sim.ingest.frame_times import lifecycle_time, message_time, set_times
-from kalshi_sim.ingest.frames import Frame, FrameHead, Levels, Message
+from kalshi_sim.ingest.event_messages import EventMessages
+from kalshi_sim.ingest.frame_times import lifecycle_time, message_time
+from kalshi_sim.ingest.frames import Frame, FrameHead, Message
 from kalshi_sim.ingest.lifecycle_frames import LIFECYCLE_TYPES, Lifecycle, decode_lifecycle
 from kalshi_sim.ingest.unknown import (
     CONTROL_TYPES,
@@ -29,13 +29,7 @@ from kalshi_sim.ingest.wire_time import (
     OPENED_MS,
     not_a_time,
 )
-from kalshi_sim.session import NO_TIME, EventKind, Int8Array, Int64Array
-from kalshi_sim.units import (
-    PRICE_SCALE,
-    STORED_PER_CENT,
-    mirror,
-    parse_decimal,
-)
+from kalshi_sim.session import NO_TIME, EventKind, Int64Array
 
 MALFORMED: Final = (ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
 """What decoding a malformed line raises; arithmetic: a number beyond 64 bits."""
@@ -49,13 +43,8 @@ _KNOWN_TYPES: Final = CONTROL_TYPES | set(_KINDS)
 _SNAPSHOT: Final = int(EventKind.SNAPSHOT)
 _UNTYPED: Final = "untyped"
 """How objects that have no type are counted among the frames that are not read."""
-_SIDES: Final = {"yes": 0, "no": 1, "YES": 0, "NO": 1}
-_RESTING_SIDE: Final = {"yes": 1, "no": 0, "bid": 1, "ask": 0, "YES": 1, "NO": 0}
-"""The resting side a taker consumed: who bought YES took NO bids."""
-
 _ENDING_CODES: Final = (10, 25, "10", "25")
 """Errors that end a subscription: of its channel, and the overflow of its buffer."""
-_TRUE: Final = (True, "true", "True", "1")
 _HEAD = msgspec.json.Decoder(FrameHead)
 
 
@@ -83,8 +72,9 @@ class FrameDecoder:
         self.polled = False
         """Whether there was a REST order book."""
         self.values = Values(nearest_tick=nearest_tick)
-        self._dollars, self._cents = self.values.dollars, self.values.cents
-        self._contracts = self.values.contracts
+        self._events = EventMessages(
+            self.tickers, self.values, self.trade_ids, use_yes_price=use_yes_price
+        )
 
     def decode(self, lines: bytes, received_ms: int | None = None) -> Batch:
         """Decode frames.
@@ -208,12 +198,12 @@ class FrameDecoder:
         messages = [f.msg for f in frames]
         deltas = np.flatnonzero(kind == EventKind.DELTA)
         if len(deltas):
-            self._deltas(out, deltas, _messages(messages, deltas), recv, frames)
+            self._events.deltas(out, deltas, _messages(messages, deltas), recv, frames)
         trades = np.flatnonzero(kind == EventKind.TRADE)
         if len(trades):
-            self._trades(out, trades, _messages(messages, trades), recv, frames)
+            self._events.trades(out, trades, _messages(messages, trades), recv, frames)
         snapshots = np.flatnonzero(kind == EventKind.SNAPSHOT)
-        levels = self._snapshots(out, snapshots, frames, recv)
+        levels = self._events.snapshots(out, snapshots, frames, recv)
         lifecycles: list[Lifecycle] = []
         channels: list[str] = []
         controls: list[Control] = []
@@ -257,137 +247,6 @@ class FrameDecoder:
                 "controls": tuple(controls),
             }
         )
-
-    def _deltas(
-        self,
-        out: Batch,
-        rows: Int64Array,
-        messages: list[Message],
-        recv: Int64Array,
-        frames: list[Frame],
-    ) -> None:
-        tickers, dollars, contracts = self.tickers, self._dollars, self._contracts
-        out.market[rows] = [tickers[m.market_ticker] for m in messages]
-        side = np.array([_SIDES.get(m.side, -1) for m in messages], dtype=np.int8)  # type: ignore[arg-type]  # None: -1
-        if (side < 0).any():
-            _bad(f"unknown side {messages[int(np.argmin(side))].side!r}")
-        fine = [m.price_dollars for m in messages]
-        if None in fine:
-            price = [
-                self._cents[m.price] if m.price_dollars is None else dollars[m.price_dollars]
-                for m in messages
-            ]
-        else:
-            price = [dollars[text] for text in fine]
-        texts = [m.delta_fp for m in messages]
-        if None in texts:
-            texts = [m.delta if m.delta_fp is None else m.delta_fp for m in messages]
-        out.side[rows] = side
-        out.price[rows] = self._in_no_terms(np.array(price, dtype=np.int64), side)
-        out.size[rows] = [contracts[text] for text in texts]
-        set_times(out, rows, messages, recv, frames)
-
-    def _trades(
-        self,
-        out: Batch,
-        rows: Int64Array,
-        messages: list[Message],
-        recv: Int64Array,
-        frames: list[Frame],
-    ) -> None:
-        contracts = self._contracts
-        out.market[rows] = [self.tickers[m.market_ticker] for m in messages]
-        takers = [m.taker_outcome_side or m.taker_book_side or m.taker_side for m in messages]
-        side = [_RESTING_SIDE.get(t, -1) for t in takers]  # type: ignore[arg-type]  # None: -1
-        if -1 in side:
-            _bad(f"unknown taker side {takers[side.index(-1)]!r}")
-        out.side[rows] = side
-        out.price[rows] = [self._trade_price(m, s) for m, s in zip(messages, side, strict=True)]
-        size = np.array(
-            [contracts[m.count if m.count_fp is None else m.count_fp] for m in messages],
-            dtype=np.int64,
-        )
-        if (size < 0).any():
-            _bad("a trade of a negative count")
-        out.size[rows] = size
-        block = np.array([m.is_block_trade in _TRUE for m in messages])
-        out.kind[rows[block]] = BLOCK_TRADE
-        ids = self.trade_ids
-        out.trade_id[rows] = [
-            -1 if m.trade_id is None else ids.setdefault(m.trade_id, len(ids)) for m in messages
-        ]
-        set_times(out, rows, messages, recv, frames)
-
-    def _trade_price(self, m: Message, side: int) -> int:
-        """The price on the resting side, from the finest pair of keys the frame has."""
-        own, opposite = m.no_price_dollars, m.yes_price_dollars
-        if side == 0:
-            own, opposite = opposite, own
-        if own is not None:
-            return self._dollars[own]
-        if opposite is not None:
-            return mirror(self._dollars[opposite], PRICE_SCALE)
-        own, opposite = (m.yes_price, m.no_price) if side == 0 else (m.no_price, m.yes_price)
-        if own is not None:
-            return self._cents[own]
-        return mirror(self._cents[opposite], PRICE_SCALE)
-
-    def _snapshots(
-        self, out: Batch, rows: Int64Array, frames: list[Frame], recv: Int64Array
-    ) -> tuple[list[int], list[int], list[int]]:
-        sides: list[int] = []
-        prices: list[int] = []
-        sizes: list[int] = []
-        for i in rows.tolist():
-            frame = frames[i]
-            message = frame.book
-            if not isinstance(message, Message):
-                _bad("a snapshot without a message")
-            ticker = message.market_ticker or frame.market_ticker or frame.ticker
-            out.market[i] = self.tickers[ticker]
-            first = len(sides)
-            for side, fine, between, legacy in (
-                (0, message.yes_dollars_fp, message.yes_dollars, message.yes),
-                (1, message.no_dollars_fp, message.no_dollars, message.no),
-            ):
-                levels = fine if fine is not None else between
-                parse = self._dollars
-                if levels is None:
-                    levels, parse = legacy, self._cents
-                if not levels:
-                    continue
-                try:
-                    here = [parse[price] for price, _ in levels]
-                except ValueError:  # rare: a level of nothing at 0 or 1 dollar
-                    levels = self._without_edges(levels, cents=levels is legacy)
-                    here = [parse[price] for price, _ in levels]
-                if side == 1 and self.use_yes_price:
-                    here = [mirror(price, PRICE_SCALE) for price in here]
-                prices += here
-                sizes += [self._contracts[size] for _, size in levels]
-                sides += [side] * len(levels)
-            if min(sizes[first:], default=0) < 0:
-                _bad("a level of a negative size")
-            content = repr((sides[first:], prices[first:], sizes[first:]))
-            out.price[i] = zlib.crc32(content.encode())
-            out.size[i] = len(sides) - first
-            out.ts_ms[i] = recv[i]
-            if recv[i] == NO_TIME:
-                out.ts_ms[i] = message_time(message, NO_TIME, frame.sending_ts_ms)
-        return sides, prices, sizes
-
-    def _without_edges(self, levels: Levels, *, cents: bool) -> Levels:
-        """The levels but those of size 0 at 0 or 1 dollar, which no book has."""
-        scale = STORED_PER_CENT if cents else PRICE_SCALE
-        return [
-            (price, size)
-            for price, size in levels
-            if self._contracts[size] or parse_decimal(price, scale) not in (0, PRICE_SCALE)
-        ]
-
-    def _in_no_terms(self, price: Int64Array, side: Int8Array) -> Int64Array:
-        """Prices of the NO side, which a `use_yes_price` subscription states in YES terms."""
-        return np.where(side == 1, PRICE_SCALE - price, price) if self.use_yes_price else price
 
     def _control(self, frame: Frame) -> Control | None:
         """What the frame says of a subscription; None if it says nothing of one."""
