@@ -12,14 +12,7 @@ from tests.support.docstrings import Public, is_command, missing, public_functio
 
 EVERY = [p for package in ("kalshi_sim", "kalshi_train") for p in public_functions(package)]
 EXPORTED = {*kalshi_sim.__all__, *kalshi_train.__all__, "FastOnPolicy", "import_captures"}
-TERSE = (
-    "kalshi_sim.ingest.merging",
-    "kalshi_sim.reference.captures",
-    "kalshi_sim.reference.file_order",
-    "kalshi_sim.reference.frames",
-    "kalshi_sim.reference.joining",
-    "kalshi_train.learner",
-)
+TERSE = ("kalshi_sim.ingest.merging",)
 """Modules whose functions other modules of the same kind call alone."""
 INTERFACE = [p for p in EVERY if p.name.partition(".")[0] in EXPORTED]
 

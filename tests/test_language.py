@@ -22,7 +22,6 @@ KNOWN = {
     r"(?:\w*_)?(?:told|tells|telling|tell(?!\())(?:_\w+)?": "given, known, recorded; says, shows",
 }
 MERGING = ROOT / "kalshi_sim" / "ingest" / "merging"
-TWINS = [ROOT / "kalshi_sim" / "reference" / name for name in ("captures.py", "joining.py")]
 SOURCES = [
     path
     for package in ("kalshi_sim", "kalshi_train", "examples", "benchmarks")
@@ -50,7 +49,7 @@ def test_sources_use_plain_words() -> None:
 
 
 def test_sources_use_plain_words_for_what_is_known() -> None:
-    paths = [path for path in SOURCES if not path.is_relative_to(MERGING) and path not in TWINS]
+    paths = [path for path in SOURCES if not path.is_relative_to(MERGING)]
     assert len(paths) > 180
     assert found(paths, KNOWN) == []
 

@@ -46,7 +46,15 @@ class KernelDispatcher(_Dispatcher):  # type: ignore[misc]  # numba has no types
         return self._callee
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
-        """Numba asks for the function of these types, to call it from another."""
+        """The function of some types, for a call from another kernel.
+
+        Args:
+            args: numba types of the arguments by place.
+            kws: numba types of the arguments by name.
+
+        Returns:
+            What numba's own dispatcher gives.
+        """
         args = tuple(_unliteral(a) for a in args)
         kws = {name: _unliteral(kind) for name, kind in kws.items()}
         _, folded = self.fold_argument_types(args, kws)

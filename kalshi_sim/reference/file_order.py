@@ -1,6 +1,11 @@
 """The order of the files that a market's frames lie in, by comparing each file with each other.
 
 Written from docs/contract.md#2-book-and-events; part of the slow twin of the import.
+
+Args of the functions here, unless they say more:
+    market: ticker of the market.
+    files: frames of each file, in its order.
+    frames: of one file, in its order.
 """
 
 from __future__ import annotations
@@ -45,7 +50,11 @@ def texts(market: str, frames: Sequence[Frame]) -> list[str]:
 
 
 def is_repeated(market: str, at: int, files: Sequence[list[Frame]]) -> bool:
-    """Whether a file's book is a run of another's; of equal ones the longest stays."""
+    """Whether a file's book is a run of another's; of equal ones the longest stays.
+
+    Args:
+        at: which file is asked about.
+    """
     own = texts(market, files[at])
     for other, file in enumerate(files):
         lines = texts(market, file)
@@ -57,13 +66,21 @@ def is_repeated(market: str, at: int, files: Sequence[list[Frame]]) -> bool:
 
 
 def shared_run(market: str, earlier: Sequence[Frame], later: Sequence[Frame]) -> int:
-    """How many book frames at the end of one file begin another."""
+    """How many book frames at the end of one file begin another.
+
+    Args:
+        earlier, later: frames of two files.
+    """
     a, b = texts(market, earlier), texts(market, later)
     return next((n for n in range(min(len(a), len(b)), 0, -1) if a[-n:] == b[:n]), 0)
 
 
 def unshared(market: str, earlier: Sequence[Frame], later: list[Frame]) -> list[Frame]:
-    """A later piece behind the run that it shares with the earlier one."""
+    """A later piece behind the run that it shares with the earlier one.
+
+    Args:
+        earlier, later: frames of two files.
+    """
     shared = shared_run(market, earlier, later)
     ends = [i + 1 for i, f in enumerate(later) if f.is_book(market)]
     return later[ends[shared - 1] :] if shared else later
@@ -71,6 +88,9 @@ def unshared(market: str, earlier: Sequence[Frame], later: list[Frame]) -> list[
 
 def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
     """Whether `a` lies before `b`: by a shared run, receive times, numbers, exchange times.
+
+    Args:
+        a, b: frames of two files.
 
     Raises:
         Undecided: only numbers without a time could decide, or receive times contradict.
@@ -92,20 +112,32 @@ def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
 
 
 def by_received(one: list[Frame], other: list[Frame]) -> bool:
-    """Whether every receive time of `one` is at most each of `other`."""
+    """Whether every receive time of `one` is at most each of `other`.
+
+    Args:
+        one, other: book frames of two files.
+    """
     a = [f.received for f in one if f.received is not None]
     b = [f.received for f in other if f.received is not None]
     return len(a) == len(one) and len(b) == len(other) and max(a) <= min(b)
 
 
 def by_exchange_time(one: list[Frame], other: list[Frame]) -> bool:
-    """Whether every known time of `one` is at most each of `other`."""
+    """Whether every known time of `one` is at most each of `other`.
+
+    Args:
+        one, other: book frames of two files.
+    """
     a, b = ([f.given_ms for f in part if f.given_ms is not None] for part in (one, other))
     return bool(a) and bool(b) and max(a) <= min(b)
 
 
 def continues(one: list[Frame], other: list[Frame]) -> bool:
-    """Whether `other` holds a higher number of the connection on which `one` ends."""
+    """Whether `other` holds a higher number of the connection on which `one` ends.
+
+    Args:
+        one, other: book frames of two files.
+    """
     last = one[-1]
     numbers = [f.seq for f in other if f.sid == last.sid and f.seq is not None]
     if last.seq is None or not numbers:

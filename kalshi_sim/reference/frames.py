@@ -65,7 +65,12 @@ class Frame:
         return not self.is_snapshot and self.seq is not None and self.wire == other.wire
 
     def ends(self, market: str, sid: int) -> bool:
-        """Whether it is a control frame that ends the market's subscription."""
+        """Whether it is a control frame that ends the market's subscription.
+
+        Args:
+            market: its ticker.
+            sid: the subscription its book came on.
+        """
         message = self.wire.get("msg") or {}
         if "sid" not in self.wire or self.sid != sid:
             return False

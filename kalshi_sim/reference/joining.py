@@ -2,6 +2,11 @@
 
 Written from docs/contract.md#2-book-and-events: the order of frames, whose book it is, where it
 ends, and where trades stand. For the slow twin of the import (`kalshi_sim.reference.captures`).
+
+Args of the functions here, unless they say more:
+    market: ticker of the market.
+    files: frames of each file, in its order.
+    frames: of the market and of subscriptions, in the order of arrival.
 """
 
 from __future__ import annotations
@@ -28,12 +33,20 @@ def stream_of(market: str, files: Sequence[Sequence[Frame]]) -> list[Frame | Non
 
 
 def concerns(frame: Frame, market: str) -> bool:
-    """Whether a frame is of the market or of a subscription."""
+    """Whether a frame is of the market or of a subscription.
+
+    Args:
+        frame: of any kind.
+    """
     return frame.market == market or (frame.market is None and "sid" in frame.wire)
 
 
 def put_straight(market: str, frames: list[Frame]) -> list[Frame]:
-    """Late deltas go where their number belongs, repeats go, restarts are counted."""
+    """Late deltas go where their number belongs, repeats go, restarts are counted.
+
+    Returns:
+        The frames in the order they were sent.
+    """
     out: list[Frame] = []
     connections: dict[int, int] = {}
     highest: dict[tuple[int, int], int] = {}
@@ -55,7 +68,12 @@ def put_straight(market: str, frames: list[Frame]) -> list[Frame]:
 
 
 def may_be_late(frame: Frame, same: list[Frame]) -> bool:
-    """Whether a delta's number, unused since the latest snapshot, lies a little behind."""
+    """Whether a delta's number, unused since the latest snapshot, lies a little behind.
+
+    Args:
+        frame: a delta whose number has been passed.
+        same: frames before it on its connection and sid.
+    """
     since = same[max((i for i, f in enumerate(same) if f.is_snapshot), default=0) :]
     if not since[0].is_snapshot or any(f.seq == frame.seq for f in since):
         return False
@@ -68,7 +86,11 @@ def may_be_late(frame: Frame, same: list[Frame]) -> bool:
 
 
 def lane(frame: Frame) -> tuple[int, int]:
-    """(connection, sid)."""
+    """(connection, sid).
+
+    Returns:
+        Number of the connection, and the sid.
+    """
     return frame.connection, frame.sid
 
 
@@ -100,7 +122,12 @@ def owned(market: str, frames: list[Frame]) -> list[Frame | None]:
 
 
 def goes_on(market: str, owner: tuple[int, int], later: list[Frame]) -> bool:
-    """Whether the owner tells another delta before the market's next snapshot."""
+    """Whether the owner sends another delta before the market's next snapshot.
+
+    Args:
+        owner: connection and sid of the book.
+        later: frames that follow.
+    """
     for frame in later:
         if frame.is_book(market) and (frame.is_snapshot or lane(frame) == owner):
             return not frame.is_snapshot
@@ -108,7 +135,12 @@ def goes_on(market: str, owner: tuple[int, int], later: list[Frame]) -> bool:
 
 
 def place_trades(stream: list[Frame | None], trades: list[Frame]) -> None:
-    """Trades of a file without the book: by receive time, else after the last event so early."""
+    """Trades of a file without the book: by receive time, else after the last event so early.
+
+    Args:
+        stream: the market's frames in order; the trades are inserted.
+        trades: of a file without its book, in the file's order.
+    """
     before: list[int] = []
     for trade in trades:
         at = 0

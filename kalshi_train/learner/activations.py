@@ -48,7 +48,12 @@ _SUMMED = 16
 
 @jit
 def bias_tanh(z: F32, bias: F32) -> None:
-    """z [n, width] becomes tanh(z + bias), in place."""
+    """z becomes tanh(z + bias).
+
+    Args:
+        z: float32 [n, width], changed in place.
+        bias: float32 [width].
+    """
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             x = min(max(z[i, j] + bias[j], -_T_MAX), _T_MAX)
@@ -67,7 +72,12 @@ def bias_tanh(z: F32, bias: F32) -> None:
 
 @jit
 def bias_relu(z: F32, bias: F32) -> None:
-    """z [n, width] becomes max(z + bias, 0), in place."""
+    """z becomes max(z + bias, 0).
+
+    Args:
+        z: float32 [n, width], changed in place.
+        bias: float32 [width].
+    """
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             z[i, j] = max(z[i, j] + bias[j], _ZERO)
@@ -75,7 +85,13 @@ def bias_relu(z: F32, bias: F32) -> None:
 
 @jit
 def tanh_backward(d: F32, h: F32, bias_gradient: F32) -> None:
-    """d [n, width], the gradient by h = tanh(z), becomes that by z; its sum goes to the bias."""
+    """The gradient by h = tanh(z) becomes that by z; its sum goes to the bias.
+
+    Args:
+        d: float32 [n, width] the gradient, changed in place.
+        h: float32 [n, width].
+        bias_gradient: float32 [width], added to.
+    """
     n, width = d.shape
     total, part = np.zeros(width), np.empty(width, np.float32)
     for start in range(0, n, _SUMMED):
@@ -93,7 +109,13 @@ def tanh_backward(d: F32, h: F32, bias_gradient: F32) -> None:
 
 @jit
 def relu_backward(d: F32, h: F32, bias_gradient: F32) -> None:
-    """d [n, width], the gradient by h = relu(z), becomes that by z; its sum goes to the bias."""
+    """The gradient by h = relu(z) becomes that by z; its sum goes to the bias.
+
+    Args:
+        d: float32 [n, width] the gradient, changed in place.
+        h: float32 [n, width].
+        bias_gradient: float32 [width], added to.
+    """
     n, width = d.shape
     total, part = np.zeros(width), np.empty(width, np.float32)
     for start in range(0, n, _SUMMED):

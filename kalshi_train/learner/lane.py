@@ -104,7 +104,12 @@ class Lane:
         return Pass(outputs, outputs[0][-1].numpy(), outputs[1][-1].numpy())
 
     def backward(self, x: th.Tensor, done: Pass) -> None:
-        """Add to `gradient`, the heads' outputs having become the loss's gradient by them."""
+        """Add to `gradient`, the heads' outputs having become the loss's gradient by them.
+
+        Args:
+            x: float32 [n, features] the inputs.
+            done: the forward pass, whose heads' outputs are now gradients.
+        """
         differentiate = self.network.differentiate
         back = self.buffers(x.shape[0]).back
         for layers, grads, outputs, memory in zip(

@@ -140,10 +140,17 @@ def sample(
     log_probs: F32,
     values: F32,
 ) -> None:
-    """Draw one action per row by inverting the distribution function at `uniform` in [0, 1).
+    """Draw one action per row by inverting the distribution function.
 
-    logits [n, actions] and value [n, 1] come without their biases. Written are actions [n],
-    log_probs [n] (of the action drawn) and values [n].
+    Args:
+        logits: float32 [n, actions] without their biases.
+        bias: float32 [actions].
+        value: float32 [n, 1] without its bias.
+        value_bias: float32 [1].
+        uniform: float64 [n] in [0, 1), the draws.
+        actions: int64 [n], overwritten.
+        log_probs: float32 [n] of the actions drawn, overwritten.
+        values: float32 [n], overwritten.
     """
     n, n_actions = logits.shape
     log_p, p = np.empty((n_actions, n), np.float32), np.empty((n_actions, n), np.float32)
@@ -183,13 +190,21 @@ def ppo_head(
     value_bias_gradient: F32,
     stats: F64,
 ) -> None:
-    """PPO's loss and its gradient by logits [n, actions] and value [n, 1], both in place.
+    """PPO's loss and its gradient by logits and value, both in place.
 
-    `rows` [n] says which entries of actions, old_log_probs, advantages, returns and old_values
-    (all flat over the rollout) belong to this piece of a minibatch. `scaling` holds the size of
-    the minibatch, the advantages' mean and divisor, clip range, value clip range (below 0: none),
-    entropy and value coefficients. Sums for the log are added to `stats`, and the gradients by the
-    two biases to theirs.
+    Args:
+        logits: float32 [n, actions] without their biases; becomes the gradient.
+        bias: float32 [actions].
+        value: float32 [n, 1] without its bias; becomes the gradient.
+        value_bias: float32 [1].
+        rows: int64 [n] which entries of the rollout's arrays belong to this piece of a minibatch.
+        actions: int64 [rollout].
+        old_log_probs, advantages, returns, old_values: float32 [rollout].
+        scaling: float64 [7] size of the minibatch, the advantages' mean and divisor, clip range,
+            value clip range (below 0: none), entropy and value coefficients.
+        bias_gradient: float32 [actions], added to.
+        value_bias_gradient: float32 [1], added to.
+        stats: float64 [figures] sums for the log, added to.
     """
     n, n_actions = logits.shape
     size, mean, divisor, clip, clip_value, c_entropy, c_value = scaling
@@ -257,11 +272,20 @@ def a2c_head(
     value_bias_gradient: F32,
     stats: F64,
 ) -> None:
-    """A2C's loss and its gradient by logits [n, actions] and value [n, 1], both in place.
+    """A2C's loss and its gradient by logits and value, both in place.
 
-    actions, advantages and returns [n] belong to the same rows. `scaling` holds the number of
-    rows of the whole rollout, the advantages' mean and divisor, and the entropy and value
-    coefficients.
+    Args:
+        logits: float32 [n, actions] without their biases; becomes the gradient.
+        bias: float32 [actions].
+        value: float32 [n, 1] without its bias; becomes the gradient.
+        value_bias: float32 [1].
+        actions: int64 [n] of the same rows.
+        advantages, returns: float32 [n] of the same rows.
+        scaling: float64 [5] rows of the whole rollout, the advantages' mean and divisor, entropy
+            and value coefficients.
+        bias_gradient: float32 [actions], added to.
+        value_bias_gradient: float32 [1], added to.
+        stats: float64 [figures] sums for the log, added to.
     """
     n, n_actions = logits.shape
     size, mean, divisor, c_entropy, c_value = scaling

@@ -54,7 +54,15 @@ def unsupported(policy: Any) -> str | None:
 
 
 def flat_views(flat: th.Tensor, shapes: list[th.Size]) -> list[th.Tensor]:
-    """Views of a flat tensor, one of each shape, in order."""
+    """Views of a flat tensor.
+
+    Args:
+        flat: as long as the shapes together.
+        shapes: of the views, in order.
+
+    Returns:
+        One view of each shape.
+    """
     pieces = flat.split([shape.numel() for shape in shapes])
     return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
@@ -116,7 +124,11 @@ class ActorCritic:
         return layers[: self._depth], layers[self._depth :]
 
     def split(self, flat: th.Tensor) -> tuple[list[LayerGradient], list[LayerGradient]]:
-        """Views of a gradient, by network and layer."""
+        """Views of a gradient, by network and layer.
+
+        Returns:
+            The actor's layers and the critic's.
+        """
         views = flat_views(flat, self.shapes)
         layers = [LayerGradient(w, b.numpy()) for w, b in zip(views[::2], views[1::2], strict=True)]
         return layers[: self._depth], layers[self._depth :]
@@ -143,7 +155,15 @@ class ActorCritic:
             th.set_num_threads(n_threads)
 
     def run(self, n_rows: int, work: Callable[[Lane, int, int], None]) -> int:
-        """Call work(lane, start, stop) for every lane's share of the rows; the lanes used."""
+        """Work on rows in several lanes at a time.
+
+        Args:
+            n_rows: how many rows.
+            work: called with (lane, start, stop) for each lane's share.
+
+        Returns:
+            How many lanes were used.
+        """
         n_lanes = max(1, min(len(self.lanes), n_rows // MIN_LANE))
         cuts = [n_rows * i // n_lanes for i in range(n_lanes + 1)]
         shares = list(zip(self.lanes, cuts[:-1], cuts[1:], strict=False))
@@ -175,9 +195,13 @@ class ActorCritic:
         values: losses.F32,
         log_probs: losses.F32,
     ) -> None:
-        """Sample an action for every row of observations [n, features] from torch's generator.
+        """Sample an action for every row from torch's generator.
 
-        Written are actions, values and log_probs, all [n].
+        Args:
+            observations: float32 [n, features].
+            actions: int64 [n], overwritten.
+            values: float32 [n], overwritten.
+            log_probs: float32 [n], overwritten.
         """
         uniform = th.rand(observations.shape[0], dtype=th.float64).numpy()
         actor, critic = self.nets[0][-1], self.nets[1][-1]

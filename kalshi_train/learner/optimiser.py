@@ -30,6 +30,12 @@ class FlatOptimiser:
     """Clips the gradient of `network` by its norm and applies `optimiser` to its parameters."""
 
     def __init__(self, network: ActorCritic, optimiser: th.optim.Optimizer) -> None:
+        """Use an own kernel where the optimiser is one that has one, else the optimiser itself.
+
+        Args:
+            network: its flat parameters are changed.
+            optimiser: of torch, over the same parameters.
+        """
         self.network = network
         self.optimiser = optimiser
         self._names: tuple[str, ...] = ()

@@ -38,7 +38,16 @@ def has_onednn() -> bool:
 
 
 def linear(x: th.Tensor, weight: th.Tensor, out: th.Tensor) -> th.Tensor:
-    """x [n, in] times weight [out, in] transposed, as [n, out]: in `out` or in a new tensor."""
+    """x times the transpose of weight.
+
+    Args:
+        x: float32 [n, in].
+        weight: float32 [out, in].
+        out: float32 [n, out], which may be used for the result.
+
+    Returns:
+        float32 [n, out]: `out` or a new tensor.
+    """
     if x.shape[0] >= MIN_ROWS and min(weight.shape) >= MIN_WIDTH and has_onednn():
         return _onednn(x, weight)
     return th.mm(x, weight.t(), out=out)

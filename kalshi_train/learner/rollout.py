@@ -37,14 +37,23 @@ class SharedRolloutBuffer(RolloutBuffer):
         self.generator_ready = False
 
     def flat(self, name: str) -> npt.NDArray[np.float32]:
-        """The array `name` as [n_steps * n_envs], over the same memory."""
+        """The array `name` as [n_steps * n_envs], over the same memory.
+
+        Returns:
+            float32 [n_steps * n_envs], over the same memory.
+        """
         array: npt.NDArray[np.float32] = getattr(self, name)
         return array.reshape(-1)
 
     def compute_returns_and_advantage(
         self, last_values: th.Tensor, dones: npt.NDArray[np.bool_]
     ) -> None:
-        """Fill advantages and returns; last_values [n_envs], dones [n_envs] after the last step."""
+        """Fill advantages and returns.
+
+        Args:
+            last_values: float32 [n_envs] values after the last step.
+            dones: bool [n_envs] whether an episode ended with it.
+        """
         updates.advantages_and_returns(
             self.rewards,
             self.values,
@@ -58,7 +67,11 @@ class SharedRolloutBuffer(RolloutBuffer):
         )
 
     def order(self) -> npt.NDArray[np.int64]:
-        """The rows in a random order: for equal state of numpy's generator, the stock one."""
+        """The rows in a random order: for equal state of numpy's generator, the stock one.
+
+        Returns:
+            int64 [n_steps * n_envs] row numbers.
+        """
         assert self.full, "the rollout is not complete"
         return np.random.permutation(self._stock_rows)  # noqa: NPY002 (where SB3 draws)
 
@@ -79,7 +92,11 @@ class SharedRolloutBuffer(RolloutBuffer):
 
 
 def unsupported(observation_space: spaces.Space, action_space: spaces.Space) -> str | None:  # type: ignore[type-arg]  # any space
-    """Why rollouts of these spaces cannot be kept here, or None if they can."""
+    """Why rollouts of these spaces cannot be kept here, or None if they can.
+
+    Args:
+        observation_space, action_space: of the environments.
+    """
     if not isinstance(observation_space, spaces.Box) or observation_space.dtype != np.float32:
         return "observations are not a Box of float32"
     if not isinstance(action_space, spaces.Discrete):

@@ -39,6 +39,9 @@ def turn(learner: Any, *, seeding: bool = False) -> Iterator[None]:
     Args:
         learner: whose turn it is.
         seeding: it is about to seed the generators, so they need not be given back to it.
+
+    Yields:
+        None.
     """
     with _turns.lock:
         last = None if _turns.last is None else _turns.last()

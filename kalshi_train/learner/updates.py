@@ -18,7 +18,15 @@ _ONE = np.float32(1.0)
 
 @jit
 def mean_and_std(x: F32, rows: I64) -> tuple[float, float]:
-    """The mean and the unbiased standard deviation of x[rows]; the latter 0 for a single row."""
+    """The mean and the unbiased standard deviation of some entries; the latter 0 for a single one.
+
+    Args:
+        x: float32 [n].
+        rows: int64 [k] which entries.
+
+    Returns:
+        (mean, standard deviation).
+    """
     n = rows.size
     total = 0.0
     for i in range(n):
@@ -42,7 +50,16 @@ def advantages_and_returns(
     advantages: F32,
     returns: F32,
 ) -> None:
-    """Generalised advantage estimation over [n_steps, n_envs], in the order of stock arithmetic."""
+    """Generalised advantage estimation, in the order of stock arithmetic.
+
+    Args:
+        rewards, values, episode_starts: float32 [n_steps, n_envs].
+        last_values: float32 [n_envs] values after the last step.
+        dones: bool [n_envs] whether an episode ended with it.
+        gamma: discount.
+        gae_lambda: decay of the estimation.
+        advantages, returns: float32 [n_steps, n_envs], overwritten.
+    """
     n_steps, n_envs = rewards.shape
     discount, decay = np.float32(gamma), np.float32(gamma * gae_lambda)
     for step in range(n_steps - 1, -1, -1):
@@ -74,7 +91,18 @@ def adam(
     beta2: float,
     eps: float,
 ) -> None:
-    """One step of Adam on flat arrays, after multiplying the gradient by `shrink`."""
+    """One step of Adam on flat arrays.
+
+    Args:
+        p: float32 [n] parameters, changed.
+        g: float32 [n] gradient, multiplied by `shrink` in place.
+        mean, square: float32 [n] running moments, changed.
+        shrink: factor that clips the gradient's norm.
+        step: number of this step, from 1.
+        lr: learning rate.
+        beta1, beta2: decays of the moments.
+        eps: added to the root of the second moment.
+    """
     size = np.float32(lr / (1.0 - beta1**step))
     root = np.float32(math.sqrt(1.0 - beta2**step))
     shrink32, eps32 = np.float32(shrink), np.float32(eps)
@@ -98,7 +126,17 @@ def adam(
 def rmsprop(
     p: F32, g: F32, square: F32, shrink: float, lr: float, alpha: float, eps: float
 ) -> None:
-    """One step of torch's RMSprop on flat arrays, after multiplying the gradient by `shrink`."""
+    """One step of torch's RMSprop on flat arrays.
+
+    Args:
+        p: float32 [n] parameters, changed.
+        g: float32 [n] gradient, multiplied by `shrink` in place.
+        square: float32 [n] running second moment, changed.
+        shrink: factor that clips the gradient's norm.
+        lr: learning rate.
+        alpha: decay of the moment.
+        eps: added to its root.
+    """
     shrink32, lr32, eps32 = np.float32(shrink), np.float32(lr), np.float32(eps)
     a, rest = np.float32(alpha), np.float32(1 - alpha)
     for i in range(p.size):

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.reference.captures import Told, slow_import
+from kalshi_sim.reference.captures import WireEvent, slow_import
 from kalshi_sim.reference.file_order import Undecided
 from kalshi_sim.session import NO_TIME, EventKind, Events
 from tests.support.captures import Line, Recording
@@ -117,7 +117,7 @@ def rows(events: Events) -> list[tuple[int, ...]]:
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def twin_rows(told: Sequence[Told]) -> list[tuple[int, ...]]:
+def twin_rows(told: Sequence[WireEvent]) -> list[tuple[int, ...]]:
     """What the slow twin read, likewise."""
     return [
         (int(e.kind), e.side, e.price, e.size, e.traded, NO_TIME if e.ts is None else e.ts)

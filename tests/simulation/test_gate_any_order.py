@@ -19,8 +19,8 @@ from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
 from kalshi_sim.kernels import layout
 from kalshi_sim.live.portfolio import Portfolio
 from kalshi_sim.session import EventKind, Events
-from tests.simulation.test_gate import MANY, MARKET
 from tests.support.modes import examples
+from tests.support.odd_tapes import MANY, MARKET
 
 pytestmark = pytest.mark.kernel
 

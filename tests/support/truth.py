@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kalshi_sim.reference.captures import Told, match_trades
+from kalshi_sim.reference.captures import WireEvent, match_trades
 from kalshi_sim.session import EventKind
 from tests.support.captures import Book, Line, Recording
 
@@ -25,7 +25,7 @@ def truth(recording: Recording, market: str, files: Sequence[Sequence[Line]]) ->
     """Of one market. A control frame counts in files that hold book frames of it."""
     seen = {line for part in files if any(holds(x, market) for x in part) for line in part}
     out = Truth()
-    told: list[Told] = []
+    told: list[WireEvent] = []
     lines: list[Line] = []
     owner: tuple[int, int] | None = None
     waiting = False
@@ -84,7 +84,7 @@ def holds(line: Line, market: str) -> bool:
     return line.is_book and line.market == market
 
 
-def as_told(line: Line) -> Told:
+def as_told(line: Line) -> WireEvent:
     """A frame as the slow twin of the import reads it."""
     kind = {
         "orderbook_snapshot": EventKind.SNAPSHOT,
@@ -92,7 +92,7 @@ def as_told(line: Line) -> Told:
         "trade": EventKind.TRADE,
     }[line.kind]
     window = None if line.told is None else (line.told, line.told + 999 * line.second)
-    return Told(kind, line.side, line.price * 100, line.size * 100, line.told, window)
+    return WireEvent(kind, line.side, line.price * 100, line.size * 100, line.told, window)
 
 
 def times(lines: Sequence[Line]) -> list[int | None]:
