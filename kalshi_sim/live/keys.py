@@ -111,7 +111,12 @@ def signed_text(timestamp_ms: int, method: str, path: str) -> bytes:
 
 
 def sign(key: PrivateKey, text: bytes) -> str:
-    """The signature of `text` in base64."""
+    """The signature of `text` in base64.
+
+    Args:
+        key: RSA or Ed25519, whichever the exchange has the public half of.
+        text: as `signed_text` gives it.
+    """
     if isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(text, _PSS, hashes.SHA256())
     else:
@@ -120,7 +125,13 @@ def sign(key: PrivateKey, text: bytes) -> str:
 
 
 def verify(key: PublicKey, signature: str, text: bytes) -> bool:
-    """Whether `signature` (base64) of `text` was made with the private key of `key`."""
+    """Whether a signature was made with the private half of a key.
+
+    Args:
+        key: the public key.
+        signature: base64, as `sign` gives it.
+        text: what was signed.
+    """
     try:
         raw = base64.b64decode(signature, validate=True)
         if isinstance(key, rsa.RSAPublicKey):
