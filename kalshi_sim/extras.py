@@ -14,6 +14,7 @@ EXTRAS: Final = {
     "postgres": ("asyncpg",),
     "report": ("plotly",),
     "live": ("aiohttp", "cryptography"),
+    "frames": ("pandas", "polars"),
 }
 """The extras of `pip install 'kalshi-sim[...]'` by name, and the modules each brings."""
 _EXTRA_OF: Final = {module: extra for extra, modules in EXTRAS.items() for module in modules}

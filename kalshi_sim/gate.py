@@ -173,6 +173,25 @@ def check_events(events: Events, where: str) -> None:
             raise DataError(f"{where}, event {at}: {column} {value} cannot be right")
 
 
+def listed_sessions(sessions: Session | Sequence[Session]) -> list[Session]:
+    """One session or several, as a list.
+
+    Raises:
+        ConfigError: something else stands there; the message says how to come to a session.
+    """
+    listed = [sessions] if isinstance(sessions, Session) else sessions
+    if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
+        listed = [listed]  # type: ignore[list-item]  # refused below
+    for session in listed:
+        if not isinstance(session, Session):
+            raise ConfigError(
+                f"{session!r} is no session but {type(session).__name__}; load it from a store, as "
+                "with open_store('sessions').load(9), or give its id and a store: "
+                "load_tape(open_store('sessions'), [9])"
+            )
+    return list(listed)
+
+
 def check_session(session: Session) -> None:
     """Check that a session's events are what kernels index by, and lie in its markets.
 

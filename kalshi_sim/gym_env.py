@@ -17,11 +17,13 @@ from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.fills import Fills
 from kalshi_sim.kernels import layout
 from kalshi_sim.registration import ENV_ID
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import Tape
+from kalshi_sim.tape_cache import Playable, as_tape
 
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -37,19 +39,16 @@ def _episode_info(simulator: BatchSimulator, finished: Finished, k: int) -> dict
     }
 
 
-def _require_tape(tape: Tape | None, store: str | None, session: int | None) -> Tape:
+def _require_tape(tape: Playable | None, store: str | None, session: int | None) -> Tape:
     """The tape given, else that of a stored session (cached)."""
     if tape is None and session is not None:
-        from kalshi_sim.store import open_store
-        from kalshi_sim.tape_cache import load_tape
-
-        return load_tape(open_store(store), [gate.check_int("session", session, 0, gate.MAX_SEED)])
-    if not isinstance(tape, Tape) or session is not None:
+        return as_tape(gate.check_int("session", session, 0, gate.MAX_SEED), store)
+    if tape is None or session is not None:
         raise ConfigError(
             f"{ENV_ID} needs a tape or a stored session: gymnasium.make({ENV_ID!r}, "
             f"tape=build_tape([session])) or gymnasium.make({ENV_ID!r}, store=FOLDER, session=ID)"
         )
-    return tape
+    return as_tape(tape, store)
 
 
 class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
@@ -65,7 +64,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
 
     def __init__(
         self,
-        tape: Tape | None = None,
+        tape: Playable | None = None,
         config: SimConfig | None = None,
         seed: int = 0,
         render_mode: str | None = None,
@@ -75,7 +74,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         """Trade on `tape`, or on the stored session `session` of `store`.
 
         Args:
-            tape: what to trade on; shared, never written.
+            tape: what to trade on; shared, never written. Or sessions, of which a tape is made.
             config: settings of the simulation; the defaults if omitted.
             seed: decides everything random (views and starts handed out).
             render_mode: only None; nothing is drawn.
@@ -167,7 +166,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         """
         return self.simulator.state()
 
-    def fills(self) -> npt.NDArray[Any]:
+    def fills(self) -> Fills:
         """Fills since the last call; see `BatchSimulator.fills`.
 
         Returns:
@@ -208,7 +207,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
 
     def __init__(
         self,
-        tape: Tape | None = None,
+        tape: Playable | None = None,
         num_envs: int = 1,
         config: SimConfig | None = None,
         seed: int = 0,
@@ -223,7 +222,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         See `BatchSimulator` and `MarketAgnosticKalshiEnv`.
 
         Args:
-            tape: what to trade on; shared, never written.
+            tape: what to trade on; shared, never written. Or sessions, of which a tape is made.
             num_envs: environments in the batch.
             config: settings of the simulation; the defaults if omitted.
             seed: decides everything random (views and starts handed out).
@@ -383,7 +382,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         """
         return self.simulator.state()
 
-    def fills(self) -> npt.NDArray[Any]:
+    def fills(self) -> Fills:
         """Fills since the last call; see `BatchSimulator.fills`.
 
         Returns:

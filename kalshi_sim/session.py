@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.errors import DataError, SessionNotFoundError
+from kalshi_sim.frames import Tabular, events_table
 from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE
 
 Int8Array = npt.NDArray[np.int8]
@@ -51,6 +52,9 @@ class EventKind(IntEnum):
     later changes are left out of the table or DROP_LEVEL too."""
 
 
+_KIND_NAMES: Final = tuple(kind.name.lower() for kind in EventKind)
+
+
 class EventFlag(IntEnum):
     """Bits of the `flags` column."""
 
@@ -63,8 +67,8 @@ class EventFlag(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Events:
-    """The event table: arrays of shape [n_events].
+class Events(Tabular):
+    """The event table: arrays of shape [n_events]; `to_pandas` and the like show it readably.
 
     kind int8 (`EventKind`) · side int8 (0 YES, 1 NO) · price int64 (1/100 cent) · size int64
     (1/100 contract) · traded int64 (1/100 contract, see `EventKind`) · ts_ms int64 (UTC) ·
@@ -89,6 +93,9 @@ class Events:
 
     def __getitem__(self, rows: slice | Int64Array | npt.NDArray[np.bool_]) -> Events:
         return Events(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def _arrow(self) -> Any:
+        return events_table(self, _KIND_NAMES)
 
     def equals(self, other: Events) -> bool:
         """Whether every column holds the same values."""
@@ -305,8 +312,8 @@ def _span(start_ms: int, end_ms: int) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Session:
-    """One recorded session; immutable.
+class Session(Tabular):
+    """One recorded session; immutable. `to_pandas` and the like show its events, by market.
 
     `market_offsets` has shape [n_markets + 1]: events of market i are rows
     `market_offsets[i]:market_offsets[i + 1]` of `events`.
@@ -343,6 +350,9 @@ class Session:
             f"{len(self.events):,} events {trades}, {when}, "
             f"from {self.source})"
         )
+
+    def _arrow(self) -> Any:
+        return events_table(self.events, _KIND_NAMES, self)
 
     def market_index(self, ticker: str) -> int:
         """The place of a market in `markets`.

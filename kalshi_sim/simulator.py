@@ -12,6 +12,7 @@ from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished, episode_statistics
 from kalshi_sim.exclusive import Exclusive, one_at_a_time
+from kalshi_sim.fills import FILL_DTYPE, Fills
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
@@ -26,17 +27,7 @@ Int8Array = npt.NDArray[np.int8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-FILL_DTYPE: Final = np.dtype(
-    [
-        ("env", np.int64),
-        ("row", np.int64),
-        ("side", np.int64),
-        ("price", np.int64),
-        ("qty", np.int64),
-        ("fee", np.int64),
-        ("maker", np.bool_),
-    ]
-)
+__all__ = ["FILL_DTYPE", "BatchSimulator"]
 
 
 class BatchSimulator:
@@ -84,6 +75,8 @@ class BatchSimulator:
         self._buffers = (_make_buffers(n_envs), _make_buffers(n_envs))
         self._current = 0
         self._fills: list[npt.NDArray[Any]] = []
+        self._fill_views: list[Int64Array] = []
+        """Of each part of `_fills` the views [fills] they were made in."""
         self.schedule = ViewSchedule(tape, self.config, n_envs, seed)
         self.n_threads = default_threads(n_envs) if n_threads is None else min(n_threads, n_envs)
         measure = n_threads is None and self.n_threads > 1
@@ -131,7 +124,7 @@ class BatchSimulator:
         buffers.done[:] = 0
         self._waiting[:] = False
         self._any_waiting = False
-        self._fills.clear()
+        self._clear_fills()
         return buffers.obs
 
     def _say(self) -> None:
@@ -261,19 +254,24 @@ class BatchSimulator:
         for column, name in enumerate(FILL_DTYPE.names[1:] if FILL_DTYPE.names else ()):
             fills[name] = records[:, column]
         self._fills.append(fills)
+        self._fill_views.append(self.agents.core[envs, layout.A_VIEW])
 
-    def fills(self) -> npt.NDArray[Any]:
+    def fills(self) -> Fills:
         """Fills since the last call or reset, `FILL_DTYPE`: by step, then environment.
 
         row counts from the view's first; side is the side bought, price what it cost (money in
         tape units). Empty unless `SimConfig(record_fills=True)`.
 
         Returns:
-            Structured array [fills] of dtype `FILL_DTYPE`.
+            Structured array [fills] of dtype `FILL_DTYPE`, with `to_pandas` and the like.
         """
-        out = np.concatenate(self._fills) if self._fills else np.empty(0, FILL_DTYPE)
-        self._fills.clear()
+        out = Fills.of(self._fills, self._fill_views, self.tape)
+        self._clear_fills()
         return out
+
+    def _clear_fills(self) -> None:
+        self._fills.clear()
+        self._fill_views.clear()
 
     def action_masks(self) -> BoolArray:
         """Which actions are valid now: bool [n_envs, 5].
@@ -335,7 +333,7 @@ class BatchSimulator:
         if waiting is not None:  # where an episode ended before its view's last row
             self._waiting |= waiting
         self._any_waiting = bool(self._waiting.any())
-        self._fills.clear()
+        self._clear_fills()
 
     def close(self) -> None:
         """End the batch; a step after it raises."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
+from kalshi_sim.features import FEATURES
+from kalshi_sim.frames import Tabular, tape_table
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.rows import RowViews, row_views
 from kalshi_sim.tape_rows import (
@@ -25,6 +27,9 @@ from kalshi_sim.tape_rows import (
 )
 from kalshi_sim.views import MarketSessionView, SkippedView, view_tables
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -33,7 +38,7 @@ __all__ = ["MarketSessionView", "SkippedView", "Tape"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
-class Tape:
+class Tape(Tabular):
     """Flat, read-only arrays of all rows; docs/contract.md#3-rows-views-tapes defines them.
 
     payout is what a winning contract pays, in the tape's money unit. Shapes: ts_ms int64 [rows]
@@ -204,6 +209,25 @@ class Tape:
             Prices int64 [n, 2, depth] and contracts int64 [n, 2, depth].
         """
         return book_of(row_views(self.rows[rows]), self.depth)
+
+    def to_arrow(self, *, levels: int | None = None, features: bool = True) -> pa.Table:
+        """A row a row of each view, in the order of the views; asks are prices of YES.
+
+        Args:
+            levels: how many levels a side, from the best; by default all that are kept.
+            features: add the 40 features that no agent can change, by name.
+
+        Returns:
+            session_id, market_ticker, row (from the view's first), time, mid_cents, then price in
+            cents and contracts of each level, null where there is none.
+
+        Raises:
+            ConfigError: `levels` is no whole number from 1 to the tape's depth.
+        """
+        if levels is not None:
+            levels = gate.check_int("levels", levels, 1, self.depth)
+        names = [f.name for f in FEATURES if f.group != "portfolio"] if features else []
+        return tape_table(self, levels or self.depth, names)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -221,7 +221,7 @@ def _make_view(
 
 
 def build_tape(
-    sessions: Sequence[Session],
+    sessions: Session | Sequence[Session],
     options: TapeOptions | None = None,
     *,
     min_episode_length: int | None = None,
@@ -234,7 +234,7 @@ def build_tape(
     """Replay sessions into a tape.
 
     Args:
-        sessions: what to replay; their markets become views in this order.
+        sessions: what to replay, one or several; their markets become views in this order.
         options: how; by default `TapeOptions()`. The three arguments after it change one option
             each.
         min_episode_length: fewest rows a view may have (at least 3).
@@ -249,7 +249,7 @@ def build_tape(
         The tape; `skipped` names the markets left out, with the reason.
 
     Raises:
-        ConfigError: an option is outside its range.
+        ConfigError: an option is outside its range, or something stands there that is no session.
         NoViewsError: no market has enough rows.
         DataError: a session holds events that cannot be right.
     """
@@ -257,6 +257,7 @@ def build_tape(
         min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
     )
     shortest, interval_ms = options.min_episode_length, options.row_interval_ms
+    sessions = gate.listed_sessions(sessions)
     if not sessions:
         raise NoViewsError("no sessions given; load at least one")
     for session in sessions:

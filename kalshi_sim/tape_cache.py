@@ -21,14 +21,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from kalshi_sim import __version__
+from kalshi_sim import __version__, gate
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.fees import FeeSchedule, chosen_schedule
 from kalshi_sim.files import remove_leftovers, room_for, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
-from kalshi_sim.store import SessionStore
+from kalshi_sim.store import SessionStore, default_address, open_store
 from kalshi_sim.tape import MarketSessionView, SkippedView, Tape
 from kalshi_sim.tape_build import build_tape
 
@@ -164,8 +164,8 @@ def tape_key(fingerprints: Sequence[str], options: TapeOptions, fee_schedule: Fe
 
 
 def load_tape(
-    store: SessionStore,
-    session_ids: Sequence[int],
+    store: SessionStore | str | os.PathLike[str],
+    session_ids: Sequence[int] | int,
     options: TapeOptions | None = None,
     *,
     min_episode_length: int | None = None,
@@ -179,8 +179,8 @@ def load_tape(
     """The tape of stored sessions, from the cache if it is there, else built and cached.
 
     Args:
-        store: where the sessions are.
-        session_ids: which, in this order.
+        store: where the sessions are, or a folder or URL to open.
+        session_ids: one, or several in this order.
         options: how sessions become a tape; by default `TapeOptions()`. The three arguments
             after it change one option each.
         min_episode_length: fewest rows a view may have.
@@ -204,6 +204,8 @@ def load_tape(
         min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
     )
     schedule = chosen_schedule(fee_schedule, options.fee_schedule)
+    store = open_store(store) if isinstance(store, (str, os.PathLike)) else store
+    session_ids = _listed_ids(session_ids)
     folder = None
     if use_cache:
         fingerprints = [store.fingerprint(session_id) for session_id in session_ids]
@@ -223,6 +225,38 @@ def load_tape(
         _log.warning("the tape was not cached in %s: %s", folder.parent, error)
         return tape
     return _open_cached(folder) or tape  # the mapped one is shared with other processes
+
+
+def _listed_ids(session_ids: Sequence[int] | int) -> list[int]:
+    given = session_ids if isinstance(session_ids, Sequence) else [session_ids]
+    return [gate.check_int("a session's id", i, 0, gate.MAX_SEED) for i in given]
+
+
+Playable = Tape | Session | Sequence[Session] | int | Sequence[int]
+"""What environments can be made of: a tape, sessions, or with a store the ids of sessions."""
+
+
+def as_tape(source: Playable, store: SessionStore | str | os.PathLike[str] | None = None) -> Tape:
+    """The tape that is meant by a tape, by sessions, or by ids of sessions in a store.
+
+    Args:
+        source: a tape; one or several sessions, which are replayed; or one or several ids.
+        store: where the ids are, or a folder or URL to open; the default store if omitted.
+
+    Returns:
+        The tape; of ids the cached one (`load_tape`).
+
+    Raises:
+        ConfigError: it is none of these.
+        StoreError: the sessions cannot be loaded.
+        NoViewsError: no market has enough rows.
+    """
+    if isinstance(source, Tape):
+        return source
+    ids = [source] if isinstance(source, int) else source
+    if isinstance(ids, Sequence) and ids and all(isinstance(i, int) for i in ids):
+        return load_tape(default_address() if store is None else store, ids)  # type: ignore[arg-type]  # all are ints
+    return build_tape(gate.listed_sessions(source))  # type: ignore[arg-type]  # refused if not
 
 
 def _open_cached(folder: Path) -> Tape | None:

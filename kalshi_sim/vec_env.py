@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +21,13 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished
+from kalshi_sim.fills import Fills
 from kalshi_sim.infos import Infos
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.spaces import action_space, observation_space
+from kalshi_sim.store import SessionStore
 from kalshi_sim.tape import Tape
+from kalshi_sim.tape_cache import Playable, as_tape
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -39,25 +43,31 @@ class KalshiVecEnv(VecEnv):
 
     def __init__(
         self,
-        tape: Tape,
+        tape: Playable,
         n_envs: int = 1,
         config: SimConfig | None = None,
         seed: int = 0,
         n_threads: int | None = None,
+        *,
+        store: SessionStore | str | os.PathLike[str] | None = None,
     ) -> None:
         """See `BatchSimulator`.
 
         Args:
-            tape: what to trade on; shared, never written.
+            tape: what to trade on; shared, never written. Or sessions, or ids of sessions, of which
+                a tape is made first.
             n_envs: environments in the batch.
             config: settings of the simulation; the defaults if omitted.
             seed: decides everything random (views and starts handed out).
             n_threads: threads that step the batch; if omitted, measured while stepping.
+            store: where ids are looked up (a store, folder or URL); if omitted, the default store.
 
         Raises:
-            ConfigError: a number is outside its range.
+            ConfigError: a number is outside its range, or `tape` is nothing to trade on.
+            StoreError: a session cannot be loaded.
+            NoViewsError: no market of the sessions has enough rows.
         """
-        self.simulator = BatchSimulator(tape, n_envs, config, seed, n_threads)
+        self.simulator = BatchSimulator(as_tape(tape, store), n_envs, config, seed, n_threads)
         self.render_mode: str | None = None
         super().__init__(n_envs, observation_space(), action_space())
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
@@ -164,7 +174,7 @@ class KalshiVecEnv(VecEnv):
         """
         return self.simulator.state()
 
-    def fills(self) -> npt.NDArray[Any]:
+    def fills(self) -> Fills:
         """Fills since the last call; see `BatchSimulator.fills`.
 
         Returns:

@@ -20,7 +20,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 def run_without(modules: tuple[str, ...], code: str) -> subprocess.CompletedProcess[str]:
     """Run code in an interpreter in which these modules cannot be imported."""
-    block = f"import sys\nsys.modules.update(dict.fromkeys({modules!r}))\n"
+    block = (
+        "import sys\n"
+        "class Absent:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, *rest):\n"
+        f"        if name.partition('.')[0] in {modules!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent)\n"
+    )
     return subprocess.run(
         [sys.executable, "-c", block + code], capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -15,7 +15,7 @@ EDGES = all_imports(*PACKAGES)
 
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
-    "units errors extras text files file_sets validated interrupts config features actions",
+    "units errors extras text files file_sets validated interrupts config features actions frames",
     "session",
     "origins",
     "exclusive",
@@ -32,7 +32,7 @@ ROOMS = (
     "tape",
     "tape_build",
     "tape_cache schedule analysis",
-    "settings simulator episodes",
+    "fills settings simulator episodes",
     "registration spaces infos gym_env vec_env",
     "live",
     "reference",
