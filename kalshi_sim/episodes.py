@@ -13,6 +13,7 @@ from kalshi_sim.units import money_per_cent
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -30,6 +31,8 @@ class Finished(NamedTuple):
     """[k, 52] the last observations."""
     truncated: BoolArray
     """[k] truncated and not terminated."""
+    returns: Float64Array | None = None
+    """[k] sums of the rewards where the reward is one's own; else the core has them exactly."""
 
 
 def episode_statistics(tape: Tape, core: list[int]) -> dict[str, Any]:

@@ -179,9 +179,9 @@ def listed_sessions(sessions: Session | Sequence[Session]) -> list[Session]:
     Raises:
         ConfigError: something else stands there; the message says how to come to a session.
     """
-    listed = [sessions] if isinstance(sessions, Session) else sessions
-    if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
-        listed = [listed]  # type: ignore[list-item]  # refused below
+    listed: Any = [sessions] if isinstance(sessions, Session) else sessions
+    if isinstance(listed, str) or not isinstance(listed, Sequence):
+        listed = [listed]  # refused below
     for session in listed:
         if not isinstance(session, Session):
             raise ConfigError(

@@ -19,6 +19,7 @@ from kalshi_sim.episodes import Finished
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fills import Fills
 from kalshi_sim.kernels import layout
+from kalshi_sim.own import OwnFeatures, Reward
 from kalshi_sim.registration import ENV_ID
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.spaces import action_space, observation_space
@@ -70,6 +71,8 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         render_mode: str | None = None,
         store: str | None = None,
         session: int | None = None,
+        features: OwnFeatures | None = None,
+        reward: Reward | None = None,
     ) -> None:
         """Trade on `tape`, or on the stored session `session` of `store`.
 
@@ -80,15 +83,19 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
             render_mode: only None; nothing is drawn.
             store: folder or URL of a store; with `session` instead of a tape.
             session: id of a session in it.
+            features: features of one's own, appended to the 52 (`kalshi_sim.own`).
+            reward: a compiled function in place of the reward (`kalshi_sim.own`).
 
         Raises:
             ConfigError: neither was given, or both.
             StoreError: the session cannot be loaded.
         """
         played = _require_tape(tape, store, session)
-        self.simulator = BatchSimulator(played, 1, config, seed, n_threads=1)
+        self.simulator = BatchSimulator(
+            played, 1, config, seed, n_threads=1, features=features, reward=reward
+        )
         self.render_mode = render_mode
-        self.observation_space: gym.spaces.Space[Any] = observation_space()
+        self.observation_space: gym.spaces.Space[Any] = observation_space(features)
         self.action_space: gym.spaces.Space[Any] = action_space()
         self._over = True
 
@@ -216,6 +223,8 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         store: str | None = None,
         session: int | None = None,
+        features: OwnFeatures | None = None,
+        reward: Reward | None = None,
     ) -> None:
         """Trade on `tape`, or a stored session, with `num_envs` environments.
 
@@ -231,6 +240,8 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
             autoreset_mode: SAME_STEP or NEXT_STEP, as above.
             store: folder or URL of a store; with `session` instead of a tape.
             session: id of a session in it.
+            features: features of one's own, appended to the 52 (`kalshi_sim.own`).
+            reward: a compiled function in place of the reward (`kalshi_sim.own`).
 
         Raises:
             ConfigError: no tape or session was given, a number is outside its range, or the
@@ -241,10 +252,12 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         self._restarting = np.zeros(0, np.int64)
         """Environments whose next step is their restart (NEXT_STEP)."""
         played = _require_tape(tape, store, session)
-        self.simulator = BatchSimulator(played, num_envs, config, seed, n_threads)
+        self.simulator = BatchSimulator(
+            played, num_envs, config, seed, n_threads, features=features, reward=reward
+        )
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.single_observation_space = observation_space()
+        self.single_observation_space = observation_space(features)
         self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

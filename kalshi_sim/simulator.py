@@ -17,6 +17,7 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.own import OwnFeatures, OwnStep, Reward
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
@@ -44,6 +45,9 @@ class BatchSimulator:
         config: SimConfig | None = None,
         seed: int = 0,
         n_threads: int | None = None,
+        *,
+        features: OwnFeatures | None = None,
+        reward: Reward | None = None,
     ) -> None:
         """Make `n_envs` environments; `reset` before the first step.
 
@@ -54,9 +58,11 @@ class BatchSimulator:
             seed: decides everything random (views and starts handed out).
             n_threads: threads that step the batch; if omitted, as many as pay, measured while
                 stepping. The results do not depend on it.
+            features: features of one's own, appended to the 52 (`kalshi_sim.own`).
+            reward: a compiled function in place of the reward (`kalshi_sim.own`).
 
         Raises:
-            ConfigError: a number is outside its range.
+            ConfigError: a number is outside its range, or an own function is none.
         """
         n_envs = gate.check_int("n_envs", n_envs, 1, gate.MAX_ENVS)
         if n_threads is not None:
@@ -72,7 +78,11 @@ class BatchSimulator:
             consumed=np.zeros((n_envs, 2, layout.MAX_CONSUMED, 2), np.int64),
             records=np.zeros((n_envs, record_room, layout.N_RECORD), np.int64),
         )
-        self._buffers = (_make_buffers(n_envs), _make_buffers(n_envs))
+        self._own = None
+        if features is not None or reward is not None:
+            self._own = OwnStep(features, reward, n_envs)
+        width = N_FEATURES if self._own is None else self._own.width
+        self._buffers = (_make_buffers(n_envs, width), _make_buffers(n_envs, width))
         self._current = 0
         self._fills: list[npt.NDArray[Any]] = []
         self._fill_views: list[Int64Array] = []
@@ -217,6 +227,10 @@ class BatchSimulator:
     def _step(self, n_threads: int, buffers: layout.Buffers) -> None:
         tape, settings, agents = self.tape.arrays, self.settings, self.agents
         actions = self._actions
+        if self._own is not None:
+            with numba_threads(n_threads) as shares:
+                self._own.step(tape, settings, agents, actions, buffers, shares)
+            return
         if n_threads == 1:
             kernel.step_agents(tape, settings, agents, actions, buffers, 0, self.n_envs)
             return
@@ -233,6 +247,7 @@ class BatchSimulator:
             core=self.agents.core[envs],
             observations=buffers.obs[envs],
             truncated=buffers.done[envs] == layout.TRUNCATED,
+            returns=None if self._own is None else self._own.returns(envs),
         )
 
     def _start(
@@ -241,6 +256,8 @@ class BatchSimulator:
         kernel.start_agents(
             self.tape.arrays, self.settings, self.agents, envs, views, offsets, buffers
         )
+        if self._own is not None:
+            self._own.start(self.tape.arrays, self.settings, self.agents, envs, buffers.obs)
 
     def _collect_fills(self) -> None:
         counts = self.agents.core[:, layout.A_N_RECORDS]
@@ -307,6 +324,7 @@ class BatchSimulator:
             "taken": self.agents.consumed.copy(),
             "observations": self.observations.copy(),
             "waiting": self._waiting.copy(),
+            "own_returns": np.zeros(0) if self._own is None else self._own.totals.copy(),
             **self.schedule.get_state(),
         }
 
@@ -324,12 +342,15 @@ class BatchSimulator:
         state = gate.check_mapping(state, ("core", "taken", "observations", *self.schedule.KEYS))
         core, consumed, observations = gate.check_agents(self, state)
         waiting = gate.check_waiting(state.get("waiting"), self.n_envs)
+        own_returns = np.zeros(0) if self._own is None else self._own.checked_totals(state)
         self.schedule.set_state(state)
         self.agents.core[:] = core
         self.agents.consumed[:] = consumed
         self.observations[:] = observations
         last = self.tape.arrays.views[core[:, layout.A_VIEW], layout.V_STOP] - 1
         self._waiting[:] = core[:, layout.A_ROW] >= last
+        if self._own is not None:
+            self._own.totals[:] = own_returns
         if waiting is not None:  # where an episode ended before its view's last row
             self._waiting |= waiting
         self._any_waiting = bool(self._waiting.any())
@@ -361,6 +382,8 @@ class BatchSimulator:
         Returns:
             Cents times `reward_scale`.
         """
+        if finished.returns is not None:
+            return float(finished.returns[k])
         return self._return(finished.core[k].tolist())
 
     def episodes(self, finished: Finished) -> list[tuple[float, int, dict[str, Any]]]:
@@ -373,8 +396,8 @@ class BatchSimulator:
             (return, steps, statistics) of each, in the order of `finished.envs`.
         """
         return [
-            (self._return(core), core[layout.A_STEPS], episode_statistics(self.tape, core))
-            for core in finished.core.tolist()
+            (self.episode_return(finished, k), core[layout.A_STEPS], self.episode(finished, k))
+            for k, core in enumerate(finished.core.tolist())
         ]
 
     def _return(self, core: list[int]) -> float:
@@ -402,9 +425,9 @@ _ORDER_COLUMNS: Final = {
 }
 
 
-def _make_buffers(n_envs: int) -> layout.Buffers:
+def _make_buffers(n_envs: int, width: int) -> layout.Buffers:
     return layout.Buffers(
-        obs=np.zeros((n_envs, N_FEATURES), np.float32),
+        obs=np.zeros((n_envs, width), np.float32),
         rewards=np.zeros(n_envs, np.float32),
         done=np.zeros(n_envs, np.int8),
     )

@@ -23,6 +23,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished
 from kalshi_sim.fills import Fills
 from kalshi_sim.infos import Infos
+from kalshi_sim.own import OwnFeatures, Reward
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.store import SessionStore
@@ -50,6 +51,8 @@ class KalshiVecEnv(VecEnv):
         n_threads: int | None = None,
         *,
         store: SessionStore | str | os.PathLike[str] | None = None,
+        features: OwnFeatures | None = None,
+        reward: Reward | None = None,
     ) -> None:
         """See `BatchSimulator`.
 
@@ -61,15 +64,19 @@ class KalshiVecEnv(VecEnv):
             seed: decides everything random (views and starts handed out).
             n_threads: threads that step the batch; if omitted, measured while stepping.
             store: where ids are looked up (a store, folder or URL); if omitted, the default store.
+            features: features of one's own, appended to the 52 (`kalshi_sim.own`).
+            reward: a compiled function in place of the reward (`kalshi_sim.own`).
 
         Raises:
             ConfigError: a number is outside its range, or `tape` is nothing to trade on.
             StoreError: a session cannot be loaded.
             NoViewsError: no market of the sessions has enough rows.
         """
-        self.simulator = BatchSimulator(as_tape(tape, store), n_envs, config, seed, n_threads)
+        self.simulator = BatchSimulator(
+            as_tape(tape, store), n_envs, config, seed, n_threads, features=features, reward=reward
+        )
         self.render_mode: str | None = None
-        super().__init__(n_envs, observation_space(), action_space())
+        super().__init__(n_envs, observation_space(features), action_space())
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
         self._turn = 0
         self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)

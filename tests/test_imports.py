@@ -32,7 +32,7 @@ ROOMS = (
     "tape",
     "tape_build",
     "tape_cache schedule analysis",
-    "fills settings simulator episodes",
+    "fills own settings simulator episodes",
     "registration spaces infos gym_env vec_env",
     "live",
     "reference",
