@@ -21,14 +21,14 @@ pytestmark = pytest.mark.kernel
 NAMES = ("own_spread", "own_agreement", "own_load")
 
 
-@numba.njit  # type: ignore[untyped-decorator]  # numba has no types
+@numba.njit
 def features(row: Any, agent: Any, observation: Any, out: Any) -> None:
     out[0] = (row.payout - row.no_bid - row.yes_bid) / row.payout
     out[1] = observation[10] * observation[28]
     out[2] = agent.position / 10 + agent.yes_size - agent.no_size + row.yes_size % 7
 
 
-@numba.njit  # type: ignore[untyped-decorator]  # numba has no types
+@numba.njit
 def reward(before: Any, after: Any, row: Any, paid: float) -> float:
     cost = 0.25 * abs(after.position - before.position) + row.mark2 / 1000
     return float(paid - cost - (after.fees_paid - before.fees_paid))
@@ -115,7 +115,7 @@ def test_every_environment_takes_them(tape: Tape) -> None:
     vec = KalshiVecEnv(tape, 2, features=OWN, reward=reward)
     assert vec.observation_space.shape == (55,)
     assert vec.observation_space.high[-1] == 5.0  # type: ignore[attr-defined]  # a Box
-    assert vec.observation_space.contains(vec.reset()[0])
+    assert vec.observation_space.contains(np.asarray(vec.reset())[0])
     one = MarketAgnosticKalshiEnv(tape, features=OWN)
     assert one.observation_space.contains(one.reset()[0])
     many = KalshiVectorEnv(tape, 2, features=OWN)
