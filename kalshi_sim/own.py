@@ -186,6 +186,9 @@ class OwnStep:
             features: features of one's own, None for none.
             reward: the reward of one's own, None for the usual one.
             n_envs: environments in the batch.
+
+        Raises:
+            ConfigError: one is no function, or features have no names.
         """
         for what, given in (("features", getattr(features, "function", None)), ("reward", reward)):
             if given is not None and not callable(given):
