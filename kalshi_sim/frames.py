@@ -69,7 +69,15 @@ class Tabular:
 
 
 def time_column(ts_ms: npt.NDArray[np.int64], known: npt.NDArray[np.bool_] | None = None) -> Any:
-    """Milliseconds UTC int64 [n] as timestamps, null where not `known` bool [n]."""
+    """Milliseconds as timestamps.
+
+    Args:
+        ts_ms: int64 [n] ms UTC.
+        known: bool [n], False where there is no time; all are known if omitted.
+
+    Returns:
+        Arrow array [n], null where not known.
+    """
     import pyarrow as pa
 
     mask = None if known is None else ~known
@@ -79,7 +87,16 @@ def time_column(ts_ms: npt.NDArray[np.int64], known: npt.NDArray[np.bool_] | Non
 def name_column(
     codes: npt.NDArray[Any], names: Sequence[str], known: npt.NDArray[np.bool_] | None = None
 ) -> Any:
-    """Text `names[codes]` [n] as a dictionary column, null where not `known` bool [n]."""
+    """Text `names[codes]` as a dictionary column.
+
+    Args:
+        codes: integers [n], places in `names`.
+        names: the texts.
+        known: bool [n], False where there is none; all are known if omitted.
+
+    Returns:
+        Arrow array [n], null where not known.
+    """
     import pyarrow as pa
 
     indices = pa.array(codes.astype(np.int32), mask=None if known is None else ~known)
@@ -87,7 +104,15 @@ def name_column(
 
 
 def number_column(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Any:
-    """Numbers [n], null where not `known` bool [n]."""
+    """Numbers, null where there is none.
+
+    Args:
+        values: numbers [n], int64 or float64.
+        known: bool [n], False where there is none.
+
+    Returns:
+        Arrow array [n].
+    """
     import pyarrow as pa
 
     return pa.array(values, mask=~known)
@@ -98,6 +123,14 @@ def events_table(events: Events, kinds: Sequence[str], markets: Session | None =
 
     kind is one of `kinds`; side, price and size are null where the kind has none; `traded` are the
     contracts of a removal that were known trades.
+
+    Args:
+        events: the events.
+        kinds: names of their kinds by number.
+        markets: the session they are all of, to name the market of each.
+
+    Returns:
+        The table; prices in cents, sizes in contracts.
     """
     import pyarrow as pa
 
@@ -131,6 +164,14 @@ def tape_table(tape: Tape, levels: int, features: Sequence[str]) -> pa.Table:
     """A row a row of the tape, by view: time, mid, the best `levels` a side, `features`.
 
     Asks are prices of YES; an absent level is null.
+
+    Args:
+        tape: what to show.
+        levels: how many levels a side.
+        features: names of the tape's 40 features, or none.
+
+    Returns:
+        The table; prices in cents, sizes in contracts.
     """
     import pyarrow as pa
 
@@ -160,7 +201,15 @@ def tape_table(tape: Tape, levels: int, features: Sequence[str]) -> pa.Table:
 
 
 def ticker_column(tape: Tape, view: npt.NDArray[np.int64]) -> Any:
-    """The market of each row, by the index of its view int64 [n]."""
+    """The market of each row.
+
+    Args:
+        tape: what has the views.
+        view: int64 [n] the index of each row's view.
+
+    Returns:
+        Arrow array [n] of tickers.
+    """
     tickers = list(dict.fromkeys(v.market_ticker for v in tape.views))
     places = {ticker: i for i, ticker in enumerate(tickers)}
     codes = np.array([places[v.market_ticker] for v in tape.views])

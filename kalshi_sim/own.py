@@ -130,7 +130,16 @@ class OwnFeatures:
 
 @numba.njit(**FLAGS)  # type: ignore[untyped-decorator]  # numba has no types
 def row_of(tape: layout.TapeArrays, row: int, payout: int) -> Row:
-    """The row `row` of a tape as own functions see it."""
+    """A row as own functions see it.
+
+    Args:
+        tape: the rows.
+        row: which of them.
+        payout: what a winning contract pays.
+
+    Returns:
+        Its numbers.
+    """
     return Row(
         tape.i64[row, layout.ROW_TS],
         best_bid(tape, row, 0),
@@ -144,7 +153,14 @@ def row_of(tape: layout.TapeArrays, row: int, payout: int) -> Row:
 
 @numba.njit(**FLAGS)  # type: ignore[untyped-decorator]  # numba has no types
 def agent_of(core: Int64Array) -> Agent:
-    """An agent (int64 [N_CORE]) as own functions see it."""
+    """An agent as own functions see it.
+
+    Args:
+        core: int64 [N_CORE] its numbers as the simulation keeps them.
+
+    Returns:
+        Those that are shown.
+    """
     return Agent(
         core[layout.A_CASH],
         core[layout.A_POSITION],
