@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.config import FillModel, SimConfig
+from kalshi_sim.frames import Tabular
 from kalshi_sim.tape import Tape
 from kalshi_train.evaluation.compare import Comparison
 from kalshi_train.evaluation.evidence import model_caveats
@@ -50,8 +51,8 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation:
-    """What `evaluate` found; tables by name in `frames`.
+class Evaluation(Tabular):
+    """What `evaluate` found; tables by name in `frames`, its episodes by `to_pandas` and the like.
 
     `kalshi_train.report` makes charts and the page of it.
     """
@@ -117,6 +118,9 @@ class Evaluation:
         from kalshi_train.evaluation.tables import make_frames
 
         return make_frames(self)
+
+    def _arrow(self) -> Any:
+        return self.frames["episodes"]
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON has them; equal evaluations give equal bytes.

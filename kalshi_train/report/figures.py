@@ -11,15 +11,16 @@ import plotly.graph_objects as go
 
 from kalshi_sim.actions import ACTIONS
 from kalshi_sim.kernels import layout
-from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
-from kalshi_train.evaluation.measure import ACTION_PERIOD_MS, total_curve
+from kalshi_sim.units import CENTS_PER_DOLLAR, MS_PER_SECOND, money_per_cent
+from kalshi_train.evaluation.measure import ACTION_PERIOD_MS, MS_PER_HOUR, total_curve
 from kalshi_train.report.drawing import (
+    SessionAxis,
     colour_of,
     distinct_labels,
     empty_figure,
+    policy_label,
     run_style,
     shown_first,
-    stamps,
     thin,
     ticker_label,
 )
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from kalshi_train.evaluation.result import Evaluation, Run
 
 ACTION_COLOURS: Final = ("#8b95a3", "#2f6fde", "#8fb4f2", "#d9822b", "#f0bf8c")
-SECONDS_PER_HOUR: Final = 3600
 MARKETS_DRAWN: Final = 40
 """Bars of a chart by market; of more, those with the largest profit or loss."""
 
@@ -51,16 +51,18 @@ def equity(evaluation: Evaluation) -> go.Figure:
     """Profit of all markets together over time, the bounds dotted."""
     tape = evaluation.tape
     cent2 = 2 * money_per_cent(tape.payout)
+    axis = SessionAxis(tape)
     figure = empty_figure("Profit of all markets over time (UTC)", "", "dollars")
     for run in evaluation.runs:
         ts, profit2 = total_curve(tape, run.episodes)
         rows = thin(profit2)
         figure.add_scatter(
-            x=stamps(ts[rows]),
+            **axis.trace(ts[rows]),
             y=(profit2[rows] / cent2 / CENTS_PER_DOLLAR).tolist(),
             mode="lines",
             **run_style(evaluation, run, shape="hv"),
         )
+    axis.apply(figure)
     return figure
 
 
@@ -80,7 +82,8 @@ def profit_by_market(evaluation: Evaluation) -> go.Figure:
             orientation="h",
             x=chosen.tolist(),
             y=distinct_labels(tickers),
-            name=name,
+            name=policy_label(name),
+            legendgroup=policy_label(name),
             marker={"color": colour_of(evaluation, name)},
             error_x={
                 "type": "data",
@@ -104,47 +107,59 @@ def _profits(run: Run) -> npt.NDArray[np.float64]:
 
 
 def profit_by_hour(evaluation: Evaluation) -> go.Figure:
-    """Profit made in each hour of US Eastern time."""
-    figure = empty_figure("Profit by hour (US Eastern)", "", "dollars", barmode="group")
-    runs = [evaluation.run(name) for name in shown_first(evaluation)]
-    known = sorted({hour for run in runs for e in run.episodes for hour in e.hours})
-    for name in shown_first(evaluation):
-        hours: dict[int, float] = {}
-        for episode in evaluation.run(name).episodes:
-            for hour, cents in episode.hours.items():
-                hours[hour] = hours.get(hour, 0.0) + cents
-        ordered = sorted(hours)
+    """Profit made in each hour; hours without a row take no room."""
+    figure = empty_figure("Profit by hour (UTC)", "", "dollars", barmode="group")
+    names = shown_first(evaluation)
+    sums = {name: _by_hour(evaluation.run(name)) for name in names}
+    known = sorted({ms for hours in sums.values() for ms in hours})
+    for name in names:
+        ordered = sorted(sums[name])
         figure.add_bar(
-            x=[_hour_name(h) for h in ordered],
-            y=[hours[h] / CENTS_PER_DOLLAR for h in ordered],
-            name=name,
+            x=[_hour_name(ms) for ms in ordered],
+            y=[sums[name][ms] / CENTS_PER_DOLLAR for ms in ordered],
+            meta={"ms": ordered, "hours": True},
+            name=policy_label(name),
+            legendgroup=policy_label(name),
             marker={"color": colour_of(evaluation, name)},
         )
+    figure.update_layout(meta={"hours": known})
     figure.update_xaxes(
-        type="category", categoryorder="array", categoryarray=[_hour_name(h) for h in known]
+        type="category", categoryorder="array", categoryarray=[_hour_name(ms) for ms in known]
     )
     return figure
 
 
-def _hour_name(hour: int) -> str:
+def _by_hour(run: Run) -> dict[int, float]:
+    """Profit in cents by the first millisecond (UTC) of each hour of US Eastern time."""
+    sums: dict[int, float] = {}
+    for episode in run.episodes:
+        for hour, cents in episode.hours.items():
+            ms = hour * MS_PER_HOUR - episode.view.utc_offset_ms
+            sums[ms] = sums.get(ms, 0.0) + cents
+    return sums
+
+
+def _hour_name(ms: int) -> str:
     """A category of its own, so that nights without a row take no room."""
-    return datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC).strftime("%b %d, %H h")
+    return datetime.fromtimestamp(ms / MS_PER_SECOND, UTC).strftime("%b %d, %H:%M")
 
 
 def distribution(evaluation: Evaluation) -> go.Figure:
     """How profit is spread over markets: every market a point, under the chosen fill model."""
-    figure = empty_figure("Distribution over markets", "", "profit in dollars", showlegend=False)
+    figure = empty_figure("Distribution over markets", "", "profit in dollars")
     for policy in evaluation.policies:
         run = evaluation.run(policy.name)
         figure.add_box(
             y=_profits(run).tolist(),
-            name=policy.name,
+            name=policy_label(policy.name),
+            legendgroup=policy_label(policy.name),
             text=[ticker_label(e.view.market_ticker) for e in run.episodes],
             boxpoints="all",
             jitter=0.5,
             pointpos=0,
             marker={"color": colour_of(evaluation, policy.name), "size": 4},
         )
+    figure.update_xaxes(showticklabels=False)
     return figure
 
 
@@ -152,22 +167,26 @@ def actions_over_time(evaluation: Evaluation) -> go.Figure:
     """Share of each action by quarter of an hour, of the first model."""
     name = shown_first(evaluation)[0]
     figure = empty_figure(
-        f"Actions over time (US Eastern): {name}", "", "share of steps", barmode="stack"
+        f"Actions over time (UTC): {policy_label(name)}", "", "share of steps", barmode="stack"
     )
     counts: dict[int, npt.NDArray[np.int64]] = {}
     for episode in evaluation.run(name).episodes:
-        for period, numbers in episode.action_counts.items():
+        for quarter, numbers in episode.action_counts.items():
+            period = quarter * ACTION_PERIOD_MS - episode.view.utc_offset_ms
             before = counts.get(period, np.zeros(layout.N_ACTIONS, np.int64))
             counts[period] = before + np.array(numbers)
     periods = sorted(counts)
-    times = stamps(np.array(periods, np.int64) * ACTION_PERIOD_MS)
+    times = [_hour_name(ms) for ms in periods]
     for i, action in enumerate(ACTIONS):
         figure.add_bar(
             x=times,
+            meta={"ms": periods, "hours": True},
             y=[float(counts[p][i] / counts[p].sum()) for p in periods],
             name=action.replace("_", " "),
             marker={"color": ACTION_COLOURS[i % len(ACTION_COLOURS)]},
         )
     figure.update_layout(bargap=0)
+    figure.update_layout(meta={"hours": periods})
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=times, nticks=12)
     figure.update_yaxes(tickformat=".0%", range=[0, 1])
     return figure

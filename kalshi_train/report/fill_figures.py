@@ -13,7 +13,13 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_out2, spread_capture2
 from kalshi_train.evaluation.measure import Episode
-from kalshi_train.report.drawing import colour_of, empty_figure, run_style, shown_first
+from kalshi_train.report.drawing import (
+    colour_of,
+    empty_figure,
+    policy_label,
+    run_style,
+    shown_first,
+)
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -71,7 +77,8 @@ def calibration(evaluation: Evaluation) -> go.Figure:
             x=x.tolist(),
             y=y.tolist(),
             mode="lines+markers",
-            name=name,
+            name=policy_label(name),
+            legendgroup=policy_label(name),
             text=[f"{int(w):,} contracts" for w in weight[used]],
             marker={"size": (6 + 18 * np.sqrt(weight[used] / weight.max())).tolist()},
             line={"color": colour_of(evaluation, name), "width": 1},

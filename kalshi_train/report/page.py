@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.files import whole_file
 from kalshi_sim.text import printable
-from kalshi_sim.units import CENTS_PER_DOLLAR
+from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
+from kalshi_train.evaluation.measure import event_of
 from kalshi_train.evaluation.show import verdict
 from kalshi_train.report.figures import make_figures
 from kalshi_train.report.replay import make_replays
@@ -18,7 +19,17 @@ from kalshi_train.report.replay import make_replays
 if TYPE_CHECKING:
     from kalshi_train.evaluation.result import Evaluation
 
-_SCRIPTS: Final = ("tables.js", "blocks.js", "timeline.js", "replay.js")
+_SCRIPTS: Final = (
+    "tables.js",
+    "zones.js",
+    "results.js",
+    "markets.js",
+    "charts.js",
+    "blocks.js",
+    "timeline.js",
+    "replay.js",
+)
+"""In this order: each uses what those before it define."""
 
 
 def write_report(evaluation: Evaluation, path: str | Path, replay_rows: int | None = None) -> None:
@@ -57,7 +68,13 @@ def make_page(evaluation: Evaluation, replay_rows: int | None = None) -> str:
         title=_escape(_title(evaluation)),
         style=_asset("style.css"),
         evaluation=_json(_shown(evaluation.to_json())),
-        charts=_json({"charts": charts, "words": _shown(_words(evaluation))}),
+        charts=_json(
+            {
+                "charts": charts,
+                "words": _shown(_words(evaluation)),
+                "markets": _shown(_markets(evaluation)),
+            }
+        ),
         replay=_json(replays),
         blocks="\n".join(blocks),
         plotly=get_plotlyjs(),
@@ -115,4 +132,28 @@ def _words(evaluation: Evaluation) -> dict[str, Any]:
         verdicts.append({"text": verdict(evaluation, name), "tone": tone})
     if not evaluation.models:
         verdicts += [{"text": f"No evidence: {c}", "tone": "bad"} for c in evaluation.caveats]
-    return {"subject": subject, "verdicts": verdicts}
+    provenance = [list(line) for line in evaluation.provenance.lines()]
+    doubted = [p.name for p in evaluation.policies if evaluation.caveats_of(p.name)]
+    return {
+        "subject": subject,
+        "verdicts": verdicts,
+        "provenance": provenance,
+        "doubted": doubted,
+    }
+
+
+def _markets(evaluation: Evaluation) -> list[dict[str, str]]:
+    """What the figures of a market leave out, by view of the tape."""
+    return [
+        {"event": event_of(view), "result": _result(view.settlement_value, evaluation.tape.payout)}
+        for view in evaluation.tape.views
+    ]
+
+
+def _result(value: int | None, payout: int) -> str:
+    """How a market ended, as far as it was known at its last row."""
+    if value is None:
+        return "open"
+    if value in (0, payout):
+        return "YES" if value else "NO"
+    return f"{value / money_per_cent(payout):g} ¢"

@@ -2,80 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from stable_baselines3 import PPO
 
 from kalshi_sim import SimConfig, Tape
 from kalshi_train.evaluation import Evaluation, evaluate
-from kalshi_train.evaluation.episodes import Played, play_all
-from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.report import write_report
 from kalshi_train.report.replay import standing_out
+from tests.report.browsing import book, choose, details, ladder, opened
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def evaluation(tape: Tape, model: PPO) -> Evaluation:
-    policies = {"agent <b>": model, "other": model}
-    config = SimConfig(pricing="join")
-    return evaluate(policies, tape, config, baselines=["hold", "random"], stress=True)
-
-
-@pytest.fixture(scope="module")
-def page_file(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "evaluation.html"
-    write_report(evaluation, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    # Playwright starts the browser with a fresh folder for its user's data.
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield started
-        started.close()
-
-
-def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[str]]:
-    """The page, ready, and what it complains about or asks the network for."""
-    context = browser.new_context(**settings)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.on(
-        "request",
-        lambda r: (
-            None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url)
-        ),
-    )
-    page.goto(file.as_uri())
-    page.evaluate("kalshiReport.ready")
-    return page, complaints
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, page_file: Path) -> Iterator[Page]:
-    shown, complaints = opened(browser, page_file, viewport={"width": 1280, "height": 900})
-    yield shown
-    assert complaints == []
-    shown.context.close()
+# Pairs of texts of a chart (axis labels, title, legend) that lie on each other, by their text.
+OVERLAPS = """[...document.querySelectorAll(".chart")].flatMap(chart => {
+  const texts = [...chart.querySelectorAll("figcaption, .xtick text, .xtitle, .names button")]
+    .map(t => [t.textContent, t.getBoundingClientRect()]);
+  return texts.flatMap(([name, a], i) => texts.slice(i + 1).filter(([, b]) => a.width && b.width &&
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1).map(([other]) => [name, other]));
+})"""
+# Charts beside which at least 300 px of their row are empty.
+EMPTY = """(() => {
+  const right = document.getElementById("chart-grid").getBoundingClientRect().right;
+  const boxes = [...document.querySelectorAll(".chart")].map(c => c.getBoundingClientRect());
+  return boxes.filter(a => right - Math.max(...boxes.filter(b => b.top === a.top).map(b => b.right))
+    >= 300).map(a => a.top);
+})()"""
 
 
 def lookup(figures: dict[str, Any], path: str) -> Any:
@@ -89,7 +44,7 @@ def same(shown: str, value: Any) -> bool:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)], ids=["desk", "phone"])
 def test_it_opens_without_a_complaint(
     browser: Browser, page_file: Path, scheme: str, width: int, height: int
 ) -> None:
@@ -101,6 +56,8 @@ def test_it_opens_without_a_complaint(
     assert dark == (scheme == "dark")
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     assert shown.locator(".chart .main-svg").count() > 0
+    assert shown.evaluate(OVERLAPS) == []
+    assert shown.evaluate(EMPTY) == []
     assert complaints == []
     shown.context.close()
 
@@ -168,33 +125,6 @@ def test_stress_is_that_of_the_json(page: Page, evaluation: Evaluation) -> None:
         assert same(cell["value"], expected[cell["policy"], cell["condition"], cell["fills"]])
 
 
-def ladder(page: Page) -> dict[str, list[list[int]]]:
-    """Prices of YES and sizes shown, from top to bottom, without own orders' empty levels."""
-    rows = page.eval_on_selector_all(
-        "#ladder tr[data-price]",
-        "rows => rows.map(r => [r.className, Number(r.dataset.price), Number(r.dataset.size)])",
-    )
-    return {
-        kind: [[price, size] for c, price, size in rows if c == kind and size]
-        for kind in ("bid", "ask")
-    }
-
-
-def book(tape: Tape, view: int, row: int) -> dict[str, list[list[int]]]:
-    at = tape.views[view].start + row
-    sides = [
-        [[int(p), int(q)] for p, q in zip(tape.px[at, s], tape.qty[at, s], strict=True) if q]
-        for s in (0, 1)
-    ]
-    return {"bid": sides[0], "ask": [[tape.payout - p, q] for p, q in reversed(sides[1])]}
-
-
-def choose(page: Page, policy: int, view: int) -> None:
-    page.select_option("#replay-policy", str(policy))
-    page.select_option("#replay-market", str(view))
-    page.wait_for_function(f"kalshiReport.shown() === '{policy}-{view}'")
-
-
 def test_the_slider_moves_the_book(page: Page, tape: Tape) -> None:
     for view in (0, len(tape.views) - 1):
         choose(page, 0, view)
@@ -202,7 +132,7 @@ def test_the_slider_moves_the_book(page: Page, tape: Tape) -> None:
         for row in (0, 1, last // 2, last):
             page.locator("#slider").fill(str(row))
             assert ladder(page) == book(tape, view, row)
-            assert page.locator("#row-number").text_content() == f"row {row} of {last}"
+            assert page.locator("#row-number").text_content() == f"row {row + 1} of {last + 1}"
 
 
 def test_keys_scrub(page: Page, tape: Tape) -> None:
@@ -217,15 +147,6 @@ def test_keys_scrub(page: Page, tape: Tape) -> None:
     assert ladder(page) == book(tape, 0, 105)
     page.keyboard.press("Home")
     assert page.evaluate("kalshiReport.episode().row") == 0
-
-
-def details(evaluation: Evaluation, model: PPO, view: int) -> Played:
-    def keep(played: Played) -> Played:
-        return played
-
-    policy = policy_from_model(model, "agent")
-    config = evaluation.config
-    return play_all(evaluation.tape, config, policy, keep, views=[view], detail=True)[0]
 
 
 def test_replay_shows_what_the_agent_held_and_said(
@@ -299,6 +220,9 @@ def test_it_plays(page: Page) -> None:
 def test_a_name_cannot_become_markup(page: Page) -> None:
     assert page.locator("#totals b").count() == 0
     assert "agent <b>" in str(page.locator("#totals").text_content())
+    assert page.locator("#summary b, #forest b, .names b, .chart svg [style*='bold']").count() == 0
+    names = page.locator("#chart-equity .names button").all_text_contents()
+    assert names[:2] == ["agent <b>", "other"]
 
 
 def test_pages_of_equal_evaluations_are_equal(

@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 from kalshi_sim import Tape, build_tape
 from kalshi_train.evaluation import Evaluation, evaluate
 from kalshi_train.report import write_report
-from tests.report.test_page import FLAGS, book, choose, ladder, opened
+from tests.report.browsing import FLAGS, book, choose, ladder, opened
 from tests.support.recorded import Recorded
 
 PROMISED_S = 120

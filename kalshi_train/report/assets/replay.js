@@ -11,8 +11,44 @@ let playing = 0;
 let asked = 0;
 let shown = "";
 
-function marketOf(view) {
-  return evaluation.policies[0].fill_models[chosenModel].markets[view].market_ticker;
+const marketOf = (view) =>
+  evaluation.policies[0].fill_models[chosenModel].markets[view].market_ticker;
+
+// The market's name, with its session where another has the same.
+function marketLabel(view) {
+  const name = marketOf(view);
+  const { session_id: id } = evaluation.policies[0].fill_models[chosenModel].markets[view];
+  return replay.views.filter((v) => marketOf(v) === name).length > 1 ? `${name} (session ${id})` : name;
+}
+
+// #replay=policy,view,row names a row of an episode, rows from 1 as they are shown.
+function placeInHash() {
+  const found = /^#replay=(\d+),(\d+)(?:,(\d+))?$/.exec(location.hash);
+  if (!found) return null;
+  const [policy, view, row] = found.slice(1).map((n) => (n === undefined ? null : Number(n)));
+  return policy < replay.agents.length && replay.views.includes(view) ? { policy, view, row } : null;
+}
+
+async function followHash() {
+  const place = placeInHash();
+  if (!place) return;
+  $("replay-policy").value = String(place.policy);
+  $("replay-market").value = String(place.view);
+  if (shown !== `${place.policy}-${place.view}`) await load();
+  if (place.row !== null) moveTo(place.row - 1);
+  $("replay").scrollIntoView();
+}
+
+let linkTimer = 0;
+
+// The address names the row that is shown; not at once, for playing moves on many times a second.
+function linkToRow() {
+  clearTimeout(linkTimer);
+  linkTimer = setTimeout(() => {
+    const [policy, view] = shown.split("-");
+    try { history.replaceState(null, "", replayHash(policy, view, episode.row)); }
+    catch { /* a page inside another may not change its address */ }
+  }, 250);
 }
 
 async function load() {
@@ -47,23 +83,28 @@ async function load() {
     value: c.value, valueScale: agent.value_scale,
   };
   $("slider").max = episode.rows - 1;
-  const policyName = replay.agents[policy];
-  const figures = evaluation.policies.find((p) => p.name === policyName)
+  shown = `${policy}-${view}`;
+  summarise();
+  const firstFill = episode.fills.row[0] ?? 0;
+  timeline.show(episode);
+  moveTo(firstFill, false);
+}
+
+function summarise() {
+  const [policy, view] = shown.split("-").map(Number);
+  const figures = evaluation.policies.find((p) => p.name === replay.agents[policy])
     .fill_models[chosenModel].markets[view];
   $("replay-summary").textContent = `${format("profit", figures.profit_cents)} · ` +
     `${format("count", figures.fills)} fills · ${format("count", figures.rows)} rows · ` +
-    `fill model ${chosenModel} · ${new Date(b.start_ms).toISOString().slice(0, 10)}`;
-  shown = `${policy}-${view}`;
-  const firstFill = episode.fills.row[0] ?? 0;
-  timeline.show(episode);
-  moveTo(firstFill);
+    `fill model ${chosenModel} · ${zonedDay(episode.startMs)}`;
 }
 
-function moveTo(row) {
+function moveTo(row, linked = true) {
   episode.row = Math.max(0, Math.min(episode.rows - 1, row));
   $("slider").value = episode.row;
   showRow();
   timeline.follow();
+  if (linked) linkToRow();
 }
 
 const levelText = (price) => `${price / episode.cent} ¢`;
@@ -103,7 +144,8 @@ function showLadder() {
   const [bids, asks] = sides;
   const spread = bids.length && asks.length
     ? `spread ${levelText(asks[asks.length - 1][0] - bids[0][0])}` : "one-sided";
-  $("ladder").replaceChildren(element("tbody", {},
+  const columns = ["price", "size", "own"].map((name) => element("col", { class: name }));
+  $("ladder").replaceChildren(element("colgroup", {}, ...columns), element("tbody", {},
     ...asks.map(([p, q]) => ladderRow("ask", p, q, 1)),
     element("tr", { class: "spread" }, element("td", { colspan: "3" },
       `${spread} · mid ${levelText(e.mark2[row] / 2)}`)),
@@ -122,11 +164,15 @@ function bars(title, rows) {
 function showRow() {
   const e = episode;
   const row = e.row;
-  const when = new Date(e.startMs + e.ts[row]).toISOString();
-  $("clock").textContent = `${when.slice(11, 23)} UTC`;
-  $("clock").title = when;
-  $("row-number").textContent = `row ${format("count", row)} of ${format("count", e.rows - 1)}`;
-  $("slider").setAttribute("aria-valuetext", when.slice(11, 23));
+  const ms = e.startMs + e.ts[row];
+  $("clock").textContent = `${zonedClock(ms)} ${zoneName()}`;
+  $("clock").title = `${zoned(ms)} ${zoneName()}`;
+  $("row-number").textContent = `row ${format("count", row + 1)} of ${format("count", e.rows)}`;
+  $("slider").setAttribute("aria-valuetext", zonedClock(ms));
+  const { row: fillRows } = e.fills;
+  $("previous-fill").disabled = !(fillRows[0] < row);
+  $("next-fill").disabled = !(fillRows[fillRows.length - 1] > row);
+  $("said").textContent = "";
   showLadder();
   const cents = (v) => v / e.cent;
   const state = [
@@ -166,6 +212,10 @@ function toFill(direction) {
   const found = direction > 0 ? rows.find((r) => r > episode.row)
     : rows.findLast((r) => r < episode.row);
   if (found !== undefined) moveTo(found);
+  else {
+    $("said").textContent = !episode.fills.row.length ? "no fill in this episode"
+      : direction > 0 ? "no further fill" : "no earlier fill";
+  }
 }
 
 function play() {
@@ -246,8 +296,10 @@ function setUpPointer(canvas) {
 
 function redraw() {
   drawCharts();
-  if (episode) timeline.draw();
-  if (episode) showRow();
+  if (!episode) return;
+  timeline.draw();
+  showRow();
+  summarise();
 }
 
 async function setUpReplay() {
@@ -255,10 +307,20 @@ async function setUpReplay() {
   $("replay-body").hidden = !replay.views.length;
   if (!replay.views.length) return;
   options($("replay-policy"), replay.agents.map((name, i) => [String(i), name]));
-  options($("replay-market"), replay.views.map((view) => [String(view), marketOf(view)]));
+  options($("replay-market"), replay.views.map((view) => [String(view), marketLabel(view)]));
   timeline = new Timeline($("timeline"), $("cursor"));
   setUpPointer($("cursor"));
-  for (const id of ["replay-policy", "replay-market"]) $(id).addEventListener("change", load);
+  for (const id of ["replay-policy", "replay-market"]) {
+    $(id).addEventListener("change", async () => { await load(); linkToRow(); });
+  }
+  $("replay-link").addEventListener("click", async () => {
+    const address = new URL(replayHash(...shown.split("-"), episode.row), location.href).href;
+    try {
+      await navigator.clipboard.writeText(address);
+      $("said").textContent = "link copied";
+    } catch { $("said").textContent = address; }
+  });
+  window.addEventListener("hashchange", followHash);
   $("slider").addEventListener("input", () => moveTo(Number($("slider").value)));
   $("play").addEventListener("click", play);
   $("next-fill").addEventListener("click", () => toFill(1));
@@ -268,9 +330,16 @@ async function setUpReplay() {
   $("zoom-all").addEventListener("click", () => timeline.zoomAll());
   document.addEventListener("keydown", onKey);
   new ResizeObserver(() => timeline.draw()).observe($("timeline"));
+  const place = placeInHash();
+  if (place) {
+    $("replay-policy").value = String(place.policy);
+    $("replay-market").value = String(place.view);
+  }
   await load();
+  if (place) await followHash();
 }
 
+setUpZones(redraw);
 setUpTables();
 $("theme").addEventListener("click", () => {
   const dark = getComputedStyle(document.documentElement).colorScheme === "dark";

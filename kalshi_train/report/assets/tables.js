@@ -1,9 +1,11 @@
-// Tables and charts. All figures come from the JSON in the page, which is that of --json.
+// Tables. All figures come from the JSON in the page, which is that of --json.
 "use strict";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const evaluation = read("evaluation");
 const chosenModel = evaluation.config.fill_model;
+// Policies whose result is no evidence: nothing they earned is shown in green.
+const doubted = new Set(read("charts-data").words.doubted);
 
 const number = (value, digits) =>
   value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -30,6 +32,10 @@ function element(tag, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+// The address of an episode in the replay, or of a row of it, counted from 1 as it is shown.
+const replayHash = (policy, view, row) =>
+  `#replay=${policy},${view}${row === undefined ? "" : `,${row + 1}`}`;
 
 const pick = (object, path) => path.split(".").reduce((o, name) => o[name], object);
 const firstRun = evaluation.policies[0].fill_models[chosenModel];
@@ -75,15 +81,16 @@ const marketColumns = [
 
 function cell(figures, [path, , kind], data = {}) {
   const value = pick(figures, path);
-  const tone = kind === "profit" && value ? (value > 0 ? "good" : "bad") : "";
+  const gain = doubted.has(data.policy) ? "" : "good";
+  const tone = kind === "profit" && value ? (value > 0 ? gain : "bad") : "";
   return element("td", { class: tone, data: { figure: path, value: String(value), ...data } },
     format(kind, value));
 }
 
-function head(first, columns, extra = []) {
+function head(first, columns, extra = [], middle = -1) {
   const names = [first, ...extra, ...columns.map((c) => c[1])];
   return element("thead", {}, element("tr", {}, ...names.map((n, i) =>
-    element("th", { class: i <= extra.length ? "word" : "" }, n))));
+    element("th", { class: i === middle ? "middle" : i <= extra.length ? "word" : "" }, n))));
 }
 
 function fillTotals(id, columns) {
@@ -100,34 +107,6 @@ function fillTotals(id, columns) {
     });
   }
   document.getElementById(id).replaceChildren(head("policy", columns, ["fill model"]), body);
-}
-
-const sortedBy = { path: null, sign: 1 };
-
-function fillMarkets() {
-  const name = document.getElementById("market-policy").value;
-  const model = document.getElementById("market-fills").value;
-  const policy = evaluation.policies.find((p) => p.name === name);
-  const body = element("tbody");
-  const markets = [...policy.fill_models[model].markets];
-  if (sortedBy.path) {
-    const value = (m) => pick(m, sortedBy.path) ?? -Infinity;
-    const order = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0);
-    markets.sort((a, b) => sortedBy.sign * order(a, b));
-  }
-  for (const market of markets) {
-    const data = { market: market.market_ticker };
-    body.append(element("tr", {}, element("th", { scope: "row" }, market.market_ticker),
-      ...marketColumns.map((c) => cell(market, c, data))));
-  }
-  const top = head("market", marketColumns);
-  const paths = ["market_ticker", ...marketColumns.map((c) => c[0])];
-  top.querySelectorAll("th").forEach((th, i) => th.addEventListener("click", () => {
-    const again = sortedBy.path === paths[i];
-    Object.assign(sortedBy, { path: paths[i], sign: again ? -sortedBy.sign : i ? -1 : 1 });
-    fillMarkets();
-  }));
-  document.getElementById("markets").replaceChildren(top, body);
 }
 
 function fillStress() {
@@ -156,69 +135,19 @@ function fillStress() {
     head("policy", [...columns, ...more], ["condition"]), body);
 }
 
-function fillWords() {
-  const words = read("charts-data").words;
-  document.getElementById("subject").textContent = words.subject;
-  const list = document.getElementById("verdicts");
-  for (const verdict of words.verdicts) {
-    list.append(element("li", { class: verdict.tone }, verdict.text));
-  }
-  const compared = document.getElementById("compared");
-  const sentences = evaluation.comparisons.filter((c) => c.fill_model === chosenModel);
-  compared.hidden = !sentences.length;
-  compared.open = sentences.length > 0 && sentences.length < 8;
-  compared.querySelector("ul").append(...sentences.map((c) => element("li", {}, c.sentence)));
-}
-
 function options(select, values, chosen) {
   select.replaceChildren(...values.map(([value, text]) => element("option", { value }, text)));
   if (chosen !== undefined) select.value = chosen;
 }
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-function themedLayout(given) {
-  const axis = { gridcolor: css("--line"), zerolinecolor: css("--muted"), linecolor: css("--line"),
-    tickfont: { size: 11 }, automargin: true };
-  const layout = { ...given, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: "system-ui, sans-serif", size: 12, color: css("--fg") },
-    title: { ...given.title, font: { size: 14 }, x: 0.02, xanchor: "left" } };
-  layout.xaxis = { ...given.xaxis, ...axis };
-  layout.yaxis = { ...given.yaxis, ...axis };
-  return layout;
-}
-
-function drawCharts() {
-  const charts = read("charts-data").charts;
-  const grid = document.getElementById("chart-grid");
-  const settings = { displaylogo: false, responsive: true,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
-  for (const [name, figure] of Object.entries(charts)) {
-    let box = document.getElementById(`chart-${name}`);
-    if (!box) {
-      const wide = name === "equity" || name === "markets" ? "chart wide" : "chart";
-      box = element("div", { id: `chart-${name}`, class: wide });
-      grid.append(box);
-    }
-    const height = figure.layout.height || (name === "equity" ? 420 : 340);
-    box.style.height = `${height}px`;
-    Plotly.react(box, figure.data, themedLayout(figure.layout), settings);
-  }
-}
-
 function setUpTables() {
   fillWords();
+  fillSummary();
+  fillForest();
   const interval = `${number(100 * evaluation.confidence, 0)} % from`;
   fillTotals("totals", totalColumns.map((c) => (c[1] === "from" ? [c[0], interval, c[2]] : c)));
   fillTotals("trading", tradeColumns);
-  const names = evaluation.policies.map((p) => [p.name, p.name]);
-  options(document.getElementById("market-policy"), names, names[0][0]);
-  const models = evaluation.fill_models.map((m) => [m, m]);
-  options(document.getElementById("market-fills"), models, chosenModel);
-  for (const id of ["market-policy", "market-fills"]) {
-    document.getElementById(id).addEventListener("change", fillMarkets);
-  }
-  fillMarkets();
+  setUpMarkets();
   fillStress();
   drawCharts();
 }

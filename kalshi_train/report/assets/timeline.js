@@ -112,8 +112,11 @@ class Timeline {
     g.strokeStyle = css("--line");
     g.textAlign = "center";
     g.beginPath();
-    for (let t = Math.ceil((start + this.from) / step) * step; t <= start + this.to; t += step) {
-      const x = this.x(t - start);
+    // Ticks at whole hours of the chosen zone, whose offset holds for the whole episode.
+    const offset = zoneOffset(start);
+    const first = Math.ceil((start + offset + this.from) / step) * step;
+    for (let t = first; t <= start + offset + this.to; t += step) {
+      const x = this.x(t - start - offset);
       g.moveTo(x, this.bands.map.top);
       g.lineTo(x, bottom);
       const text = new Date(t).toISOString();
