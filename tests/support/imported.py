@@ -16,7 +16,7 @@ NOTED: Final = (
 )
 """What the contract lets an import take for granted, and note: not always the truth."""
 ORDER: Final = "tell the order of"
-TWO_SOCKETS: Final = "told by two sockets under one sid"
+TWO_SOCKETS: Final = "by two sockets under one sid"
 """What an import that is refused says."""
 
 

@@ -23,9 +23,9 @@ ANY: Final = -1
 STALE: Final = -2
 """A delta written late whose number is below that of a snapshot that came before it."""
 _TWINS: Final = 2
-"""So many deltas told twice under different numbers, and"""
+"""So many deltas recorded twice under different numbers, and"""
 _OFTEN: Final = 4
-"""one in so many: another socket tells the same."""
+"""one in so many: another socket recorded the same."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +53,31 @@ class _Connection:
     used: set[int] = field(default_factory=set)
     """Numbers since then."""
     changes: set[int] = field(default_factory=set)
-    """What its deltas told, and when."""
+    """What its deltas changed, and when."""
     deltas: int = 0
 
     @property
     def is_two(self) -> bool:
-        """Whether so much was told twice that two sockets told it under one sid."""
+        """Whether so much was recorded twice that two sockets recorded it under one sid."""
         twice = self.deltas - len(self.changes)
         return twice >= _TWINS and twice * _OFTEN >= self.deltas
 
-    def tell(self, change: int) -> None:
+    def count_change(self, change: int) -> None:
         """Count a delta."""
         self.deltas += 1
         self.changes.add(change)
 
 
 def tell_connections(frames: Frames, stream: Stream) -> Told:
-    """The connection of every frame of a market's stream.
+    """Assign every frame of a market's stream to a connection.
+
+    Args:
+        frames: all frames of the import.
+        stream: the market's book frames in order of arrival.
 
     Raises:
-        DataError: two sockets told the same under one sid, so that they cannot be told apart.
+        DataError: two sockets recorded the same under one sid, so that they cannot be
+            distinguished.
     """
     rows = stream.rows
     sid, seq = frames.batch.sid[rows], frames.seq[rows]
@@ -83,7 +88,7 @@ def tell_connections(frames: Frames, stream: Stream) -> Told:
         if repeated:
             kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
             rows, connection, sid = rows[kept], connection[kept], sid[kept]
-        if _all_told_twice(frames, rows, stream.recorder):
+        if _all_recorded_twice(frames, rows, stream.recorder):
             raise two_sockets(frames, rows)
     else:
         repeated = _repeated(frames, rows, seq, stream.recorder)
@@ -140,8 +145,8 @@ def _repeated(
 def _repeated_without_seq(frames: Frames, rows: Int64Array, seq: Int64Array) -> dict[int, int]:
     """Runs without numbers that come again at once, where time steps back: files joined by cat."""
     times = frames.batch.ts_ms[rows]
-    told = np.where(times == NO_TIME, np.iinfo(np.int64).min, times)
-    back = np.flatnonzero((np.diff(told) < 0) & (seq[1:] < 0) & (times[1:] != NO_TIME)) + 1
+    recorded = np.where(times == NO_TIME, np.iinfo(np.int64).min, times)
+    back = np.flatnonzero((np.diff(recorded) < 0) & (seq[1:] < 0) & (times[1:] != NO_TIME)) + 1
     if len(back) == 0:
         return {}
     line = frames.line[rows]
@@ -226,11 +231,11 @@ class _Walk:
     def _delta(self, live: list[_Connection], row: int, number: int, ts_ms: int) -> None:
         ahead = [c for c in live if number > c.last]
         if ahead:
-            # The very next number tells; else the later connection, whose book may be unknown.
+            # The very next number decides; else the later connection, whose book may be unknown.
             connection = max(ahead, key=lambda c: (number == c.last + 1, c.number))
             connection.last = number
             connection.used.add(number)
-            connection.tell(int(self._frames.content[row]))
+            connection.count_change(int(self._frames.content[row]))
             self._append(row, connection.number)
             return
         in_time = NO_TIME in (ts_ms, self._latest) or self._latest - ts_ms <= APART_MS
@@ -242,7 +247,7 @@ class _Walk:
                 return
             place = self._place(connection, number)
             if place is not None and self._may_precede(ts_ms, place):
-                connection.tell(int(self._frames.content[row]))
+                connection.count_change(int(self._frames.content[row]))
                 self._rows.insert(place, row)
                 self._connection.insert(place, connection.number)
                 connection.used.add(number)
@@ -271,8 +276,8 @@ class _Walk:
         return all(NO_TIME in (ts_ms, other) or ts_ms - other <= APART_MS for other in times)
 
 
-def _all_told_twice(frames: Frames, rows: Int64Array, recorder: Int64Array) -> bool:
-    """Whether without numbers most changes were told twice: by two sockets under one sid."""
+def _all_recorded_twice(frames: Frames, rows: Int64Array, recorder: Int64Array) -> bool:
+    """Whether without numbers most changes were recorded twice: by two sockets under one sid."""
     bare = rows[(frames.seq[rows] < 0) & ~frames.is_snapshot[rows]]
     bare = bare[frames.batch.ts_ms[bare] != NO_TIME]
     if len(bare) < 2 * _TWINS or (recorder != recorder[0]).any():
@@ -281,11 +286,15 @@ def _all_told_twice(frames: Frames, rows: Int64Array, recorder: Int64Array) -> b
 
 
 def passed_over(connection: Int64Array, snapshot: BoolArray) -> tuple[BoolArray, Int64Array]:
-    """Frames of another connection than that of the market's latest snapshot.
+    """Find the frames of another connection than that of the market's latest snapshot.
+
+    Args:
+        connection: int64 [n] number of each frame's connection, or ANY, STALE.
+        snapshot: bool [n] which of them are snapshots.
 
     Returns:
-        which frames are passed over, bool [n]; and the places after which the book ends, because
-        passed-over frames go on after its owner's last frame.
+        bool [n] which frames are passed over; and int64 [k] the places after which the book ends,
+        because passed-over frames go on after its owner's last frame.
     """
     n = len(connection)
     none = np.zeros(n, dtype=np.bool_)

@@ -23,15 +23,15 @@ def place_trades(
 
     Args:
         frames: all frames of the import.
-        trades: int64, the market's trades, by file and line.
-        book: int64, its kept book frames in order.
+        trades: int64 [n] the market's trades, by file and line.
+        book: int64 [m] its kept book frames in order.
         known: where a frame of a file that holds book frames stands.
 
     Returns:
         trades int64 [k] · the place of the book frame each stands after, -1: before the first ·
-        how many were told twice.
+        how many were recorded twice.
     """
-    told = len(trades)
+    recorded = len(trades)
     with_book = np.isin(frames.file_of[trades], list(known.files))
     beside, apart = trades[with_book], trades[~with_book]
     if len(apart):
@@ -44,7 +44,7 @@ def place_trades(
     within = _within(frames, rows, clock, known.order)
     order = np.lexsort((within, clock, leading, places))
     order = order[_once(frames, rows[order])]
-    return rows[order], places[order], told - len(order)
+    return rows[order], places[order], recorded - len(order)
 
 
 def _within(
@@ -109,9 +109,9 @@ def _by_time(frames: Frames, trades: Int64Array, book: Int64Array) -> Int64Array
     return np.searchsorted(clock, _latest_ms(frames, trades), side="right") - 1
 
 
-def _resolved(kind: Int8Array, told: Int64Array) -> Int64Array:
+def _resolved(kind: Int8Array, recorded: Int64Array) -> Int64Array:
     """Times of book frames, those of snapshots without one inferred."""
-    times = told.copy()
+    times = recorded.copy()
     n = len(times)
     resolve_times(
         np.where(kind == EventKind.SNAPSHOT, kind, EventKind.DELTA).astype(np.int8),

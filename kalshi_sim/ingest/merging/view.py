@@ -94,8 +94,8 @@ class Frames:
         """Equal where sid, seq, content and exchange time (of a trade: its id) are."""
         batch = self.batch
         columns = (batch.kind, self._market, batch.sid, self.seq, batch.side, batch.price)
-        told = np.where(self.is_snapshot, NO_TIME, batch.ts_ms)
-        return _hashed((*columns, batch.size, told, batch.trade_id))
+        recorded = np.where(self.is_snapshot, NO_TIME, batch.ts_ms)
+        return _hashed((*columns, batch.size, recorded, batch.trade_id))
 
     @cached_property
     def content(self) -> UInt64Array:
@@ -137,11 +137,16 @@ def group_numbers(*columns: Int64Array) -> Int64Array:
 
 
 def two_sockets(frames: Frames, rows: Int64Array) -> DataError:
-    """What to say of frames that came of two sockets under one sid."""
+    """What to say of frames that came of two sockets under one sid.
+
+    Args:
+        frames: all frames of the import.
+        rows: int64 [n] frames of both sockets.
+    """
     names: Sequence[str] = sorted({frames.files[f] for f in frames.file_of[rows].tolist()})
     return DataError(
-        f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was told by "
-        "two sockets under one sid, and nothing tells their frames apart; record each socket "
+        f"{', '.join(names)}: {frames.tickers[int(frames.batch.market[rows[0]])]} was recorded by "
+        "two sockets under one sid, and nothing distinguishes their frames; record each socket "
         "to a file of its own with receive times, or import the frames of one"
     )
 

@@ -1,4 +1,4 @@
-"""Pieces of a market woven by receive time (docs/contract.md#2-book-and-events)."""
+"""Pieces of a market interleaved by receive time (docs/contract.md#2-book-and-events)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from kalshi_sim.session import Int64Array
 
 
 def woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array, int]:
-    """Frames by receive time, in each file in its order; which recorder wrote each; open ties."""
+    """Interleave files by receive time, each in its own order.
+
+    Args:
+        pieces: one of each file, all with receive times.
+
+    Returns:
+        int64 [n] frames in order, int64 [n] which recorder wrote each, and how many ties are open.
+    """
     frames = pieces[0].frames
     recv = frames.batch.recv_ns
     rows = np.concatenate([piece.book for piece in pieces])
