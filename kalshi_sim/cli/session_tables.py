@@ -155,21 +155,13 @@ def show_sessions(title: str, sessions: Sequence[SessionInfo], layout: Layout) -
         sessions: what the store has.
         layout: which columns to show.
     """
-    rows = [_session_row(info) for info in sessions]
-    # Names and notes stand there where somebody has given one.
-    kept = [
-        i
-        for i, name in enumerate(LIST_COLUMNS)
-        if name not in ("name", "note") or any(row[i] for row in rows)
-    ]
-    columns = [LIST_COLUMNS[i] for i in kept]
     print_table(
         title,
-        columns,
-        [[row[i] for i in kept] for row in rows],
+        LIST_COLUMNS,
+        [_session_row(info) for info in sessions],
         words=("name", "data", "started (UTC)", "source", "note"),
         layout=layout,
-        least=[n for n in ("source", "snapshots", "minutes", "note") if n in columns],
+        least=("source", "snapshots", "minutes", "note"),
     )
 
 
@@ -269,7 +261,6 @@ def show_analysis(session: Session, found: SessionAnalysis, top: int, layout: La
         ],
         words=("result", "unsuitable"),
         layout=layout,
-        least=("unsuitable",) if not any(m.reason for m in shown) else (),
     )
     unfit = found.markets - found.suitable_markets
     if unfit:

@@ -7,6 +7,7 @@ a table of few rows is shown with its columns below each other. A pipe gets all 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ _UNLIMITED: Final = 10_000
 _FEW_ROWS: Final = 4
 """Of so many rows a table that is too wide is turned on its side."""
 _NARROWEST: Final = 20
+_TRAILING: Final = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$")
+"""Blanks at the end of a line, and the end of a style behind them."""
 
 Rows = Sequence[Sequence[str]]
 
@@ -66,7 +69,7 @@ def print_table(
     layout: Layout | None = None,
     least: Sequence[str] = (),
 ) -> None:
-    """A table on standard output, as wide as the terminal at most.
+    """A table on standard output, as wide as the terminal at most; empty columns are left out.
 
     Args:
         title: stands above it.
@@ -78,6 +81,8 @@ def print_table(
         least: columns that are left out first, the least important one first; then the last ones.
     """
     layout = layout or Layout()
+    full = [i for i in range(len(columns)) if i < left or any(row[i] for row in rows)]
+    columns, rows = [columns[i] for i in full], [[row[i] for i in full] for row in rows]
     kept = _asked_for(columns, left, layout.names)
     if layout.names and len(kept) == min(left, len(columns)):
         return  # none of the columns asked for is in this table
@@ -167,7 +172,7 @@ def _fitting(
     console: Console, columns: Sequence[str], rows: Rows, left: int, least: Sequence[str]
 ) -> tuple[list[int], list[str]]:
     """Places of the columns that fit, and the names of those that do not."""
-    order = [columns.index(name) for name in least]
+    order = [columns.index(name) for name in least if name in columns]
     order += [i for i in reversed(range(left, len(columns))) if i not in order]
     kept, left_out = list(range(len(columns))), []
     for i in order:
@@ -220,7 +225,7 @@ def _show(console: Console, title: str, table: Table) -> None:
         print_text(printable(title))
     with console.capture() as captured:
         console.print(table, highlight=False, markup=False)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    print("\n".join(_TRAILING.sub(r"\1", line) for line in captured.get().splitlines()))
 
 
 def _key(name: str) -> str:
