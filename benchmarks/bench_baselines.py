@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from benchmarks.figures import Figure, figure, in_turn, main
 from kalshi_sim import KalshiVecEnv, MarketAgnosticKalshiEnv, SimConfig, Tape, build_tape
-from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.actions import FIVE
 from kalshi_sim.reference.agreement import FEATURE_TOLERANCE
 from kalshi_sim.reference.simulator import OracleEnv
 from kalshi_sim.reference.tape import OracleView, replay
@@ -96,7 +96,7 @@ def gate(name: str, expected: Step, step: Step, n_envs: int, steps: int, toleran
     """
     rng = np.random.default_rng(1)
     for t in range(steps):
-        actions = rng.integers(0, N_ACTIONS, n_envs)
+        actions = rng.integers(0, len(FIVE), n_envs)
         want_obs, want_rewards = (np.array(a) for a in expected(actions))
         obs, rewards = step(actions)
         same = np.array_equal(np.float32(rewards), want_rewards)
@@ -148,7 +148,7 @@ def measure(full: bool) -> list[Figure]:
     session, tape = small(N_ENVS, STEPS)
     n = len(tape.views)
     rng = np.random.default_rng(2)
-    actions = [rng.integers(0, N_ACTIONS, n) for _ in range(16)]
+    actions = [rng.integers(0, len(FIVE), n) for _ in range(16)]
 
     def run(step: Step, steps: int) -> None:
         for i in range(steps):

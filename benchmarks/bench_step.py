@@ -22,7 +22,7 @@ import pytest
 from benchmarks import sessions
 from benchmarks.figures import Figure, figure, in_turn, main, ratios
 from kalshi_sim import KalshiVecEnv, SimConfig, Tape
-from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.actions import FIVE
 from kalshi_sim.tape_cache import open_tape, save_tape
 
 GROUP = "Stepping"
@@ -48,7 +48,7 @@ class Stepper:
     def __init__(self, tape: Tape, n_envs: int, n_threads: int | None, hold: bool = False) -> None:
         self.env = KalshiVecEnv(tape, n_envs, CONFIG, seed=0, n_threads=n_threads)
         rng = np.random.default_rng(0)
-        high = 1 if hold else N_ACTIONS
+        high = 1 if hold else len(FIVE)
         self.actions = [rng.integers(0, high, n_envs) for _ in range(16)]
         self.steps = min(20_000, max(20, ENV_STEPS // n_envs))
         self.env.reset()

@@ -24,8 +24,9 @@ from rich.table import Table
 
 from benchmarks.resting_study import Int64Array, Policy, play
 from kalshi_sim import SimConfig, build_tape
+from kalshi_sim.actions import FIVE
 from kalshi_sim.config import FillModel
-from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD, N_ACTIONS
+from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape import Tape
 
@@ -72,7 +73,7 @@ def at_random(seed: int) -> Policy:
     rng = np.random.default_rng(seed)
 
     def act(observations: npt.NDArray[np.float32], _step: int) -> Int64Array:
-        return rng.integers(N_ACTIONS, size=len(observations))
+        return rng.integers(len(FIVE), size=len(observations))
 
     return act
 

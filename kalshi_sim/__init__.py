@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kalshi_sim.actions import ActionRow, ActionTable
     from kalshi_sim.config import SimConfig, TapeOptions
     from kalshi_sim.features import FEATURES
     from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "ActionRow": "actions",
+    "ActionTable": "actions",
     "SimConfig": "config",
     "TapeOptions": "config",
     "FEATURES": "features",
@@ -47,6 +50,8 @@ _HOME = {
 
 __all__ = [
     "FEATURES",
+    "ActionRow",
+    "ActionTable",
     "BatchSimulator",
     "KalshiVecEnv",
     "KalshiVectorEnv",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+from kalshi_sim.actions import ActionRow, ActionTable, action_table, table_of_text
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.validated import Validated, Within
 
@@ -15,6 +17,11 @@ FillModel = Literal["through", "queue", "prob", "touch"]
 Valuation = Literal["mid", "liquidation"]
 EndOfData = Literal["terminate", "truncate"]
 MarketOrder = Literal["sequential", "shuffle", "weighted"]
+
+if TYPE_CHECKING:
+    Actions = str | Path | ActionTable | Sequence[ActionRow | Mapping[str, Any]]
+else:  # what a setting keeps, whatever it was given: text, as the command line reads it
+    Actions = str
 
 MAX_CONTRACTS: Final = 1_000_000
 """Largest order or position: keeps every product of the fee formula inside int64."""
@@ -40,6 +47,8 @@ class SimConfig(Validated):
     """Contracts of one order."""
     max_position: Annotated[int, Within(1, MAX_CONTRACTS)] = 1000
     """Largest position in either direction, in contracts, open orders counted."""
+    actions: Actions = "five"
+    """What the actions mean: a table (five, sized, maker), or a JSON file of rows of your own."""
     pricing: Pricing = "cross"
     """Limit price: take the opposite best, join the own best, or improve on it by a tick."""
     time_in_force: TimeInForce = "gtc"
@@ -71,6 +80,26 @@ class SimConfig(Validated):
     record_fills: bool = False
     """Keep every fill for `fills()`."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actions", action_table(self.actions).to_text())
+        super().__post_init__()
+
+    @property
+    def table(self) -> ActionTable:
+        """The rows that `actions` means."""
+        return table_of_text(str(self.actions))
+
+    def row_pricing(self, row: ActionRow) -> str:
+        """How an order of a row is priced: as the row says, else as the configuration does.
+
+        Args:
+            row: of a table; one that places an order.
+
+        Returns:
+            cross, join, improve, or "behind K".
+        """
+        return row.pricing or self.pricing
+
     def check_together(self) -> None:
         """Check the rules that join several fields.
 
@@ -87,6 +116,13 @@ class SimConfig(Validated):
                 f"pricing={self.pricing!r} with time_in_force='ioc' never trades; "
                 "use pricing='cross' or time_in_force='gtc'"
             )
+        for name, row in zip(self.table.names, self.table.rows, strict=True):
+            rests = row.is_order and self.row_pricing(row) != "cross"
+            if rests and self.time_in_force == "ioc":
+                raise ConfigError(
+                    f"the action {name} with time_in_force='ioc' never trades; "
+                    "use actions that cross, or time_in_force='gtc'"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

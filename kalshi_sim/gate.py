@@ -378,7 +378,7 @@ def check_agents(
     limits[layout.A_POSITION] = (-most, most)
     prices = (layout.A_PRICE, layout.A_PRICE_NO, layout.A_PENDING_PRICE)
     limits |= dict.fromkeys(prices, (0, payout))
-    limits[layout.A_PENDING] = (0, layout.N_ACTIONS - 1)
+    limits[layout.A_PENDING] = (0, simulator.n_actions - 1)
     limits[layout.A_N_RECORDS] = (0, agents.records.shape[1])
     free = {layout.A_VIEW, layout.A_ROW, layout.A_START}
     for column in range(layout.N_CORE):

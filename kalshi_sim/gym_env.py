@@ -55,10 +55,10 @@ def _require_tape(tape: Playable | None, store: str | None, session: int | None)
 class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
     """One environment: a batch of one, without automatic restart.
 
-    Observations float32 [52], actions 0-4, rewards in cents. The info of an episode's last step
-    has `market`, `episode_return` and `episode_length` (the name `episode` belongs to gymnasium's
-    RecordEpisodeStatistics and SB3's Monitor). Each `reset` goes on to the next view of the tape;
-    `reset(options={"view": i})` chooses one.
+    Observations float32 [52], actions rows of the action table, rewards in cents. The info of an
+    episode's last step has `market`, `episode_return` and `episode_length` (the name `episode`
+    belongs to gymnasium's RecordEpisodeStatistics and SB3's Monitor). Each `reset` goes on to the
+    next view of the tape; `reset(options={"view": i})` chooses one.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  # gymnasium's own convention
@@ -96,7 +96,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         )
         self.render_mode = render_mode
         self.observation_space: gym.spaces.Space[Any] = observation_space(features)
-        self.action_space: gym.spaces.Space[Any] = action_space()
+        self.action_space: gym.spaces.Space[Any] = action_space(self.simulator.config)
         self._over = True
 
     def __repr__(self) -> str:
@@ -133,7 +133,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         """One row further; after the last, `reset` before the next step.
 
         Args:
-            action: 0 to 4, by `kalshi_sim.actions.ACTIONS`.
+            action: row of the action table, `config.table` (five: `FIVE`).
 
         Returns:
             Observation float32 [52], reward in cents times `reward_scale`, terminated, truncated,
@@ -157,10 +157,10 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         return obs[0].copy(), float(rewards[0]), terminated, bool(done[0]) and not terminated, info
 
     def action_masks(self) -> BoolArray:
-        """Which actions are valid now: bool [5].
+        """Which actions are valid now: bool [n_actions].
 
         Returns:
-            bool [5], True where the action is valid.
+            bool [n_actions], True where the action is valid.
         """
         masks: BoolArray = self.simulator.action_masks()[0]
         return masks
@@ -258,7 +258,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space = observation_space(features)
-        self.single_action_space = action_space()
+        self.single_action_space = action_space(self.simulator.config)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -316,7 +316,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         """Step every environment; finished ones restart as `autoreset_mode` says.
 
         Args:
-            actions: integers [n], 0 to 4; any integer dtype, as int64.
+            actions: integers [n], rows of the action table; any integer dtype, as int64.
 
         Returns:
             Observations float32 [n, 52], rewards float64 [n] (cents times `reward_scale`),
@@ -380,10 +380,10 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         }
 
     def action_masks(self) -> BoolArray:
-        """Which actions are valid now: bool [n, 5].
+        """Which actions are valid now: bool [n, n_actions].
 
         Returns:
-            bool [n, 5], True where the action is valid.
+            bool [n, n_actions], True where the action is valid.
         """
         return self.simulator.action_masks()
 

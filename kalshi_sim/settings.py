@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
+
+_KINDS: Final = {
+    "hold": layout.NOTHING,
+    "buy": layout.OPENS,
+    "sell": layout.CLOSES,
+    "cancel": layout.CANCELS,
+}
+_SIDES: Final = {"yes": 0, "no": 1, "both": layout.BOTH_SIDES}
 
 
 def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
@@ -23,8 +32,8 @@ def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
     ints = np.zeros(layout.N_INTS, np.int64)
     ints[layout.C_CASH_START] = config.cash_start * cent
     ints[layout.C_ORDER_SIZE] = config.order_size
+    ints[layout.C_LARGEST_ORDER] = config.table.largest(config.order_size)
     ints[layout.C_MAX_POSITION] = config.max_position
-    ints[layout.C_PRICING] = get_args(Pricing).index(config.pricing)
     ints[layout.C_TIF] = layout.IOC if config.time_in_force == "ioc" else layout.GTC
     ints[layout.C_FILL_MODEL] = get_args(FillModel).index(config.fill_model)
     ints[layout.C_QUEUE_POWER] = config.queue_power
@@ -40,4 +49,23 @@ def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
     floats = np.zeros(layout.N_FLOATS, np.float64)
     floats[layout.F_TRADE_SHARE] = config.trade_share
     floats[layout.F_REWARD] = config.reward_scale / (2 * tape.payout / CENTS_PER_DOLLAR)
-    return layout.Settings(ints, floats)
+    return layout.Settings(ints, floats, _intents_of(config))
+
+
+def _intents_of(config: SimConfig) -> npt.NDArray[np.int64]:
+    """The rows of the action table as the kernels read them, int64 [rows, layout.N_INTENT]."""
+    intents = np.zeros((len(config.table), layout.N_INTENT), np.int64)
+    for intent, row in zip(intents, config.table.rows, strict=True):
+        intent[layout.I_KIND] = _KINDS[row.kind]
+        if row.side is not None:
+            intent[layout.I_SIDE] = _SIDES[row.side]
+        if not row.is_order:
+            continue
+        if row.kind == "sell":  # a bid on the other side
+            intent[layout.I_SIDE] = 1 - intent[layout.I_SIDE]
+        intent[layout.I_SIZE] = row.contracts(config.order_size)
+        intent[layout.I_BEHIND] = row.behind
+        pricing = config.row_pricing(row)
+        words = get_args(Pricing)
+        intent[layout.I_PRICING] = words.index(pricing) if pricing in words else layout.BEHIND
+    return intents

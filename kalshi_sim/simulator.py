@@ -72,6 +72,7 @@ class BatchSimulator:
         self.n_envs = n_envs
         self.config = config or SimConfig()
         self.settings = settings_of(self.config, tape)
+        self.n_actions = len(self.settings.actions)
         record_room = 2 * tape.depth + 4 if self.config.record_fills else 0
         self.agents = layout.Agents(
             core=np.zeros((n_envs, layout.N_CORE), np.int64),
@@ -181,7 +182,7 @@ class BatchSimulator:
         """Step every environment by one row; finished ones restart in the same call.
 
         Args:
-            actions: [n_envs] integers 0-4.
+            actions: [n_envs] integers, rows of the action table.
             restart: start finished environments on their next view; without it they must be
                 started by `reset_one` before the next step.
 
@@ -191,10 +192,10 @@ class BatchSimulator:
             what finished, None if nothing did.
 
         Raises:
-            ValueError: actions of another shape or type, not whole, or outside 0-4.
+            ValueError: actions of another shape or type, not whole, or outside the table.
             RuntimeError: an environment was never started, or is over and was not started again.
         """
-        gate.check_actions(actions, self._actions, layout.N_ACTIONS)
+        gate.check_actions(actions, self._actions, self.n_actions)
         if self._any_waiting:
             raise RuntimeError(self._waiting_message())
         if self._closed:
@@ -291,12 +292,12 @@ class BatchSimulator:
         self._fill_views.clear()
 
     def action_masks(self) -> BoolArray:
-        """Which actions are valid now: bool [n_envs, 5].
+        """Which actions are valid now: bool [n_envs, n_actions].
 
         Returns:
-            bool [n_envs, 5], True where the action is valid.
+            bool [n_envs, n_actions], True where the action is valid.
         """
-        masks = np.zeros((self.n_envs, layout.N_ACTIONS), np.bool_)
+        masks = np.zeros((self.n_envs, self.n_actions), np.bool_)
         kernel.mask_actions(self.tape.arrays, self.settings, self.agents, masks)
         return masks
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from kalshi_sim.actions import ACTIONS
+from kalshi_sim.actions import FIVE
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import KalshiSimError, NoViewsError
 from kalshi_sim.features import FEATURES
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 N_FEATURES: Final = 52
-N_ACTIONS: Final = 5
+N_ACTIONS: Final = len(FIVE)
 """As the contract has them, apart from the code's own."""
 _ENVS: Final = 64
 _STEPS: Final = 1000
@@ -163,7 +163,7 @@ def _actions(tape: Tape) -> str:
     count = getattr(env.action_space, "n", None)
     if count != N_ACTIONS:
         raise _BrokenError(f"{count} actions")
-    return ", ".join(name.upper() for name in ACTIONS)
+    return ", ".join(name.upper() for name in FIVE.names)
 
 
 def _gymnasium(tape: Tape) -> str:

@@ -76,7 +76,7 @@ class KalshiVecEnv(VecEnv):
             as_tape(tape, store), n_envs, config, seed, n_threads, features=features, reward=reward
         )
         self.render_mode: str | None = None
-        super().__init__(n_envs, observation_space(features), action_space())
+        super().__init__(n_envs, observation_space(features), action_space(self.config))
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
         self._turn = 0
         self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)
@@ -126,7 +126,7 @@ class KalshiVecEnv(VecEnv):
         """Remember the actions [n_envs] for `step_wait`.
 
         Args:
-            actions: integers [n_envs], 0 to 4; any integer dtype, as int64.
+            actions: integers [n_envs], rows of the action table; any integer dtype, as int64.
         """
         self._actions = actions
 
@@ -166,10 +166,11 @@ class KalshiVecEnv(VecEnv):
             }
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Which actions are valid now: bool [n_envs, 5] (sb3-contrib's MaskablePPO).
+        """Which actions are valid now: bool [n_envs, n_actions] (sb3-contrib's
+        MaskablePPO).
 
         Returns:
-            bool [n_envs, 5], True where the action is valid.
+            bool [n_envs, n_actions], True where the action is valid.
         """
         return self.simulator.action_masks()
 

@@ -194,6 +194,8 @@ class TrainConfig(Validated):
             name: str(value) if isinstance(value, Path) else value
             for name, value in self.flat().items()
         }
+        if shown["actions"].startswith("["):
+            shown["actions"] = json.loads(shown["actions"])  # a table of one's own, row by row
         if self.store is not None:
             from kalshi_sim.store.urls import without_password  # --help waits for no store
 

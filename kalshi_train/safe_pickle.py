@@ -35,6 +35,7 @@ _ALLOWED: Final[dict[str, frozenset[str]]] = {
         "numpy.random.bit_generator": "SeedSequence __pyx_unpickle_SeedSequence",
         "gymnasium.spaces.box": "Box",
         "gymnasium.spaces.discrete": "Discrete",
+        "kalshi_sim.spaces": "TableSpace",
         "gymnasium.spaces.multi_discrete": "MultiDiscrete",
         "gymnasium.spaces.multi_binary": "MultiBinary",
         "stable_baselines3.common.buffers": "RolloutBuffer ReplayBuffer",

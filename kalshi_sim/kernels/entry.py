@@ -1,6 +1,7 @@
 """From an action to an order in the book: price, validity, size, taking, resting.
 
-The rules are docs/contract.md#5-actions-and-order-entry. Everything is written for "my side s,
+The rules are docs/contract.md#5-actions-and-order-entry and docs/contract.md#12-action-tables.
+An action is a row of `Settings.actions`, its `intent`. Everything is written for "my side s,
 price x": a bid on side s; selling YES is a bid on NO that only closes.
 """
 
@@ -24,15 +25,21 @@ from kalshi_sim.kernels.layout import (
     A_ROW,
     A_SIZE,
     A_START,
+    BEHIND,
     BEYOND_DEPTH,
     C_MAX_POSITION,
-    C_ORDER_SIZE,
     C_PAYOUT,
-    C_PRICING,
     C_RECORD,
     C_TIF,
+    CANCELS,
+    CLOSES,
     CROSS,
     GTC,
+    I_BEHIND,
+    I_KIND,
+    I_PRICING,
+    I_SIDE,
+    I_SIZE,
     IMPROVE,
     R_FEE,
     R_MAKER,
@@ -59,18 +66,6 @@ Int64Array = npt.NDArray[np.int64]
 
 
 @hot_jit
-def action_side(action: int) -> int:
-    """The side an action bids on: BUY_YES and SELL_NO on YES, SELL_YES and BUY_NO on NO."""
-    return 0 if action == 1 or action == 4 else 1
-
-
-@hot_jit
-def action_closes(action: int) -> bool:
-    """Whether an action only ever closes a holding."""
-    return action == 2 or action == 4
-
-
-@hot_jit
 def cancel_order(agent: Int64Array, side: int) -> None:
     """Forget the resting order of a side."""
     agent[A_PRICE + side] = 0
@@ -81,8 +76,30 @@ def cancel_order(agent: Int64Array, side: int) -> None:
 
 
 @hot_jit
+def cancel_sides(agent: Int64Array, sides: int) -> None:
+    """Forget the resting order of a side, or of both."""
+    if sides != 1:
+        cancel_order(agent, 0)
+    if sides != 0:
+        cancel_order(agent, 1)
+
+
+@hot_jit
+def cancellable(agent: Int64Array, sides: int) -> int:
+    """Contracts of resting orders that a cancel of a side, or of both, would take back."""
+    yes = agent[A_SIZE] if sides != 1 else 0
+    return int(yes + agent[A_SIZE + 1]) if sides != 0 else int(yes)
+
+
+@hot_jit
 def limit_price(
-    tape: TapeArrays, view: Int64Array, row: int, side: int, pricing: int, payout: int
+    tape: TapeArrays,
+    view: Int64Array,
+    row: int,
+    side: int,
+    pricing: int,
+    behind: int,
+    payout: int,
 ) -> int:
     """The limit price of a bid on `side` at a row; 0 if there is no price to refer to.
 
@@ -103,6 +120,13 @@ def limit_price(
     best = best_bid(tape, row, side)
     if best == 0:
         return 0
+    if pricing == BEHIND:
+        price = best
+        for _ in range(behind):
+            price = grid_below(tape, view, side, price, payout)
+            if price == 0:
+                break
+        return int(price)
     if pricing == IMPROVE:
         better = grid_above(tape, view, side, best, payout)
         if better + opposite < payout:
@@ -114,21 +138,22 @@ def limit_price(
 
 @hot_jit
 def entry_size(
-    agent: Int64Array, ints: Int64Array, view: Int64Array, side: int, closes: bool, price: int
+    agent: Int64Array, ints: Int64Array, view: Int64Array, intent: Int64Array, price: int
 ) -> int:
     """Contracts a new order may have, as if the orders it replaces or meets were gone; 0 if none.
 
     Args:
-        closes: the order may only reduce the position.
+        intent: the action's row of `Settings.actions`.
         price: its limit price.
 
     Returns:
         A number of contracts.
     """
     payout = ints[C_PAYOUT]
+    side = intent[I_SIDE]
     position = toward(agent[A_POSITION], side)
-    size = min(ints[C_ORDER_SIZE], ints[C_MAX_POSITION] - position)
-    if closes:
+    size = min(intent[I_SIZE], ints[C_MAX_POSITION] - position)
+    if intent[I_KIND] == CLOSES:
         size = min(size, -position)
     if size <= 0:
         return 0
@@ -150,23 +175,28 @@ def decide_order(
     agent: Int64Array,
     ints: Int64Array,
     row: int,
-    action: int,
+    intent: Int64Array,
 ) -> tuple[int, int]:
-    """The order that an action asks for at a row.
+    """The order or cancel that an action asks for at a row; a cancel works in a pause too.
+
+    Args:
+        intent: the action's row of `Settings.actions`.
 
     Returns:
-        (limit price, contracts); (0, 0) if the action is invalid there.
+        (limit price, contracts); of a cancel (0, contracts it would take back); (0, 0) if the
+        action is invalid there.
     """
+    if intent[I_KIND] == CANCELS:
+        return 0, cancellable(agent, intent[I_SIDE])
     if view[V_PAUSED] == 1:
         return 0, 0
-    side = action_side(action)
-    closes = action_closes(action)
-    if closes and toward(agent[A_POSITION], side) >= 0:
+    side = intent[I_SIDE]
+    if intent[I_KIND] == CLOSES and toward(agent[A_POSITION], side) >= 0:
         return 0, 0
-    price = limit_price(tape, view, row, side, ints[C_PRICING], ints[C_PAYOUT])
+    price = limit_price(tape, view, row, side, intent[I_PRICING], intent[I_BEHIND], ints[C_PAYOUT])
     if price == 0:
         return 0, 0
-    size = entry_size(agent, ints, view, side, closes, price)
+    size = entry_size(agent, ints, view, intent, price)
     return (price, size) if size > 0 else (0, 0)
 
 

@@ -16,16 +16,22 @@ Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-N_ACTIONS = 5
 MAX_CONSUMED = 32
 """Levels a side whose consumed contracts an environment remembers."""
 BEYOND_DEPTH = 2**40
 """`ahead` of an order whose level the tape does not show."""
 
-# actions
-HOLD, BUY_YES, SELL_YES, BUY_NO, SELL_NO = 0, 1, 2, 3, 4
+HOLD = 0
+"""The first action of every table."""
+BUY_YES, SELL_YES, BUY_NO, SELL_NO = 1, 2, 3, 4
+"""The other actions of the table `five`."""
+# columns of Settings.actions; the side is that of the bid, of a cancel also BOTH_SIDES
+I_KIND, I_SIDE, I_PRICING, I_BEHIND, I_SIZE, N_INTENT = range(6)
+# what an action does: nothing, an order that opens, one that only closes, or a cancel
+NOTHING, OPENS, CLOSES, CANCELS = 0, 1, 2, 3
+BOTH_SIDES = 2
 # pricing
-CROSS, JOIN, IMPROVE = 0, 1, 2
+CROSS, JOIN, IMPROVE, BEHIND = 0, 1, 2, 3
 # time in force
 GTC, IOC = 0, 1
 # fill models, from pessimistic to optimistic
@@ -82,7 +88,7 @@ FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 
     C_CASH_START,
     C_ORDER_SIZE,
     C_MAX_POSITION,
-    C_PRICING,
+    C_LARGEST_ORDER,
     C_TIF,
     C_FILL_MODEL,
     C_QUEUE_POWER,
@@ -174,6 +180,8 @@ class Settings(NamedTuple):
     """[N_INTS]"""
     floats: Float64Array
     """[N_FLOATS]"""
+    actions: Int64Array
+    """[actions, N_INTENT] columns I_*: what each action means"""
 
 
 class Agents(NamedTuple):

@@ -23,6 +23,7 @@ from kalshi_sim.kernels.layout import (
     A_SIZE,
     C_CASH_START,
     C_CENT,
+    C_LARGEST_ORDER,
     C_ORDER_SIZE,
     C_PAYOUT,
     TapeArrays,
@@ -88,7 +89,7 @@ def portfolio_features(
             out[BID_QUEUE + shift] = 0.0
             continue
         distance = (best_bid(tape, row, side) - agent[A_PRICE + side]) / ints[C_CENT]
-        out[BID_WORKING + shift] = min(1.0, size / ints[C_ORDER_SIZE])
+        out[BID_WORKING + shift] = min(1.0, size / ints[C_LARGEST_ORDER])
         out[BID_DISTANCE + shift] = tanh32(distance / DISTANCE_CENTS) if distance != 0 else 0.0
         ahead = agent[A_AHEAD + side]
         out[BID_QUEUE + shift] = min(1.0, log1p32(ahead, LOG_QUEUE)) if ahead > 0 else 0.0

@@ -11,9 +11,8 @@ import numpy.typing as npt
 from numba import prange
 
 from kalshi_sim.kernels.entry import (
-    action_closes,
-    action_side,
     cancel_order,
+    cancel_sides,
     decide_order,
     enter_order,
     entry_size,
@@ -45,12 +44,15 @@ from kalshi_sim.kernels.layout import (
     C_PAYOUT,
     C_TRUNCATE_END,
     C_VALUATION,
+    CANCELS,
     F_REWARD,
     HOLD,
+    I_KIND,
+    I_SIDE,
     MAX_CONSUMED,
     MID,
-    N_ACTIONS,
     NO_SETTLEMENT,
+    NOTHING,
     ROW_FLOW,
     ROW_TS,
     TERMINATED,
@@ -94,6 +96,8 @@ BLOCK = 8
 ROWS_AHEAD = 12
 """Environments ahead whose rows are asked for (flat optimum, 6 to 24)."""
 FLOW_AHEAD = 6
+NO_CANCEL = -1
+"""No cancel waits for the next row."""
 
 
 @inlined_jit
@@ -109,6 +113,22 @@ def last_arrival(ts: int, interval: int, latency: int) -> int:
 
 
 @inlined_jit
+def cancel_on_arrival(
+    tape: TapeArrays, ints: Int64Array, agent: Int64Array, sides: int, arrival: int
+) -> int:
+    """A cancel arrives before the next row; returns `sides` if it acts only after that row.
+
+    That is where it arrives within the interval of that row: what filled there may have come
+    before it. Else NO_CANCEL is returned and the orders are gone.
+    """
+    interval = ints[C_INTERVAL]
+    if tape.i64[agent[A_ROW] + 1, ROW_TS] // interval == arrival // interval:
+        return sides
+    cancel_sides(agent, sides)
+    return NO_CANCEL
+
+
+@inlined_jit
 def act(
     tape: TapeArrays,
     settings: Settings,
@@ -116,43 +136,57 @@ def act(
     consumed: Int64Array,
     records: Int64Array,
     action: int,
-) -> None:
-    """Decide the action at the agent's row; enter the order that meets this row, if any."""
+) -> int:
+    """Decide the action at the agent's row; enter the order that meets this row, if any.
+
+    Returns:
+        The side whose order a cancel takes back after the next row, BOTH_SIDES, or NO_CANCEL.
+    """
     ints = settings.ints
     row = agent[A_ROW]
     view = tape.views[view_at(tape, agent[A_VIEW], row)]
     pending = agent[A_PENDING]
     if pending == HOLD:
         if action == HOLD:
-            return
-        price, size = decide_order(tape, view, agent, ints, row, action)
+            return NO_CANCEL
+        intent = settings.actions[action]
+        kind = intent[I_KIND]
+        if kind == NOTHING:
+            return NO_CANCEL
+        price, size = decide_order(tape, view, agent, ints, row, intent)
         if size == 0:
             agent[A_INVALID] += 1
-            return
+            return NO_CANCEL
         now = tape.i64[row, ROW_TS]
         arrival = last_arrival(now, ints[C_INTERVAL], ints[C_LATENCY])
         if tape.i64[row + 1, ROW_TS] <= arrival:
             agent[A_PENDING] = action
             agent[A_PENDING_PRICE] = price
             agent[A_PENDING_ARRIVAL] = arrival
-            return
-        side = action_side(action)
+            return NO_CANCEL
+        if kind == CANCELS:
+            return cancel_on_arrival(tape, ints, agent, intent[I_SIDE], arrival)
         if view[V_CHANGES] == 1 and in_pause(tape, view, arrival):
             agent[A_INVALID] += 1
-            return
+            return NO_CANCEL
     else:
-        if action != HOLD:
+        if settings.actions[action, I_KIND] != NOTHING:
             agent[A_INVALID] += 1
         arrival = agent[A_PENDING_ARRIVAL]
         if tape.i64[row + 1, ROW_TS] <= arrival:
-            return
+            return NO_CANCEL
         agent[A_PENDING] = HOLD
-        side, price = action_side(pending), agent[A_PENDING_PRICE]
-        size = entry_size(agent, ints, view, side, action_closes(pending), price)
+        intent = settings.actions[pending]
+        if intent[I_KIND] == CANCELS:
+            return cancel_on_arrival(tape, ints, agent, intent[I_SIDE], arrival)
+        price = agent[A_PENDING_PRICE]
+        size = entry_size(agent, ints, view, intent, price)
         if size == 0 or in_pause(tape, view, arrival):
             agent[A_INVALID] += 1
-            return
+            return NO_CANCEL
+    side = intent[I_SIDE]
     enter_order(tape, view, agent, consumed, records, ints, row, side, price, size, arrival)
+    return NO_CANCEL
 
 
 @inlined_jit
@@ -317,10 +351,12 @@ def step_agents(
         records = agents.records[i]
         agent[A_N_RECORDS] = 0
         equity2 = agent[A_EQUITY2]
-        act(tape, settings, agent, consumed, records, actions[i])
+        cancelled = act(tape, settings, agent, consumed, records, actions[i])
         agent[A_ROW] += 1
         agent[A_STEPS] += 1
         work_orders(tape, settings, agent, consumed, records)
+        if cancelled != NO_CANCEL:
+            cancel_sides(agent, cancelled)
         view = tape.views[agent[A_VIEW]]
         done = 0
         if agent[A_ROW] == view[V_STOP] - 1:
@@ -399,16 +435,16 @@ def mask_actions(tape: TapeArrays, settings: Settings, agents: Agents, masks: Bo
     """Which actions are valid now; HOLD always is.
 
     Args:
-        masks: bool [n_envs, 5], overwritten.
+        masks: bool [n_envs, actions], overwritten.
     """
     ints = settings.ints
     for i in range(len(masks)):
         agent = agents.core[i]
         row = agent[A_ROW]
         view = tape.views[view_at(tape, agent[A_VIEW], row)]
-        masks[i, HOLD] = True
-        for action in range(1, N_ACTIONS):
-            masks[i, action] = (
+        for action in range(len(settings.actions)):
+            intent = settings.actions[action]
+            masks[i, action] = intent[I_KIND] == NOTHING or (
                 agent[A_PENDING] == HOLD
-                and decide_order(tape, view, agent, ints, row, action)[1] > 0
+                and decide_order(tape, view, agent, ints, row, intent)[1] > 0
             )

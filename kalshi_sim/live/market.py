@@ -32,6 +32,7 @@ from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at,
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.settings import settings_of
+from kalshi_sim.spaces import check_actions_of
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.tape_build import check_sizes, make_market_replay, utc_offset_ms
 from kalshi_sim.tape_rows import best_of
@@ -346,14 +347,14 @@ class LiveMarket(LiveRows):
     def action_mask(
         self, portfolio: Portfolio, config: SimConfig | None = None
     ) -> npt.NDArray[np.bool_]:
-        """Which actions are valid at the last row with this portfolio: bool [5].
+        """Which actions are valid at the last row with this portfolio: bool [n_actions].
 
         Args:
             portfolio: what the agent holds and has open.
             config: settings of the simulation; the defaults if omitted.
 
         Returns:
-            bool [5], True where the action is valid.
+            bool [n_actions], True where the action is valid.
 
         Raises:
             DataError: no row has closed yet.
@@ -368,7 +369,7 @@ class LiveMarket(LiveRows):
             consumed=np.zeros((1, 2, layout.MAX_CONSUMED, 2), np.int64),
             records=np.zeros((1, 0, layout.N_RECORD), np.int64),
         )
-        masks = np.zeros((1, layout.N_ACTIONS), np.bool_)
+        masks = np.zeros((1, len(settings.actions)), np.bool_)
         step_kernel.mask_actions(tape.arrays, settings, agents, masks)
         mask: npt.NDArray[np.bool_] = masks[0]
         return mask
@@ -381,7 +382,7 @@ class LiveMarket(LiveRows):
         *,
         deterministic: bool = True,
     ) -> int:
-        """The action (0-4) a policy takes on the live book with this portfolio.
+        """The action a policy takes on the live book with this portfolio.
 
         One that takes `action_masks` is given them; one with a memory goes on from its last row.
 
@@ -392,8 +393,13 @@ class LiveMarket(LiveRows):
             deterministic: take the most likely action instead of drawing one.
 
         Returns:
-            The action, 0 to 4.
+            The action, a row of the configuration's action table.
+
+        Raises:
+            ConfigError: the policy was trained with another action table.
         """
+        if hasattr(policy, "action_space"):
+            check_actions_of(type(policy).__name__, policy.action_space, config or SimConfig())
         seen, mask = self.observation(portfolio, config), self.action_mask(portfolio, config)
         return self._asker.action(policy, seen, mask, len(self), deterministic=deterministic)
 

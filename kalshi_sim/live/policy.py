@@ -52,7 +52,7 @@ class Asker:
         Args:
             policy: what is asked; another one than before starts with an empty memory.
             observation: float32 [52].
-            mask: which actions are valid, bool [5].
+            mask: which actions are valid, bool [n_actions].
             row: how many rows there are.
             deterministic: the most probable action, not a drawn one.
         """

@@ -259,6 +259,7 @@ def portfolio_features(env: OracleEnv) -> list[float]:
     view, config = env.view, env.config
     cent, start = money_per_cent(view.payout), env.cash_start
     row, held = view.rows[env.row], abs(env.position)
+    largest = max(env.row_sizes(), default=config.order_size)
     sign = 1 if env.position >= 0 else -1
     value = env.value2(env.position, "mid") / 2
     features = [
@@ -275,7 +276,7 @@ def portfolio_features(env: OracleEnv) -> list[float]:
             features += [0.0, 0.0, 0.0]
             continue
         features += [
-            min(1.0, order.size / config.order_size),
+            min(1.0, order.size / largest),
             math.tanh((row.best(side) - order.price) / (5 * cent)),
             log_scale(order.ahead, 1e6),
         ]

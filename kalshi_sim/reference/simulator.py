@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from kalshi_sim.actions import ActionRow
 from kalshi_sim.config import SimConfig
 from kalshi_sim.reference.features import portfolio_features, tape_features
 from kalshi_sim.reference.ledger import OracleFill, OracleLedger, OracleOrder, exact_fee
@@ -24,6 +25,7 @@ __all__ = [
     "OracleEnv",
     "OracleFill",
     "OracleOrder",
+    "PendingCancel",
     "PendingOrder",
     "exact_fee",
     "within_depth",
@@ -42,7 +44,17 @@ class PendingOrder:
 
     side: int
     price: int
+    contracts: int
+    """What its row says, before it is cut."""
     sells: bool
+    arrival: int
+
+
+@dataclass
+class PendingCancel:
+    """A decided cancel that has not arrived yet."""
+
+    sides: tuple[int, ...]
     arrival: int
 
 
@@ -76,7 +88,7 @@ class OracleEnv(OracleLedger):
         """Start an episode on a row of the view; the first observation."""
         self.open_account(start_row)
         self.steps = 0
-        self.pending: PendingOrder | None = None
+        self.pending: PendingOrder | PendingCancel | None = None
         self.consumed: list[dict[int, int]] = [{}, {}]
         self.invalid_actions = 0
         self.peak_equity2 = self.mid_equity2
@@ -93,46 +105,67 @@ class OracleEnv(OracleLedger):
         return market[:35] + portfolio_features(self) + market[35:]
 
     def mask(self) -> list[bool]:
-        """Which of the five actions are valid now."""
-        return [True] + [self._decide(action) is not None for action in range(1, 5)]
+        """Which actions are valid now."""
+        rows = self.config.table.rows
+        return [row.kind == "hold" or self._decide(row) is not None for row in rows]
+
+    def row_sizes(self) -> list[int]:
+        """Contracts of each row of the action table that places an order."""
+        rows = self.config.table.rows
+        return [self._row_size(row) for row in rows if row.kind in ("buy", "sell")]
 
     # -- actions and order entry ---------------------------------------------------------------
 
-    def _decide(self, action: int) -> PendingOrder | None:
-        """The order an action means at this row, None if the action is invalid."""
-        if self.pending is not None or self.terms.paused:
-            return None
-        sells = action in (SELL_YES, SELL_NO)
-        named = 0 if action in (BUY_YES, SELL_YES) else 1
-        side = 1 - named if sells else named
-        price = self._limit_price(side)
-        if price is None or self._size(side, price, sells) < 1:
+    def _row_size(self, row: ActionRow) -> int:
+        return max(1, self.config.order_size * row.size // 4)
+
+    def _decide(self, row: ActionRow) -> PendingOrder | PendingCancel | None:
+        """The order or cancel a row means now, None if it is invalid."""
+        if self.pending is not None:
             return None
         interval = self.view.row_interval_ms
         last_ms = self.view.rows[self.row].ts // interval * interval + interval - 1
-        return PendingOrder(side, price, sells, last_ms + self.config.latency_ms)
+        arrival = last_ms + self.config.latency_ms
+        if row.kind == "cancel":
+            sides = {"yes": (0,), "no": (1,), "both": (0, 1)}[row.side or ""]
+            resting = any(self.orders[side] is not None for side in sides)
+            return PendingCancel(sides, arrival) if resting else None
+        if self.terms.paused:
+            return None
+        sells = row.kind == "sell"
+        named = 0 if row.side == "yes" else 1
+        side = 1 - named if sells else named
+        price = self._limit_price(side, row.pricing or self.config.pricing)
+        wanted = self._row_size(row)
+        if price is None or self._size(side, price, wanted, sells) < 1:
+            return None
+        return PendingOrder(side, price, wanted, sells, arrival)
 
-    def _limit_price(self, side: int) -> int | None:
+    def _limit_price(self, side: int, pricing: str) -> int | None:
         row = self.view.rows[self.row]
         own, opposite = row.best(side), row.best(1 - side)
         grid = self.view.side_grid(self.row, side)
-        if self.config.pricing == "cross":
+        if pricing == "cross":
             if not opposite:
                 return None
             crossing = mirror(opposite, self.payout)
             return min((price for price in grid if price >= crossing), default=None)
         if not own:
             return None
-        if self.config.pricing == "improve":
+        if pricing.startswith("behind"):
+            below = sorted((price for price in grid if 0 < price < own), reverse=True)
+            k = int(pricing.split()[1])
+            return below[k - 1] if k <= len(below) else None
+        if pricing == "improve":
             better = min((price for price in grid if price > own), default=None)
             if better is not None and better + opposite < self.payout:
                 return better
         return max((price for price in grid if price <= own), default=None)
 
-    def _size(self, side: int, price: int, sells: bool) -> int:
+    def _size(self, side: int, price: int, wanted: int, sells: bool) -> int:
         """The size an order gets now, as if the orders it replaces or meets were gone."""
         size = min(
-            self.config.order_size,
+            wanted,
             self.config.max_position - (self.position if side == 0 else -self.position),
         )
         if sells:
@@ -148,7 +181,7 @@ class OracleEnv(OracleLedger):
     def _arrive(self, order: PendingOrder) -> None:
         """The order meets the book of this row."""
         side, price = order.side, order.price
-        size = self._size(side, price, order.sells)
+        size = self._size(side, price, order.contracts, order.sells)
         if size < 1 or self.view.is_paused_at(order.arrival):
             self.invalid_actions += 1
             return
@@ -197,27 +230,42 @@ class OracleEnv(OracleLedger):
         """
         assert not self.done
         before = self.equity2
-        if action != HOLD:
-            decided = self._decide(action)
+        chosen = self.config.table.rows[action]
+        if chosen.kind != "hold":
+            decided = self._decide(chosen)
             if decided is None:
                 self.invalid_actions += 1
             else:
                 self.pending = decided
         rows = self.view.rows
+        cancelled_late: tuple[int, ...] = ()
         if self.pending is not None and self.pending.arrival < rows[self.row + 1].ts:
-            order, self.pending = self.pending, None
-            self._arrive(order)
+            arrived, self.pending = self.pending, None
+            if isinstance(arrived, PendingOrder):
+                self._arrive(arrived)
+            elif self._same_interval(arrived.arrival, rows[self.row + 1].ts):
+                cancelled_late = arrived.sides
+            else:
+                self._cancel(arrived.sides)
         self.row += 1
         self.steps += 1
         self._resume()
         if not self.terms.paused:
             self._flow_acts()
         self._book_acts()
+        self._cancel(cancelled_late)
         terminated, truncated = self._end()
         self.peak_equity2 = max(self.peak_equity2, self.mid_equity2)
         self.max_drawdown2 = max(self.max_drawdown2, self.peak_equity2 - self.mid_equity2)
         self.done = terminated or truncated
         return self.equity2 - before, terminated, truncated
+
+    def _cancel(self, sides: tuple[int, ...]) -> None:
+        for side in sides:
+            self.orders[side] = None
+
+    def _same_interval(self, a: int, b: int) -> bool:
+        return a // self.view.row_interval_ms == b // self.view.row_interval_ms
 
     def reward(self, equity2_change: int) -> float:
         """The reward before it becomes a float32."""
@@ -260,11 +308,10 @@ class OracleEnv(OracleLedger):
         return (1, 0) if self.position > 0 else (0, 1)
 
     def _flow_acts(self) -> None:
-        interval = self.view.row_interval_ms
         ts = self.view.rows[self.row].ts
         for side in self._closing_first():
             order = self.orders[side]
-            if order is None or order.arrival // interval == ts // interval:
+            if order is None or self._same_interval(order.arrival, ts):
                 continue
             contracts = min(order.size, self._flow_fill(side, order))
             if contracts > 0:

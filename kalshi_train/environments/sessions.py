@@ -107,7 +107,7 @@ class SessionBasedEnvironment(VecEnv):
         model = PPO("MlpPolicy", env)
 
     A VecEnv of `n_envs` environments: observations float32 [n_envs, 52], rewards float32
-    [n_envs] in cents, actions 0 to 4. Spaces are known at once, the rest after `initialize`.
+    [n_envs] in cents, actions of the table. Spaces are known at once, the rest after `initialize`.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class SessionBasedEnvironment(VecEnv):
         self._seed = seed
         self._env: KalshiVecEnv | None = None
         self.render_mode: str | None = None
-        super().__init__(n_envs, observation_space(), action_space())
+        super().__init__(n_envs, observation_space(), action_space(self.config.sim))
 
     def __repr__(self) -> str:
         ids = ", ".join(str(i) for i in self.session_ids)
@@ -216,7 +216,7 @@ class SessionBasedEnvironment(VecEnv):
         """Remember the actions [n_envs].
 
         Args:
-            actions: integers [n_envs], 0 to 4; any integer dtype, as int64.
+            actions: integers [n_envs], rows of the action table; any integer dtype, as int64.
         """
         self.env.step_async(actions)
 
@@ -229,10 +229,10 @@ class SessionBasedEnvironment(VecEnv):
         return self.env.step_wait()
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Which actions are valid now: bool [n_envs, 5].
+        """Which actions are valid now: bool [n_envs, n_actions].
 
         Returns:
-            bool [n_envs, 5], True where the action is valid.
+            bool [n_envs, n_actions], True where the action is valid.
         """
         return self.env.action_masks()
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Choose = Callable[
     [npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[Any]
 ]
-"""Maps numbers of episodes [k], their observations float32 [k, 52] and action masks bool [k, 5]
+"""Maps numbers of episodes [k], their observations float32 [k, 52] and action masks bool [k, n]
 to actions [k]."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
+from kalshi_sim.actions import ActionTable
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
@@ -39,6 +40,8 @@ class Played:
     view: MarketSessionView
     index: int
     """Of the view on its tape."""
+    table: ActionTable
+    """What the actions mean."""
     actions: npt.NDArray[np.int8]
     """[R] the action chosen at each row, -1 at the last."""
     equity2: Int64Array
@@ -147,7 +150,7 @@ def _play_compiled(
     def run(env: int) -> T:
         view = tape.views[views[env]]
         track = make_track(len(view), FILL_ROOM if config.record_fills else 0, detail)
-        decider = policy.decider(view, seed)
+        decider = policy.decider(view, seed, simulator.n_actions)
         parts, done = [], 0
         while done == 0:
             done = kernels.play(
@@ -162,7 +165,8 @@ def _play_compiled(
             )
             parts.append(track.fills[: track.counts[1]].copy())
         core = simulator.agents.core[env]
-        return use(_played(view, views[env], track, np.concatenate(parts), core, done))
+        fills = np.concatenate(parts)
+        return use(_played(view, views[env], config.table, track, fills, core, done))
 
     # Long views first: the threads then end together.
     order = sorted(range(len(views)), key=lambda i: (-len(tape.views[views[i]]), i))
@@ -200,7 +204,8 @@ def _play_batch(
     choose = policy.chooser(len(views))
     while len(live):
         actions = np.zeros(len(views), np.int64)
-        actions[live] = _ask(policy.name, choose, live, obs[live], simulator.action_masks()[live])
+        masks = simulator.action_masks()[live]
+        actions[live] = _ask(policy.name, choose, live, obs[live], masks)
         rows = (
             simulator.agents.core[live, layout.A_ROW] - simulator.agents.core[live, layout.A_START]
         )
@@ -227,7 +232,8 @@ def _play_batch(
             axis=1,
         )
         core, bits = ended[env]
-        played.append(_played(tape.views[index], index, tracks[env], records, core, bits))
+        view = tape.views[index]
+        played.append(_played(view, index, config.table, tracks[env], records, core, bits))
     return played
 
 
@@ -240,10 +246,11 @@ def _ask(
 ) -> npt.NDArray[Any]:
     actions = np.asarray(choose(episodes, obs, masks))
     whole = np.issubdtype(actions.dtype, np.integer)
-    if actions.shape != (len(obs),) or not whole or actions.min() < 0 or actions.max() > 4:
+    last = masks.shape[1] - 1
+    if actions.shape != (len(obs),) or not whole or actions.min() < 0 or actions.max() > last:
         raise ConfigError(
             f"{name}: for {len(obs)} observations the policy must give as many whole "
-            f"numbers from 0 to 4; it gave {actions.dtype} of shape {actions.shape}"
+            f"numbers from 0 to {last}; it gave {actions.dtype} of shape {actions.shape}"
         )
     return actions
 
@@ -292,6 +299,7 @@ def _note(
 def _played(
     view: MarketSessionView,
     index: int,
+    table: ActionTable,
     track: kernels.Track,
     fills: Int64Array,
     core: Int64Array,
@@ -301,6 +309,7 @@ def _played(
     return Played(
         view=view,
         index=index,
+        table=table,
         actions=track.actions[:rows],
         equity2=track.equity2[:rows],
         position=track.position[:rows],

@@ -122,7 +122,7 @@ class Sums:
     contracts: int
     maker_contracts: int
     actions: tuple[int, ...]
-    """[5] how often each action was chosen."""
+    """[actions] how often each was chosen."""
     held_ms: float
     """Contracts held times milliseconds."""
     ms: int

@@ -27,7 +27,6 @@ from kalshi_sim.kernels.layout import (
     BUY_NO,
     BUY_YES,
     HOLD,
-    N_ACTIONS,
     Agents,
     Buffers,
     Settings,
@@ -185,7 +184,7 @@ def forward(decider: Decider, obs: Float32Array) -> int:
         source = target
         at = end
     best = 0
-    for i in range(1, N_ACTIONS):
+    for i in range(1, len(source)):
         if source[i] > source[best]:
             best = i
     return best

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.actions import ACTIONS
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import MS_PER_SECOND, money_per_cent
@@ -54,7 +53,7 @@ class Episode:
     hours: dict[int, float]
     """Profit in cents by hour of US Eastern time, counted from the epoch."""
     action_counts: dict[int, list[int]]
-    """Counts of the five actions by quarter of an hour of US Eastern time, likewise."""
+    """Counts of the actions by quarter of an hour of US Eastern time, likewise."""
 
 
 def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
@@ -71,7 +70,8 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
     ts = tape.ts_ms[view.start : view.start + rows]
     qty = played.fills[:, layout.R_QTY]
     maker = played.fills[:, layout.R_MAKER] == 1
-    counts = np.bincount(played.actions[:-1], minlength=layout.N_ACTIONS)
+    names = played.table.names
+    counts = np.bincount(played.actions[:-1], minlength=len(names))
     marks = mark_sums(tape, view, played.fills)
     contracts = int(qty.sum())
     turnover = int((qty * played.fills[:, layout.R_PRICE]).sum()) / cent
@@ -108,9 +108,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         settled=view.settlement_value is not None and rows == len(view),
         truncated=played.truncated,
         invalid_actions=int(core[layout.A_INVALID]),
-        actions={
-            name: int(n) / (rows - 1) for name, n in zip(ACTIONS, counts.tolist(), strict=True)
-        },
+        actions={name: int(n) / (rows - 1) for name, n in zip(names, counts.tolist(), strict=True)},
     )
     sums = Sums(
         marks=marks,
@@ -130,7 +128,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         curve_rows=curve,
         curve_equity2=played.equity2[curve],
         hours=_by_period(np.diff(cents), ts[1:], view, MS_PER_HOUR),
-        action_counts=_actions_by_period(played.actions[:-1], ts[:-1], view),
+        action_counts=_actions_by_period(played.actions[:-1], len(names), ts[:-1], view),
     )
 
 
@@ -161,13 +159,13 @@ def _by_period(
 
 
 def _actions_by_period(
-    actions: npt.NDArray[np.int8], ts: Int64Array, view: MarketSessionView
+    actions: npt.NDArray[np.int8], n_actions: int, ts: Int64Array, view: MarketSessionView
 ) -> dict[int, list[int]]:
     stamps = (ts + view.utc_offset_ms) // ACTION_PERIOD_MS
     periods, index = np.unique(stamps, return_inverse=True)
-    cells = index * layout.N_ACTIONS + actions
-    counts = np.bincount(cells, minlength=len(periods) * layout.N_ACTIONS)
-    table = counts.reshape(len(periods), layout.N_ACTIONS)
+    cells = index * n_actions + actions
+    counts = np.bincount(cells, minlength=len(periods) * n_actions)
+    table = counts.reshape(len(periods), n_actions)
     return dict(zip(periods.tolist(), table.tolist(), strict=True))
 
 
@@ -243,7 +241,8 @@ def summarise(
         )
         for k in range(len(HORIZONS_S))
     ]
-    actions = [sum(s.actions[i] for s in sums) for i in range(layout.N_ACTIONS)]
+    names = list(rows[0].actions)
+    actions = [sum(s.actions[i] for s in sums) for i in range(len(names))]
     return TotalFigures(
         markets=len(episodes),
         events=len(set(events(episodes))),
@@ -271,5 +270,5 @@ def summarise(
         inventory_mean=ratio(sum(s.held_ms for s in sums), sum(s.ms for s in sums)) or 0.0,
         inventory_max=max(r.inventory_max for r in rows),
         invalid_actions=sum(r.invalid_actions for r in rows),
-        actions={name: n / sum(actions) for name, n in zip(ACTIONS, actions, strict=True)},
+        actions={name: n / sum(actions) for name, n in zip(names, actions, strict=True)},
     )

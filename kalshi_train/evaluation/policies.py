@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.kernels.layout import N_ACTIONS
 from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.spaces import check_actions_of, table_of_space
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.contrib import Choose, chooser_of
@@ -61,36 +61,45 @@ class Policy:
         return lambda episodes, observations, masks: act(observations)
 
     def config(self, config: SimConfig) -> SimConfig:
-        """`config` with the settings this policy needs."""
-        return replace(config, **self.settings)
+        """`config` with the settings this policy needs.
 
-    def decider(self, view: MarketSessionView, seed: int) -> kernels.Decider:
+        Raises:
+            ConfigError: it is a model of another action table.
+        """
+        used = replace(config, **self.settings)
+        if self.model is not None:
+            check_actions_of(self.name, self.model.action_space, used)
+        return used
+
+    def decider(self, view: MarketSessionView, seed: int, n_actions: int) -> kernels.Decider:
         """What the compiled episode asks for actions on a market.
 
         Args:
             view: the market.
             seed: of random actions.
+            n_actions: how many rows the action table has.
         """
         widths = self.shape[kernels.SHAPE_WIDTHS :]
         return kernels.Decider(
             shape=self.shape,
             weights=self.weights,
             scratch=np.zeros((2, int(max(widths, default=1))), np.float32),
-            script=_random_actions(view, seed)
+            script=_random_actions(view, seed, n_actions)
             if self.shape[kernels.SHAPE_KIND] == kernels.RANDOM
             else np.zeros(0, np.int8),
         )
 
 
-def _random_actions(view: MarketSessionView, seed: int) -> npt.NDArray[np.int8]:
+def _random_actions(view: MarketSessionView, seed: int, n_actions: int) -> npt.NDArray[np.int8]:
     """Actions [rows] of the random baseline: of the market alone, whatever else is evaluated."""
     text = f"{seed}\n{view.session_id}\n{view.market_ticker}"
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     rng = np.random.Generator(np.random.Philox(key=key))
-    return rng.integers(0, N_ACTIONS, size=len(view), dtype=np.int8)
+    return rng.integers(0, n_actions, size=len(view), dtype=np.int8)
 
 
 def _baseline(name: str, description: str, kind: int, **settings: Any) -> Policy:
+    """A built-in policy; one that names actions brings the table that they are of."""
     return Policy(name, description, shape=np.array([kind], np.int64), settings=settings)
 
 
@@ -98,12 +107,13 @@ BASELINES: Final[dict[str, Policy]] = {
     p.name: p
     for p in (
         _baseline("hold", "never trades", kernels.ALWAYS_HOLD),
-        _baseline("random", "one of the five actions, all as probable", kernels.RANDOM),
-        _baseline("always-buy", "buys YES whenever it can", kernels.ALWAYS_BUY),
+        _baseline("random", "one of the table's actions, all as probable", kernels.RANDOM),
+        _baseline("always-buy", "buys YES whenever it can", kernels.ALWAYS_BUY, actions="five"),
         _baseline(
             "join-both-sides",
             "quotes at the best price of both sides, five orders' worth of inventory at most",
             kernels.JOIN_BOTH,
+            actions="five",
             pricing="join",
             time_in_force="gtc",
         ),
@@ -111,11 +121,13 @@ BASELINES: Final[dict[str, Policy]] = {
             "momentum",
             "one order's worth on the side the mid moved to by 2 cents in 60 s",
             kernels.MOMENTUM,
+            actions="five",
         ),
         _baseline(
             "imbalance",
             "one order's worth on the side with three times the depth within 5 cents",
             kernels.IMBALANCE,
+            actions="five",
         ),
     )
 }
@@ -168,11 +180,11 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
         ConfigError: the model sees or does something else than this simulation offers.
     """
     observation = getattr(model.observation_space, "shape", None)
-    actions = getattr(model.action_space, "n", None)
-    if observation != (N_FEATURES,) or actions != N_ACTIONS:
+    if observation != (N_FEATURES,) or table_of_space(model.action_space) is None:
+        actions = getattr(model.action_space, "n", None)
         raise ConfigError(
             f"{name}: the model sees observations of shape {observation} and chooses from "
-            f"{actions} actions; the simulation has ({N_FEATURES},) and {N_ACTIONS}"
+            f"{actions} actions; the simulation has ({N_FEATURES},) and those of an action table"
         )
     kind = type(model).__name__
     begin = chooser_of(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from kalshi_sim.actions import ACTIONS
+from kalshi_sim.actions import FIVE, by_intent
 from kalshi_sim.cli.console import count, decimal
 from kalshi_sim.cli.tables import Layout, print_pairs, print_table, print_text
 from kalshi_sim.config import FillModel
@@ -43,7 +43,8 @@ TRADING_COLUMNS: Final = (
     "60 s",
     "held",
     "most held",
-    *(name.replace("_", " ") for name in ACTIONS),
+    *(name.replace("_", " ") for name in FIVE.names),
+    "cancel",
 )
 MARKET_COLUMNS: Final = (
     "market",
@@ -202,6 +203,10 @@ def _profit_table(evaluation: Evaluation, layout: Layout) -> None:
 
 
 def _trading_table(evaluation: Evaluation, layout: Layout) -> None:
+    cancels = any("cancel" in by_intent(run.total.actions) for run in evaluation.runs)
+    columns = TRADING_COLUMNS if cancels else TRADING_COLUMNS[:-1]
+    intents = (*FIVE.names, *("cancel",) * cancels)
+
     def cells(run: Run) -> Sequence[str]:
         t = run.total
         return (
@@ -215,12 +220,12 @@ def _trading_table(evaluation: Evaluation, layout: Layout) -> None:
             ),
             decimal(t.inventory_mean),
             count(t.inventory_max),
-            *(_percent(t.actions[name], 0) for name in ACTIONS),
+            *(_percent(by_intent(t.actions).get(name, 0.0), 0) for name in intents),
         )
 
     print_table(
         "Trading: cents a contract won at once and after 1, 10 and 60 s, inventory, actions",
-        TRADING_COLUMNS,
+        columns,
         _rows(evaluation, cells),
         left=2,
         layout=layout,

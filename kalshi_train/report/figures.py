@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from kalshi_sim.actions import ACTIONS
-from kalshi_sim.kernels import layout
 from kalshi_sim.units import CENTS_PER_DOLLAR, MS_PER_SECOND, money_per_cent
 from kalshi_train.evaluation.measure import ACTION_PERIOD_MS, MS_PER_HOUR, total_curve
 from kalshi_train.report.drawing import (
@@ -170,14 +168,16 @@ def actions_over_time(evaluation: Evaluation) -> go.Figure:
         f"Actions over time (UTC): {policy_label(name)}", "", "share of steps", barmode="stack"
     )
     counts: dict[int, npt.NDArray[np.int64]] = {}
-    for episode in evaluation.run(name).episodes:
+    run = evaluation.run(name)
+    actions = run.config.table.names
+    for episode in run.episodes:
         for quarter, numbers in episode.action_counts.items():
             period = quarter * ACTION_PERIOD_MS - episode.view.utc_offset_ms
-            before = counts.get(period, np.zeros(layout.N_ACTIONS, np.int64))
+            before = counts.get(period, np.zeros(len(actions), np.int64))
             counts[period] = before + np.array(numbers)
     periods = sorted(counts)
     times = [_hour_name(ms) for ms in periods]
-    for i, action in enumerate(ACTIONS):
+    for i, action in enumerate(actions):
         figure.add_bar(
             x=times,
             meta={"ms": periods, "hours": True},

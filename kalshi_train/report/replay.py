@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.actions import ACTIONS, action_label
+from kalshi_sim.actions import action_label
 from kalshi_sim.features import FEATURES
-from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation import kernels
@@ -120,7 +119,7 @@ def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
     said = network_says(policy, played.observations)
     if said is not None:
         shares, values = said
-        for action in range(layout.N_ACTIONS):
+        for action in range(shares.shape[1]):
             block.add(f"p{action}", np.rint(shares[:, action] * SHARE_SCALE))
         scale = float(np.abs(values).max()) / 30_000 or 1.0
         block.add("value", np.rint(values / scale))
@@ -129,6 +128,7 @@ def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
     names = ("row", "side", "price", "qty", "fee", "maker")
     return {
         "rows": len(played.equity2),
+        "actions": [action_label(name) for name in played.table.names],
         "standing_out": int(top.shape[1]),
         "has_network": said is not None,
         "fills": {n: fills[:, c].tolist() for c, n in enumerate(names)},
@@ -180,7 +180,7 @@ def network_says(
         observations: float32 [rows, 52] of the episode.
 
     Returns:
-        Action probabilities float32 [rows, 5] and values float32 [rows]; None if there are none for
+        Action probabilities float32 [rows, actions] and values float32 [rows]; None if there are none for
         a single row: no actor-critic, or one that needs masks or a memory.
     """
     from stable_baselines3.common.policies import ActorCriticPolicy
@@ -263,7 +263,6 @@ def make_replays(evaluation: Evaluation, rows: int | None) -> dict[str, Any]:
         "left_out": len(order) - len(views),
         "books": {i: book_block(evaluation.tape, evaluation.tape.views[i]) for i in views},
         "agents": agents,
-        "actions": [action_label(name) for name in ACTIONS],
         "features": [{"name": f.name, "definition": f.definition} for f in FEATURES],
         "share_scale": SHARE_SCALE,
         "z_scale": Z_SCALE,

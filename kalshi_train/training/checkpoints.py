@@ -180,7 +180,10 @@ def check_model(path: Path, algorithm: str, observation_size: int, actions: int)
         )
     count = getattr(data.get("action_space"), "n", None)
     if count != actions:
-        raise ConfigError(f"{path} chooses from {count} actions, the simulator has {actions}")
+        raise ConfigError(
+            f"{path} chooses from {count} actions, the simulator has {actions}; "
+            "give the --actions it was trained with"
+        )
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Arrays:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.logger import KVWriter
 
-from kalshi_sim.actions import ACTIONS
+from kalshi_sim.actions import FIVE
 from kalshi_sim.files import whole_file
 from kalshi_sim.units import money_per_cent
 
@@ -75,6 +75,7 @@ class TradingMetrics:
     payout: int
     cash_start: int
     """In cents."""
+    action_names: tuple[str, ...] = FIVE.names
     clock: PhaseClock = field(default_factory=PhaseClock)
     episodes: int = 0
     """Of the whole run."""
@@ -82,9 +83,10 @@ class TradingMetrics:
     _flow: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_FLOWS, 0.0))
     _live: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_FLOWS, 0.0))
     _levels: dict[str, float] = field(default_factory=dict)
-    _actions: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(len(ACTIONS), dtype=np.int64)
-    )
+    _actions: npt.NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._actions = np.zeros(len(self.action_names), dtype=np.int64)
 
     def begin(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Start from running environments (after a resume): what they had counts as old."""
@@ -113,7 +115,8 @@ class TradingMetrics:
         for name in _FLOWS:
             self._flow[name] += live[name] - self._live[name]
         self._live = live
-        self._actions += np.bincount(actions.astype(np.int64).ravel(), minlength=len(ACTIONS))
+        chosen = actions.astype(np.int64).ravel()
+        self._actions += np.bincount(chosen, minlength=len(self._actions))
         self._levels = {
             "equity_cents": float(self._cents(state["equity2"]).mean() / 2),
             "free_cash_cents": float(self._cents(state["free_cash"]).mean()),
@@ -127,7 +130,7 @@ class TradingMetrics:
         values = {f"trading/{k}": v for k, v in self._levels.items()}
         for name, total in self._flow.items():
             values[f"trading/{name}_per_{PER_STEPS}_steps"] = total * PER_STEPS / steps
-        for name, count in zip(ACTIONS, self._actions, strict=True):
+        for name, count in zip(self.action_names, self._actions, strict=True):
             values[f"actions/{name}"] = float(count / steps)
         values |= episode_metrics(self._infos, self.cash_start)
         values["rollout/episodes"] = float(self.episodes)

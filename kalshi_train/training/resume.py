@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.features import FEATURES
-from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.spaces import check_actions_of
 from kalshi_train.models import model_data, model_weights
 from kalshi_train.training import checkpoints
 from kalshi_train.training.model import HYPERPARAMETERS
@@ -51,7 +51,9 @@ def check_resume(config: TrainConfig) -> checkpoints.Checkpoint | None:
     if config.resume_from is None:
         return None
     checkpoint = checkpoints.find_checkpoint(config.resume_from)
-    checkpoints.check_model(checkpoint.path, config.learner.algorithm, len(FEATURES), N_ACTIONS)
+    path, n_actions = checkpoint.path, len(config.sim.table)
+    checkpoints.check_model(path, config.learner.algorithm, len(FEATURES), n_actions)
+    check_actions_of(str(path), model_data(path)["action_space"], config.sim)
     return checkpoint
 
 

@@ -119,7 +119,9 @@ class _Run:
             data.train, _order(config), cash_start=config.sim.cash_start
         )
         self.curriculum.start(self.env)
-        self.metrics = TradingMetrics(data.train.payout, config.sim.cash_start)
+        self.metrics = TradingMetrics(
+            data.train.payout, config.sim.cash_start, config.sim.table.names
+        )
         self.state = RunState(run_started_ns=time.time_ns())
         self.model = make_model(config, self.env)
         self.console = Console(config)

@@ -13,7 +13,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from kalshi_sim import FEATURES, KalshiVecEnv, SimConfig, Tape, build_tape
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.kernels import layout
 from kalshi_sim.synthetic.session import generate_session
 
 N_ENVS = 6
@@ -30,7 +29,7 @@ def env(tape: Tape) -> KalshiVecEnv:
 
 
 def random_actions(env: VecEnv, rng: np.random.Generator) -> np.ndarray:
-    return rng.integers(0, layout.N_ACTIONS, env.num_envs)
+    return rng.integers(0, 5, env.num_envs)
 
 
 def test_shapes_and_dtypes(env: KalshiVecEnv) -> None:

@@ -107,7 +107,7 @@ def test_a_network_with_relu_and_other_widths(tape: Tape) -> None:
     model = PPO("MlpPolicy", env, n_steps=8, batch_size=16, seed=1, policy_kwargs=kwargs)
     policy = policy_from_model(model, "relu")
     obs = np.random.default_rng(0).uniform(-1, 1, (2_000, 52)).astype(np.float32)
-    decider = policy.decider(tape.views[0], 0)
+    decider = policy.decider(tape.views[0], 0, 5)
     found = [kernels.forward(decider, row) for row in obs]
     expected, _ = model.predict(obs, deterministic=True)
     assert found == expected.tolist()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from kalshi_sim import BatchSimulator, SimConfig, Tape, build_tape, threads
-from kalshi_sim.kernels.layout import N_ACTIONS
+from kalshi_sim.actions import FIVE
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads, usable_cpus
 
@@ -37,7 +37,7 @@ def run(tape: Tape, n_threads: int | None, n_envs: int = N_ENVS, pauses: bool = 
     rng = np.random.default_rng(0)
     seen: list[Any] = []
     for i in range(60):
-        obs, rewards, done, _ = sim.step(rng.integers(0, N_ACTIONS, n_envs))
+        obs, rewards, done, _ = sim.step(rng.integers(0, len(FIVE), n_envs))
         seen += [obs.tobytes(), rewards.tobytes(), done.tobytes()]
         if pauses and i % 3 == 0:
             time.sleep(0.002)  # long enough for a thread to fall asleep

@@ -2,7 +2,6 @@
 "use strict";
 
 const replay = read("replay-data");
-const actionNames = replay.actions;
 const $ = (id) => document.getElementById(id);
 const books = new Map();
 let timeline = null;
@@ -79,7 +78,7 @@ async function load() {
     prices: sides((s) => c[`price${s}`]), sizes: sides((s) => c[`size${s}`]),
     ahead: sides((s) => c[`ahead${s}`]), fills: agent.fills,
     features: numbered("feature", agent.standing_out), z: numbered("z", agent.standing_out),
-    hasNetwork: agent.has_network, shares: numbered("p", 5), shareScale: replay.share_scale,
+    actions: agent.actions, hasNetwork: agent.has_network, shares: numbered("p", agent.actions.length), shareScale: replay.share_scale,
     value: c.value, valueScale: agent.value_scale,
   };
   $("slider").max = episode.rows - 1;
@@ -176,7 +175,7 @@ function showRow() {
   showLadder();
   const cents = (v) => v / e.cent;
   const state = [
-    ["action", e.action[row] < 0 ? "end" : actionNames[e.action[row]]],
+    ["action", e.action[row] < 0 ? "end" : e.actions[e.action[row]]],
     ["position", `${format("count", Math.abs(e.position[row]))}${e.position[row] > 0 ? " YES"
       : e.position[row] < 0 ? " NO" : ""}`],
     ["cash", format("dollars", cents(e.cash[row]))],
@@ -189,10 +188,10 @@ function showRow() {
   if (e.hasNetwork) {
     const colours = actionColours();
     $("policy-says").className = "bars";
-    $("policy-says").replaceChildren(...bars("action probabilities", actionNames.map((name, i) => {
+    $("policy-says").replaceChildren(...bars("action probabilities", e.actions.map((name, i) => {
       const share = e.shares[i][row] / e.shareScale;
       return { name, left: 0, width: 100 * share, text: `${(100 * share).toFixed(0)} %`,
-        chosen: e.action[row] === i, colour: colours[i] };
+        chosen: e.action[row] === i, colour: colours[i % colours.length] };
     })));
   } else {
     $("policy-says").replaceChildren();

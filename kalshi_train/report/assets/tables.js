@@ -37,11 +37,15 @@ function element(tag, attributes = {}, ...children) {
 const replayHash = (policy, view, row) =>
   `#replay=${policy},${view}${row === undefined ? "" : `,${row + 1}`}`;
 
-const pick = (object, path) => path.split(".").reduce((o, name) => o[name], object);
-const firstRun = evaluation.policies[0].fill_models[chosenModel];
-const actionColumns = Object.keys(firstRun.total.actions).map((name) => [
-  `actions.${name}`, name.replace("_", " "), "percent",
-]);
+// Actions are shown by what they do: those of a table that prices or sizes alike are added up.
+const intentOf = (name) => name.split("_").slice(0, name.startsWith("cancel") ? 1 : 2).join("_").split("#")[0];
+const share = (actions, intent) => Object.entries(actions)
+  .reduce((sum, [name, value]) => (intentOf(name) === intent ? sum + value : sum), 0);
+const pick = (object, path) => (path.startsWith("actions.") ? share(object.actions, path.slice(8))
+  : path.split(".").reduce((o, name) => o[name], object));
+const intents = new Set(["hold", "buy_yes", "sell_yes", "buy_no", "sell_no",
+  ...evaluation.policies.flatMap((p) => Object.keys(p.fill_models[chosenModel].total.actions).map(intentOf))]);
+const actionColumns = [...intents].map((name) => [`actions.${name}`, name.replace("_", " "), "percent"]);
 const tradeColumns = [
   ["maker_share", "maker", "percent"],
   ["spread_capture_cents", "spread", "cents"],

@@ -309,9 +309,9 @@ class Timeline {
     for (let i = 0; i < this.columns.length; i++) {
       const row = this.columns[i];
       let y = band.top + band.height;
-      for (let action = 0; action < 5; action++) {
+      for (let action = 0; action < e.shares.length; action++) {
         const h = (e.shares[action][row] / e.shareScale) * band.height;
-        g.fillStyle = colours[action];
+        g.fillStyle = colours[action % colours.length];
         g.fillRect(this.margin.left + i, y - h, 1, h + 0.5);
         y -= h;
       }
