@@ -19,6 +19,12 @@ from kalshi_sim.reference.engines import Trajectory
 from kalshi_sim.reference.simulator import BUY_NO, BUY_YES, HOLD, SELL_NO, SELL_YES
 from kalshi_sim.session import EventKind, GridUpdate, MarketInfo, PriceRanges, Session
 from kalshi_sim.units import PRICE_SCALE
+from tests.support.action_tables import (
+    mirrored_table,
+    random_table,
+    table_actions,
+    table_config,
+)
 from tests.support.cases import ENVS, run_episodes, tape_of, tapes
 from tests.support.modes import examples
 from tests.support.strategies import random_actions, random_config, sessions
@@ -105,8 +111,8 @@ def mirrored_features(features: list[float]) -> list[float]:
     return [out[f.name] for f in FEATURES]
 
 
-def mirrored_run(run: Trajectory) -> Trajectory:
-    """What the mirrored episode must be."""
+def mirrored_run(run: Trajectory, masks: list[list[bool]]) -> Trajectory:
+    """What the mirrored episode must be; `masks` are those of the mirrored actions."""
     pairs = ("order_price", "order_size", "order_ahead")
     states = [
         state | {"position": -state["position"]} | {name: state[name][::-1] for name in pairs}
@@ -114,7 +120,7 @@ def mirrored_run(run: Trajectory) -> Trajectory:
     ]
     return Trajectory(
         states=states,
-        masks=[[m[MIRRORED_ACTION[a]] for a in range(5)] for m in run.masks],
+        masks=masks,
         observations=[mirrored_features(o) for o in run.observations],
         rewards=run.rewards,
         terminated=run.terminated,
@@ -146,16 +152,43 @@ def test_mirroring_market_and_actions_mirrors_everything(
     ours = run_episodes(tape, config, actions)
     theirs = run_episodes(mirrored, config, [[MIRRORED_ACTION[a] for a in x] for x in actions])
     for one, other in zip(ours, theirs, strict=True):
-        wanted, got = mirrored_run(one.run), other.run
-        assert got.states == wanted.states
-        # From flat, of two orders filled by one row either may come first in the list.
-        assert sorted(map(astuple, got.fills)) == sorted(map(astuple, wanted.fills))
-        assert got.masks == wanted.masks
-        assert (got.rewards, got.info) == (wanted.rewards, wanted.info)
-        assert (got.terminated, got.truncated) == (wanted.terminated, wanted.truncated)
-        seen = np.array([*got.observations, got.last_observation])
-        expected = np.array([*wanted.observations, wanted.last_observation])
-        np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-6)
+        masks = [[m[MIRRORED_ACTION[a]] for a in range(5)] for m in one.run.masks]
+        assert_mirrored(mirrored_run(one.run, masks), other.run)
+
+
+@settings(max_examples=examples(60))
+@given(session=sessions(max_moments=60, max_markets=2), seed=SEEDS)
+def test_mirroring_a_market_and_its_action_table_mirrors_everything(
+    session: Session, seed: int
+) -> None:
+    """Cancels, prices behind the best and sizes too."""
+    rng = random.Random(seed)
+    interval = rng.choice((1, 1, 1000))
+    tape = tape_of(session, row_interval_ms=interval)
+    mirrored = tape_of(mirrored_session(session), row_interval_ms=interval)
+    assume(tape is not None)
+    assert tape is not None
+    assert mirrored is not None
+    table = random_table(rng)
+    config = table_config(rng, table)
+    actions = [table_actions(rng, table, 60) for _ in range(ENVS)]
+    ours = run_episodes(tape, config, actions)
+    theirs = run_episodes(mirrored, replace(config, actions=mirrored_table(table)), actions)
+    for one, other in zip(ours, theirs, strict=True):
+        assert_mirrored(mirrored_run(one.run, one.run.masks), other.run)
+
+
+def assert_mirrored(wanted: Trajectory, got: Trajectory) -> None:
+    """Money, orders, fills and masks are equal, features nearly."""
+    assert got.states == wanted.states
+    # From flat, of two orders filled by one row either may come first in the list.
+    assert sorted(map(astuple, got.fills)) == sorted(map(astuple, wanted.fills))
+    assert got.masks == wanted.masks
+    assert (got.rewards, got.info) == (wanted.rewards, wanted.info)
+    assert (got.terminated, got.truncated) == (wanted.terminated, wanted.truncated)
+    seen = np.array([*got.observations, got.last_observation])
+    expected = np.array([*wanted.observations, wanted.last_observation])
+    np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-6)
 
 
 def assert_same_bits(one: Trajectory, other: Trajectory) -> None:

@@ -57,6 +57,7 @@ def test_flags_of_the_original_have_their_names_and_meanings() -> None:
 
 def test_every_field_of_the_simulation_is_a_flag() -> None:
     words = {
+        "actions": "maker",
         "pricing": "join",
         "time_in_force": "gtc",
         "fill_model": "prob",
