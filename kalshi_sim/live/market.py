@@ -32,7 +32,6 @@ from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at,
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.settings import settings_of
-from kalshi_sim.spaces import check_actions_of
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.tape_build import check_sizes, make_market_replay, utc_offset_ms
 from kalshi_sim.tape_rows import best_of
@@ -399,6 +398,8 @@ class LiveMarket(LiveRows):
             ConfigError: the policy was trained with another action table.
         """
         if hasattr(policy, "action_space"):
+            from kalshi_sim.spaces import check_actions_of  # gymnasium is there if such a model is
+
             check_actions_of(type(policy).__name__, policy.action_space, config or SimConfig())
         seen, mask = self.observation(portfolio, config), self.action_mask(portfolio, config)
         return self._asker.action(policy, seen, mask, len(self), deterministic=deterministic)
