@@ -180,8 +180,8 @@ def network_says(
         observations: float32 [rows, 52] of the episode.
 
     Returns:
-        Action probabilities float32 [rows, actions] and values float32 [rows]; None if there are none for
-        a single row: no actor-critic, or one that needs masks or a memory.
+        Action probabilities float32 [rows, actions] and values float32 [rows]; None if there are
+        none for a single row: no actor-critic, or one that needs masks or a memory.
     """
     from stable_baselines3.common.policies import ActorCriticPolicy
 
