@@ -77,7 +77,11 @@ def cancel_order(agent: Int64Array, side: int) -> None:
 
 @hot_jit
 def cancel_sides(agent: Int64Array, sides: int) -> None:
-    """Forget the resting order of a side, or of both."""
+    """Forget the resting order of a side, or of both.
+
+    Args:
+        sides: a side, or BOTH_SIDES.
+    """
     if sides != 1:
         cancel_order(agent, 0)
     if sides != 0:
@@ -86,7 +90,14 @@ def cancel_sides(agent: Int64Array, sides: int) -> None:
 
 @hot_jit
 def cancellable(agent: Int64Array, sides: int) -> int:
-    """Contracts of resting orders that a cancel of a side, or of both, would take back."""
+    """What a cancel of a side, or of both, would take back.
+
+    Args:
+        sides: a side, or BOTH_SIDES.
+
+    Returns:
+        Contracts of resting orders.
+    """
     yes = agent[A_SIZE] if sides != 1 else 0
     return int(yes + agent[A_SIZE + 1]) if sides != 0 else int(yes)
 
@@ -107,7 +118,8 @@ def limit_price(
     agent: less of a place in the queue to join, more to pay to cross.
 
     Args:
-        pricing: CROSS, JOIN or IMPROVE.
+        pricing: CROSS, JOIN, IMPROVE or BEHIND.
+        behind: of BEHIND, how many prices of the grid below the best.
     """
     opposite = best_bid(tape, row, 1 - side)
     if pricing == CROSS:
@@ -143,7 +155,7 @@ def entry_size(
     """Contracts a new order may have, as if the orders it replaces or meets were gone; 0 if none.
 
     Args:
-        intent: the action's row of `Settings.actions`.
+        intent: int64 [N_INTENT] the action's row of `Settings.actions`.
         price: its limit price.
 
     Returns:
@@ -180,7 +192,7 @@ def decide_order(
     """The order or cancel that an action asks for at a row; a cancel works in a pause too.
 
     Args:
-        intent: the action's row of `Settings.actions`.
+        intent: int64 [N_INTENT] the action's row of `Settings.actions`.
 
     Returns:
         (limit price, contracts); of a cancel (0, contracts it would take back); (0, 0) if the

@@ -116,10 +116,16 @@ def last_arrival(ts: int, interval: int, latency: int) -> int:
 def cancel_on_arrival(
     tape: TapeArrays, ints: Int64Array, agent: Int64Array, sides: int, arrival: int
 ) -> int:
-    """A cancel arrives before the next row; returns `sides` if it acts only after that row.
+    """A cancel arrives before the next row, and acts at once unless within that row's interval.
 
-    That is where it arrives within the interval of that row: what filled there may have come
-    before it. Else NO_CANCEL is returned and the orders are gone.
+    What fills in the interval in which it arrives may have come before it.
+
+    Args:
+        sides: a side, or BOTH_SIDES.
+        arrival: when it arrives, ms UTC.
+
+    Returns:
+        NO_CANCEL if the orders are gone; `sides` if they are to go after the next row.
     """
     interval = ints[C_INTERVAL]
     if tape.i64[agent[A_ROW] + 1, ROW_TS] // interval == arrival // interval:
