@@ -126,7 +126,7 @@ def import_captures(
     if repeated:
         notes.append(f"{repeated} frames were in the files twice: read once")
     gaps = int((merged.rows < 0).sum())
-    if gaps > _FEW_GAPS and gaps * _HOLES_BY_NATURE > len(frames):
+    if whole_subscription and gaps > _FEW_GAPS and gaps * _HOLES_BY_NATURE > len(frames):
         notes.append(
             f"{gaps} gaps in {len(frames)} frames: the files do not hold the whole "
             "subscription (files of single markets have holes by nature); import them again "

@@ -16,6 +16,8 @@ NOTED: Final = (
 )
 """What the contract lets an import take for granted, and note: not always the truth."""
 ORDER: Final = "tell the order of"
+UNLAID: Final = "laid to no one connection"
+"""What an import says of control frames that end nothing."""
 TWO_SOCKETS: Final = "by two sockets under one sid"
 """What an import that is refused says."""
 

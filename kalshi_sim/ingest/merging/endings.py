@@ -2,54 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from kalshi_sim.ingest.decoding import CONTROL
-from kalshi_sim.ingest.merging.sockets import ALL, NONE, Placed, Sockets
+from kalshi_sim.ingest.merging.arrival import NONE, Arrival
+from kalshi_sim.ingest.merging.places import Placed
+from kalshi_sim.ingest.merging.sockets import ALL, Sockets
 from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.session import NO_TIME, Int64Array
 
 
 class Endings:
     """The control frames of an import, and which of them could be laid to no one connection."""
 
-    def __init__(self, frames: Frames, markets: Sequence[Placed]) -> None:
+    def __init__(
+        self, frames: Frames, markets: Sequence[Placed], arrival: Arrival, *, whole: bool
+    ) -> None:
         self._frames = frames
-        self._controls = np.flatnonzero(frames.batch.kind == CONTROL)
-        self._sockets = Sockets(frames, markets, whole=False) if len(self._controls) else None
+        controls = np.flatnonzero(frames.batch.kind == CONTROL)
+        self._controls = [
+            (row, frames.batch.controls[nth].markets)
+            for nth, row in enumerate(controls.tolist())
+            if frames.batch.sid[row] >= 0
+        ]
         self._unlaid: set[int] = set()
+        if not self._controls and not whole:
+            return
+        self.sockets = Sockets(frames, markets, arrival, whole=whole)
+        self._shared = {
+            self._chain_and_sid(row)
+            for market in markets
+            for row, at in self._touched(market)
+            if frames.batch.seq[row] < 0 and self._goes_on(market, at)
+        }
+        """Chains and sids of which a control frame without a number ended only a part: several
+        connections tell under the sid, and nothing tells of which such a frame is."""
 
     @property
     def unlaid(self) -> int:
-        """Control frames that may be of several connections, and so end nothing."""
+        """Control frames that could be laid to no one connection, and so end nothing."""
         return len(self._unlaid)
 
     def ends(self, market: Placed) -> list[int]:
         """Places in the book of `market` after which it ends."""
-        batch = self._frames.batch
-        book, places = market.book, market.places
-        out = []
-        for nth, row in enumerate(self._controls.tolist()):
-            markets = batch.controls[nth].markets
-            if markets is not None and self._frames.tickers[book.market] in markets:
-                continue
-            if batch.sid[row] < 0 or int(self._frames.file_of[row]) not in places.files:
-                continue
-            at = places.of(row)
-            if at >= 0 and self._is_of(market, at, row) and not self._goes_on(market, at):
+        out: list[int] = []
+        for row, at in self._touched(market) if self._controls else ():
+            laid = self.sockets.of_control(row)
+            own = int(self.sockets.of_row[market.book.rows[at]])
+            if self._frames.batch.seq[row] < 0 and self._chain_and_sid(row) in self._shared:
+                laid = NONE
+            if laid == NONE:
+                self._unlaid.add(row)
+            elif laid in (ALL, own) and not self._goes_on(market, at):
                 out.append(at)
         return out
 
-    def _is_of(self, market: Placed, at: int, row: int) -> bool:
-        """Whether the control frame is of the connection and sid on which the book is then."""
-        book, batch = market.book, self._frames.batch
-        if self._sockets is None or batch.sid[book.rows[at]] != batch.sid[row]:
-            return False
-        laid = self._sockets.of_control(row)
-        if laid == NONE:
-            self._unlaid.add(row)
-        return laid == ALL or laid == int(self._sockets.of_row[book.rows[at]]) != NONE
+    def _chain_and_sid(self, row: int) -> tuple[int, int]:
+        chain = self.sockets.chains[self._frames.file_of[row]]
+        return int(chain), int(self._frames.batch.sid[row])
+
+    def _touched(self, market: Placed) -> Iterator[tuple[int, int]]:
+        """Control frames that may end the book, and the place after which each stands in it."""
+        batch, book = self._frames.batch, market.book
+        ticker = self._frames.tickers[book.market]
+        clock = self._clock(market)
+        for row, listed in self._controls:
+            if int(self._frames.file_of[row]) not in market.places.files:
+                continue
+            if listed is not None and ticker in listed:
+                continue
+            at = market.places.of(row)
+            if clock is not None and batch.recv_ns[row] != NO_TIME:
+                at = max(at, int(np.searchsorted(clock, batch.recv_ns[row])) - 1)
+            if at < 0 or batch.sid[book.rows[at]] != batch.sid[row]:
+                continue
+            files = self._frames.file_of[[row, book.rows[at]]]
+            if len(np.unique(self.sockets.chains[files])) == 1:
+                yield row, at
+
+    def _clock(self, market: Placed) -> Int64Array | None:
+        """Receive times of the book, if its files were written at the same time: they wove it."""
+        files = list(market.places.files)
+        book = market.book.rows
+        if len(np.unique(self.sockets.chains[files])) == 1 or not self._frames.received(book):
+            return None
+        return np.minimum.accumulate(self._frames.batch.recv_ns[book][::-1])[::-1]  # late: forward
 
     def _goes_on(self, market: Placed, at: int) -> bool:
         """Whether the market's deltas simply go on there, without a new snapshot."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kalshi_sim.ingest.merging.sockets import NONE, Placed, Sockets
+from kalshi_sim.ingest.merging.arrival import NONE
+from kalshi_sim.ingest.merging.places import Placed
+from kalshi_sim.ingest.merging.sockets import Sockets
 from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import Int64Array
 
@@ -21,18 +23,17 @@ class _Part:
     places: Int64Array
 
 
-def find_holes(frames: Frames, markets: Sequence[Placed]) -> dict[int, list[int]]:
+def find_holes(frames: Frames, markets: Sequence[Placed], sockets: Sockets) -> dict[int, list[int]]:
     """Places after which each market's book ends, by its number, because messages are missing."""
     out: dict[int, list[int]] = {}
-    sockets = Sockets(frames, markets, whole=True)
+    if sockets.apart:
+        return out
     parts: dict[int, list[_Part]] = {}
     for placed in markets:
         for socket, part in _parts(frames, placed, sockets):
             parts.setdefault(socket, []).append(part)
     for at, of in parts.items():
-        if (0, sockets.sid_of[at]) in sockets.apart:
-            continue
-        numbers = np.array(sorted(sockets.all[at].numbers), dtype=np.int64)
+        numbers = sockets.numbers(at)
         before = numbers[:-1][np.diff(numbers) > 1]
         firsts = _first_numbers(of)
         for part in of if len(before) else ():

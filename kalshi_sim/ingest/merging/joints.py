@@ -70,11 +70,12 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
     pieces = [piece for piece in pieces if len(piece.book)]
     book = np.concatenate([piece.book for piece in pieces])
     notes = []
-    if dropped and frames.is_snapshot[list(dropped)].all() and not frames.received(book):
+    if taken := sum(piece.taken for piece in pieces):
         ticker = frames.tickers[int(frames.batch.market[rows[0]])]
+        names = _names_of(frames, {*frames.file_of[[*dropped, *dropped.values()]].tolist()})
         notes.append(
-            f"{len(dropped)} equal snapshots of {ticker} "
-            "lie in several files: taken as an overlap, read once"
+            f"{names}: {taken} equal snapshots of {ticker} lie in several of these files: taken as "
+            "an overlap, read once; with receive times they would be told apart"
         )
     if len(pieces) == 1:
         return Stream(book, np.zeros(len(book), np.int64), dropped, tuple(notes))
@@ -92,11 +93,11 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         raise two_sockets(frames, book)
     if _is_split_by_type(frames, pieces):
         ordered = _woven_by_seq(pieces, settled=True)
-        return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
+        return Stream(ordered, np.zeros(len(ordered), np.int64), dropped, tuple(notes))
     found = _arranged(pieces)
     if found is None:
         ordered = _woven_by_seq(pieces, settled=False)
-        return Stream(ordered, np.zeros(len(ordered), np.int64), dropped)
+        return Stream(ordered, np.zeros(len(ordered), np.int64), dropped, tuple(notes))
     if _is_doubtful(pieces):
         ticker = frames.tickers[int(frames.batch.market[rows[0]])]
         notes.append(
@@ -137,7 +138,11 @@ def _one_after_the_other(
 
 
 def _names(frames: Frames, pieces: Sequence[Piece]) -> str:
-    names = sorted({frames.files[file] for piece in pieces for file in piece.files})
+    return _names_of(frames, {file for piece in pieces for file in piece.files})
+
+
+def _names_of(frames: Frames, files: set[int]) -> str:
+    names = sorted({frames.files[file] for file in files})
     return ", ".join(names[:-1]) + f" and {names[-1]}"
 
 

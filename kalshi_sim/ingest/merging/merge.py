@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
+from kalshi_sim.ingest.merging.arrival import Arrival
 from kalshi_sim.ingest.merging.connections import Told, passed_over, tell_connections
 from kalshi_sim.ingest.merging.endings import Endings
 from kalshi_sim.ingest.merging.holes import find_holes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
-from kalshi_sim.ingest.merging.places import Places
-from kalshi_sim.ingest.merging.sockets import Book, Placed
+from kalshi_sim.ingest.merging.places import Book, Placed, Places
 from kalshi_sim.ingest.merging.trades import place_trades
 from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import NO_TIME, Int64Array, MarketQuality
@@ -25,7 +25,8 @@ class Merged:
 
     rows int64 [n]: frames, -1 for a gap · market int64 [n]: the market's number in the import ·
     gap_sid int64 [n]: the sid of a gap · rank int64 [n]: the place of each in the whole stream,
-    by time · quality: what was found in each market, by number · notes: sentences for people.
+    by arrival or time · quality: what was found in each market, by number ·
+    notes: sentences for people.
     """
 
     rows: Int64Array
@@ -80,20 +81,22 @@ def merge_frames(
     cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
     markets = [_merge_market(frames, rows) for rows in np.split(events, cuts) if len(rows)]
     markets.sort(key=lambda market: tickers[market.book.market])
-    endings = Endings(frames, [market.placed for market in markets])
+    placed = [market.placed for market in markets]
+    arrival = Arrival(frames, placed)
+    endings = Endings(frames, placed, arrival, whole=find_gaps)
     for market in markets:
         market.ends += endings.ends(market.placed)
     if find_gaps:
-        holes = find_holes(frames, [market.placed for market in markets])
+        holes = find_holes(frames, placed, endings.sockets)
         for market in markets:
             market.ends += holes.get(market.book.market, [])
     notes = [note for market in markets for note in market.notes]
     if endings.unlaid:
         notes.append(
-            f"{endings.unlaid} control frames may be of several connections: they end no book"
+            f"{endings.unlaid} control frames could be laid to no one connection: they end no book"
         )
     quality = {market.book.market: market.quality for market in markets}
-    return _as_table(frames, markets, quality, tuple(notes))
+    return _as_table(frames, markets, arrival, quality, tuple(notes))
 
 
 def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
@@ -122,7 +125,7 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
         block_trades_dropped=int(block.sum()),
     )
     return _Market(
-        Placed(book, known, told),
+        Placed(book, known, told, stream.rows, repeated),
         trades[~block],
         places[~block],
         kept[ends].tolist(),
@@ -134,11 +137,12 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
 def _as_table(
     frames: Frames,
     markets: Sequence[_Market],
+    arrival: Arrival,
     quality: dict[int, MarketQuality],
     notes: tuple[str, ...],
 ) -> Merged:
     nothing = np.empty(0, dtype=np.int64)
-    parts = [_events(frames, market) for market in markets]
+    parts = [_events(frames, market, arrival) for market in markets]
     rows = np.concatenate([nothing, *(part[0] for part in parts)])
     sids = np.concatenate([nothing, *(part[1] for part in parts)])
     clock = np.concatenate([nothing, *(part[2] for part in parts)])
@@ -151,8 +155,13 @@ def _as_table(
     return Merged(rows, market_of, sids, rank, quality, notes)
 
 
-def _events(frames: Frames, market: _Market) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Frames of a market in order, -1 for a gap; the sid of each gap; a time that never falls."""
+def _events(
+    frames: Frames, market: _Market, arrival: Arrival
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Frames of a market in order, -1 for a gap; the sid of each gap; a clock that never falls.
+
+    The clock is the place of arrival, if one chain of files holds all, else the time.
+    """
     book, trades = market.book.rows, market.trades
     ends = np.unique(np.array([end for end in market.ends if end >= 0], dtype=np.int64))
     rows = np.concatenate([book, np.full(len(ends), -1, dtype=np.int64), trades])
@@ -167,9 +176,13 @@ def _events(frames: Frames, market: _Market) -> tuple[Int64Array, Int64Array, In
     rank = np.repeat([0, 1, 2], [len(book), len(ends), len(trades)])
     order = np.lexsort((rank, place))  # stable: trades of one place keep their order
     clock = np.full(len(rows), NO_TIME, dtype=np.int64)
-    source = book if len(book) else trades
-    first = 0 if len(book) else len(ends)
-    clock[first : first + len(source)] = frames.batch.ts_ms[source]
+    if arrival.is_one_chain:
+        # A delta that was written late stands before the frame that it was put before.
+        clock[: len(book)] = np.minimum.accumulate(arrival.key[book][::-1])[::-1]
+    else:
+        source = book if len(book) else trades
+        first = 0 if len(book) else len(ends)
+        clock[first : first + len(source)] = frames.batch.ts_ms[source]
     clock = np.maximum.accumulate(clock[order])
     known = clock[clock != NO_TIME]
     if len(known):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 
@@ -18,13 +18,15 @@ class Piece:
     """Frames of one market that follow one another: those of a file, or of files that overlap.
 
     rows int64 [n]: the frames in order of arrival · dropped: frames of its files that repeat one
-    of these -> the frame they repeat.
+    of these -> the frame they repeat · taken: how many of them are snapshots that may as well be
+    of new subscriptions to an unchanged book.
     """
 
     frames: Frames
     files: tuple[int, ...]
     rows: Int64Array
     dropped: dict[int, int]
+    taken: int = 0
 
     @cached_property
     def book(self) -> Int64Array:
@@ -115,18 +117,26 @@ def without_overlaps(pieces: list[Piece]) -> list[Piece]:
         for one, other in permutations(range(len(pieces)), 2):
             run = _overlap(pieces[one], pieces[other])
             if run is not None:
-                pieces[one] = joined(pieces[one], pieces[other], *run)
+                start, length, certain = run
+                whole = joined(pieces[one], pieces[other], start, length)
+                pieces[one] = whole if certain else replace(whole, taken=whole.taken + length)
                 del pieces[other]
                 break
         else:
             return pieces
 
 
-def _overlap(one: Piece, other: Piece) -> tuple[int, int] | None:
-    """The first shared run that is an overlap: equal snapshots may lie in several places."""
+def _overlap(one: Piece, other: Piece) -> tuple[int, int, bool] | None:
+    """The first shared run that is an overlap: equal snapshots may lie in several places.
+
+    Where it begins in `one`, how long it is, and whether it can be nothing else.
+    """
     for start, length in _shared_runs(one, other):
-        if _is_certain(other, length) or _files_overlap(one, other, start, length):
-            return start, length
+        if _is_certain(other, length):
+            return start, length, True
+        files = _files_overlap(one, other, start, length)
+        if files is not None:
+            return start, length, files
     return None
 
 
@@ -156,22 +166,28 @@ def _is_certain(piece: Piece, length: int) -> bool:
     return bool(timed.any()) or piece.frames.received(run)
 
 
-def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool:
-    """Whether a run that their files share with all markets' frames is certain and holds theirs."""
+def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool | None:
+    """Whether a run that their files share with all markets' frames holds theirs, for certain.
+
+    None: no such run is certain, or is all that a file has.
+    """
     shared = (one.rows[start : start + length], other.rows[:length])
-    for first in one.files:
-        for second in other.files:
-            a, b = whole_file(one.frames, first), whole_file(one.frames, second)
-            for at, run in _shared_runs(a, b):
-                if not (_is_certain(b, run) or run == len(b.rows)):
-                    continue
-                runs = (a.rows[at : at + run], b.rows[:run])
-                if all(
-                    np.array_equal(np.intersect1d(piece.rows, rows), np.sort(own))
-                    for piece, rows, own in zip((one, other), runs, shared, strict=True)
-                ):
+    found = None
+    for first, second in product(one.files, other.files):
+        a, b = whole_file(one.frames, first), whole_file(one.frames, second)
+        for at, run in _shared_runs(a, b):
+            certain = _is_certain(b, run)
+            if not (certain or run == len(b.rows)):
+                continue
+            runs = (a.rows[at : at + run], b.rows[:run])
+            if all(
+                np.array_equal(np.intersect1d(piece.rows, rows), np.sort(own))
+                for piece, rows, own in zip((one, other), runs, shared, strict=True)
+            ):
+                if certain:
                     return True
-    return False
+                found = False
+    return found
 
 
 def whole_file(frames: Frames, file: int) -> Piece:
@@ -197,6 +213,7 @@ def joined(one: Piece, other: Piece, start: int, length: int) -> Piece:
         (*one.files, *other.files),
         np.concatenate([one.rows, other.rows[length:]]),
         {**one.dropped, **other.dropped, **repeats},
+        one.taken + other.taken,
     )
 
 

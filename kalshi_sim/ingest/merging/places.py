@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
+from kalshi_sim.ingest.merging.connections import Told
 from kalshi_sim.ingest.merging.view import BoolArray, Frames
 from kalshi_sim.session import Int64Array
 
@@ -25,9 +29,11 @@ class Places:
         self._file_of = frames.file_of
         self.order: tuple[int, ...] = ()
         """Its files in order of their first book frame."""
+        self.first: dict[int, int] = {}
+        """The place of the first book frame of each file, among all that was told."""
         kept = np.cumsum(~over) - 1
         at = dict(zip(told.tolist(), range(len(told)), strict=True)) if repeated else {}
-        pairs = [(row, at[to]) for row in repeated if (to := _end(repeated, row)) in at]
+        pairs = [(row, at[to]) for row in repeated if (to := end_of(repeated, row)) in at]
         index = np.concatenate([np.arange(len(told)), np.array([k for _, k in pairs], np.int64)])
         rows = np.concatenate([told, np.array([row for row, _ in pairs], np.int64)])
         order = np.argsort(rows, kind="stable")
@@ -44,6 +50,7 @@ class Places:
             last = np.maximum.reduceat(index, start)
             rank = np.lexsort((frames.line[self._rows[start]], last, first))
             self.order = tuple(files[rank].tolist())
+            self.first = dict(zip(files.tolist(), first.tolist(), strict=True))
 
     def of(self, row: int) -> int:
         """The place of the book frame it stands after; -1: before the first."""
@@ -67,7 +74,35 @@ class Places:
         return np.asarray((at < 0) | (before != self._file_of[rows]))
 
 
-def _end(repeated: dict[int, int], row: int) -> int:
+@dataclass(frozen=True)
+class Book:
+    """A market's book frames in order, without those that are passed over.
+
+    market: its number · rows int64 [n] · connection int64 [n].
+    """
+
+    market: int
+    rows: Int64Array
+    connection: Int64Array
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A market's book, where other frames of its files stand in it, and all that was told.
+
+    stream int64: its book frames as its files were joined, late deltas where they were written ·
+    repeated: frames -> the frame they repeat.
+    """
+
+    book: Book
+    places: Places
+    told: Told
+    stream: Int64Array
+    repeated: Mapping[int, int]
+
+
+def end_of(repeated: Mapping[int, int], row: int) -> int:
+    """The frame that a repeated one repeats in the end."""
     while row in repeated:
         row = repeated[row]
     return row

@@ -1,0 +1,166 @@
+"""In which order the frames of several markets arrived, as far as their files tell.
+
+Inside a file the order of lines is a fact, and of files that follow one another in a market the
+order is known too: such files are one chain. Files whose frames of a market lie among each other
+were written at the same time, and are of different chains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, groupby, pairwise, product
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from kalshi_sim.ingest.merging.places import Placed, end_of
+from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.session import NO_TIME, Int64Array
+
+NONE: Final = -1
+"""No chain, no place: a file without book frames."""
+_ENDLESS: Final = np.iinfo(np.int64).max
+
+
+class Arrival:
+    """Chains of files, and the place of every frame in its chain."""
+
+    def __init__(self, frames: Frames, markets: Sequence[Placed]) -> None:
+        self._frames = frames
+        files = len(frames.files)
+        self.chain = np.full(files, NONE, dtype=np.int64)
+        """int64 [files]: the chain of each."""
+        at = np.zeros(files, dtype=np.int64)
+        for number, chain in enumerate(_chains(frames, markets)):
+            self.chain[chain] = number
+            at[chain] = np.arange(len(chain))
+        self.key = self._keys(markets, at)
+        """int64 [n_frames]: rises in order of arrival inside a chain, equal for the copies of a
+        frame; NONE of frames that are of no book."""
+        lines = np.arange(len(self.key))
+        self._before = np.maximum.accumulate(np.where(self.key != NONE, lines, NONE))
+        later = np.where(self.key != NONE, lines, len(lines))
+        self._after = np.minimum.accumulate(later[::-1])[::-1]
+
+    def _keys(self, markets: Sequence[Placed], at: Int64Array) -> Int64Array:
+        frames, n = self._frames, len(self._frames.batch)
+        original = np.full(n, NONE, dtype=np.int64)
+        for placed in markets:
+            original[placed.told.rows] = placed.told.rows
+            for row in placed.repeated:
+                if frames.is_book[row]:
+                    original[row] = end_of(placed.repeated, row)
+        rows = np.flatnonzero(original != NONE)
+        own = at[frames.file_of[rows]] * n + rows
+        chain = self.chain[frames.file_of[rows]]
+        same = chain == self.chain[frames.file_of[original[rows]]]
+        first = np.full(n, _ENDLESS, dtype=np.int64)
+        np.minimum.at(first, original[rows[same]], own[same])
+        key = np.full(n, NONE, dtype=np.int64)
+        key[rows] = np.where(same, first[original[rows]], own)
+        return key
+
+    @property
+    def is_one_chain(self) -> bool:
+        """Whether all files with book frames follow one another."""
+        return len(np.unique(self.chain[self.chain != NONE])) == 1
+
+    def chains(self, rows: Int64Array) -> Int64Array:
+        """The chain of each frame, NONE in files without book frames."""
+        return self.chain[self._frames.file_of[rows]]
+
+    def places(self, rows: Int64Array) -> Int64Array:
+        """Where frames that are of no book stand: between twice the keys of their neighbours."""
+        if len(rows) == 0:
+            return rows
+        file = self._frames.file_of
+        before, after = self._before[rows], np.minimum(self._after[rows], len(file) - 1)
+        follows = (before != NONE) & (file[before] == file[rows])
+        place = np.where(follows, 2 * self.key[before] + 1, 2 * self.key[after] - 1)
+        return np.where(follows | (file[after] == file[rows]), place, NONE)
+
+
+def _chains(frames: Frames, markets: Sequence[Placed]) -> list[list[int]]:
+    """Files that follow one another, each chain in order of arrival."""
+    begin = _begin(frames, markets)
+    woven = {pair for placed in markets for pair in _woven(frames, placed)}
+    beside = {pair for placed in markets for pair in pairwise(placed.places.order)}
+    chain_of = {file: {file} for file in begin}
+    for pair in sorted(beside, key=lambda pair: (begin[pair[0]], begin[pair[1]])):
+        one, other = (chain_of[file] for file in pair)
+        if one is other or any((min(p), max(p)) in woven for p in product(one, other)):
+            continue
+        one |= other
+        for file in other:
+            chain_of[file] = one
+    chains = sorted({min(chain): chain for chain in chain_of.values()}.items())
+    follow = {pair for placed in markets for pair in _follow(placed)}
+    return [_in_order(chain, follow, begin) for _, chain in chains]
+
+
+def _woven(frames: Frames, placed: Placed) -> list[tuple[int, int]]:
+    """Pairs of files whose frames of a market lie among each other."""
+    files = frames.file_of[placed.stream]
+    files = files[np.flatnonzero(np.diff(files, prepend=NONE))]
+    names, first = np.unique(files, return_index=True)
+    if len(names) == len(files):
+        return []
+    last = len(files) - 1 - np.unique(files[::-1], return_index=True)[1]
+    spans = list(zip(names.tolist(), first.tolist(), last.tolist(), strict=True))
+    return [(a[0], b[0]) for a, b in combinations(spans, 2) if a[1] < b[2] and b[1] < a[2]]
+
+
+def _follow(placed: Placed) -> list[tuple[int, int]]:
+    """Files that come one after the other in a market, as its first frames in them tell."""
+    first = placed.places.first
+    groups = [list(same) for _, same in groupby(placed.places.order, key=first.__getitem__)]
+    return [pair for one, other in pairwise(groups) for pair in product(one, other)]
+
+
+def _in_order(
+    files: set[int],
+    follow: set[tuple[int, int]],
+    begin: dict[int, _Begin],
+) -> list[int]:
+    """The files of a chain, so that each follows those that it follows in any market."""
+    earlier: dict[int, set[int]] = {file: set() for file in files}
+    for before, after in follow:
+        if before in files and after in files:
+            earlier[after].add(before)
+    left, out = set(files), list[int]()
+    while left:
+        ready = [file for file in left if not earlier[file] & left] or list(left)
+        ready.sort(key=lambda file: begin[file])
+        lower = [file for file in ready if begin[file].precedes(begin[ready[0]])]
+        out.append((lower or ready)[0])
+        left.remove(out[-1])
+    return out
+
+
+class _Begin(NamedTuple):
+    """How a file begins, however it is called: its earliest time, its first book frame."""
+
+    ms: int
+    seq: int
+    sid: int
+    line: int
+
+    def precedes(self, other: _Begin) -> bool:
+        """Whether it has no time, and the lower number of one sid."""
+        return self.ms == _ENDLESS and self.sid == other.sid and 0 <= self.seq < other.seq
+
+
+def _begin(frames: Frames, markets: Sequence[Placed]) -> dict[int, _Begin]:
+    files = sorted(set().union(*(placed.places.files for placed in markets)))
+    book = np.flatnonzero(frames.is_book)
+    out = {}
+    for file in files:
+        rows = book[slice(*np.searchsorted(frames.file_of[book], [file, file + 1]))]
+        times, first = frames.batch.ts_ms[rows], int(rows[0])
+        out[file] = _Begin(
+            int(times[times != NO_TIME].min(initial=_ENDLESS)),
+            int(frames.seq[first]),
+            int(frames.batch.sid[first]),
+            int(frames.line[first] >> np.uint64(1)),
+        )
+    return out
