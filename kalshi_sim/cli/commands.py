@@ -31,6 +31,7 @@ from kalshi_sim.cli.options import (
     checked_id,
     shown,
 )
+from kalshi_sim.cli.record import record
 from kalshi_sim.cli.session_tables import (
     LIST_COLUMNS,
     MARKET_COLUMNS,
@@ -217,6 +218,7 @@ def validate(
 
 
 _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
+    "record": record,
     "import": import_sessions,
     "list": list_sessions,
     "analyze": analyze,

@@ -60,7 +60,7 @@ def import_captures(
         session_id: the id of the session.
         markets_csv: a CSV file with close times and results of the markets.
         whole_subscription: the files hold all messages of their subscriptions, so that a hole in
-            the sequence numbers is a gap that invalidates the books.
+            the sequence numbers is a gap that invalidates the books; segments always do.
         use_yes_price: the recording subscribed with `use_yes_price`: NO prices are in YES terms.
         max_bad_lines: how many malformed lines to skip instead of failing.
         format: a reader's name (`kalshi_sim.ingest.readers`), or auto.
@@ -89,6 +89,7 @@ def import_captures(
         options=ReadOptions(format, envelope, nearest_tick, limits or Limits()),
         progress=progress,
     )
+    whole_subscription |= recording.segments
     frames = recording.frames
     merged = merge_frames(
         frames,

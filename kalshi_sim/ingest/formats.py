@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-FORMATS: Final = "wire, polls, event-log, envelope, kalshibook, absolute, sqlite"
+FORMATS: Final = "segments, wire, polls, event-log, envelope, kalshibook, absolute, sqlite"
 """The names of `kalshi_sim.ingest.readers.READERS` that read something."""
 MissingSnapshot = Literal["drop", "smallest"]
 """What to do with deltas before a market's first snapshot: drop them, or begin with that book."""

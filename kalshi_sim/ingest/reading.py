@@ -13,6 +13,7 @@ from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.ahead import read_ahead
 from kalshi_sim.ingest.decoding import MALFORMED, OTHER, Batch, FrameDecoder
 from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
+from kalshi_sim.ingest.readers.segments import header_of, is_segment
 from kalshi_sim.ingest.scanning.batches import scanned_batch
 from kalshi_sim.ingest.scanning.scanner import Scanned, pays
 from kalshi_sim.ingest.scanning.scanner import scan as scan_block
@@ -40,6 +41,8 @@ class Recording:
     files: list[str]
     polled: bool = False
     """Its books are polls of the REST order book, without any change between them."""
+    segments: bool = False
+    """All files are segments of `kalshi-sim record`: they hold whole subscriptions."""
     bad_lines: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -88,12 +91,16 @@ def read_captures(
         DataError: a file cannot be read, or more than `max_bad_lines` lines are malformed.
     """
     options = options or ReadOptions()
-    decoder = FrameDecoder(use_yes_price=use_yes_price, nearest_tick=options.nearest_tick)
     errors = _Errors(max_bad_lines)
     batches: list[Batch] = []
     lengths: list[int] = []
     notes: list[str] = []
     sources, done = _different([Source(path, options.limits) for path in paths], notes)
+    segments = [source for source in sources if is_segment(source)]
+    decoder = FrameDecoder(
+        use_yes_price=_in_yes_terms(sources, segments, use_yes_price),
+        nearest_tick=options.nearest_tick,
+    )
     total = done + sum(source.size for source in sources)
     if scan is None:
         scan = pays(total)
@@ -120,9 +127,27 @@ def read_captures(
         file_of=np.repeat(np.arange(len(sources)), lengths),
         files=[source.name for source in sources],
         polled=decoder.polled and not (frames.kind == EventKind.DELTA).any(),
+        segments=len(segments) == len(sources),
         bad_lines=errors.found,
         notes=notes,
     )
+
+
+def _in_yes_terms(sources: list[Source], segments: list[Source], asked: bool) -> bool:
+    """Whether NO prices are in YES terms: as the user says, or the headers of all segments.
+
+    Raises:
+        DataError: they differ.
+    """
+    told = {header_of(source).use_yes_price for source in segments}
+    if len(segments) < len(sources):
+        told.add(asked)
+    if len(told) > 1:
+        raise DataError(
+            "some of the files state NO prices in YES terms (use_yes_price) and some do not; "
+            "import them as sessions of their own"
+        )
+    return asked or any(told)
 
 
 def _different(sources: list[Source], notes: list[str]) -> tuple[list[Source], int]:

@@ -16,10 +16,13 @@ import msgspec
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.formats import Limits
+from kalshi_sim.ingest.segments import HEAD as SEGMENT_HEAD
 
 _BLOCK: Final = 1 << 18
 """Bytes read and decoded at a time: enough to amortise the call, little enough for the cache."""
 _HEAD: Final = 1 << 16
+_SYNCED: Final = 64
+"""Zeros at the end of a file that no compressed data end in: blocks a power cut left unwritten."""
 _BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 _UTF_16: Final = {
     codecs.BOM_UTF16_LE: "utf-16",
@@ -57,7 +60,15 @@ class _Gzip:
                 self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
             if not packed:
                 raise EOFError("it ends within the compressed data")
-            out = self._unpack.decompress(packed, size)
+            before = self._unpack.copy()
+            try:
+                out = self._unpack.decompress(packed, size)
+            except zlib.error:  # after what is whole, zeros: blocks that were never written
+                whole = packed.rstrip(b"\0")
+                if len(packed) - len(whole) < _SYNCED or not whole:
+                    raise
+                self._unpack = before
+                out = self._unpack.decompress(whole, size)
             self._waiting = self._unpack.unconsumed_tail or self._unpack.unused_data
             if out:
                 return out
@@ -220,10 +231,12 @@ class Source:
                     yield chunk
                 return
             total = 0
+            segment = False
             try:
                 stream = packing.open(file)
                 while chunk := stream.read(_BLOCK):  # type: ignore[attr-defined]  # all have read
                     self.read_so_far = min(file.tell(), self.size)
+                    segment |= total == 0 and chunk.startswith(SEGMENT_HEAD)
                     total += len(chunk)
                     if total > self.limits.max_unpacked_bytes:
                         raise DataError(
@@ -233,12 +246,22 @@ class Source:
                         )
                     yield chunk
             except _DAMAGED as error:
+                if segment and self._is_cut_short(error):
+                    return
                 raise DataError(
                     f"{self.path} is a damaged or cut-short {packing.name} file ({error}); fetch "
                     f"it again, or unpack what is left ({packing.tool} {self.name} > part.jsonl) "
                     "and import that with --max-bad-lines 1"
                 ) from error
             self.read_so_far = self.size
+
+    def _is_cut_short(self, error: Exception) -> bool:
+        """Whether a segment ends so as a kill or a power cut leaves it: cut, or in zeros."""
+        if isinstance(error, EOFError):
+            return True
+        with self._opened() as file:
+            file.seek(max(0, self.size - _SYNCED))
+            return file.read(_SYNCED).strip(b"\0") == b""
 
     def _from_utf_16(self, encoding: str, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
         decoder = codecs.getincrementaldecoder(encoding)()

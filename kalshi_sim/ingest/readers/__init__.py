@@ -18,11 +18,13 @@ from kalshi_sim.ingest.readers.kalshibook import KalshibookReader
 from kalshi_sim.ingest.readers.polls import PollsReader
 from kalshi_sim.ingest.readers.protocol import Block, Head, Reader, ReadOptions
 from kalshi_sim.ingest.readers.refused import CANDLES, TRADES
+from kalshi_sim.ingest.readers.segments import SegmentsReader
 from kalshi_sim.ingest.readers.sqlite import SqliteReader
 from kalshi_sim.ingest.readers.wire import WireReader
 from kalshi_sim.ingest.sources import Source
 
 READERS: Final[tuple[Reader, ...]] = (
+    SegmentsReader(),
     SqliteReader(),
     KalshibookReader(),
     AbsoluteReader(),

@@ -1,0 +1,1 @@
+"""`kalshi-sim record`: lossless recordings of the live exchange."""

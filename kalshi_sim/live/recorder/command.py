@@ -1,0 +1,346 @@
+"""The work of `kalshi-sim record`: set up, show how it goes, end in order, say what there is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from kalshi_sim import __version__
+from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.ingest.segments import Header
+from kalshi_sim.interrupts import deferred
+from kalshi_sim.live import interface as names
+from kalshi_sim.live.recorder.access import KEY_FILE, KEY_ID, credentials_of, environment_of
+from kalshi_sim.live.recorder.discovery import Rest, Selection
+from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, store_segments
+from kalshi_sim.live.recorder.recorder import Credentials, Recorder, RecorderOptions, signer
+from kalshi_sim.live.recorder.status import Status, as_json, plain_line, prometheus, rows
+from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
+from kalshi_sim.store.urls import without_password
+from kalshi_sim.text import escaped_json, printable
+
+_MIB: Final = 2**20
+_TABLE_S: Final = 1.0
+_LISTED: Final = 1000
+
+
+@dataclass(frozen=True)
+class RecordCommand:
+    """What the command was asked for, as its options name it."""
+
+    selection: Selection
+    environment: str
+    key_id_file: Path | None
+    key_file: Path | None
+    out: Path
+    into: str | None
+    per: Per
+    session: int | None
+    channels: tuple[str, ...]
+    index_ids: tuple[str, ...]
+    use_yes_price: bool
+    markets_per_connection: int
+    discover_every_s: float
+    audit_every_s: float
+    disk_floor_mib: int
+    queue_mib: int
+    duration_s: float | None
+    status_every_s: float
+    prometheus_port: int | None
+    as_json: bool
+
+    def run(self) -> int:
+        """Record; 0 if it was stopped as asked.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            ConfigError: an option is wrong, or the exchange refuses the key.
+            KalshiSimError: the exchange does not answer, or the disk fails.
+        """
+        options = self._options()
+        credentials = credentials_of(self.key_id_file, self.key_file)
+        if credentials is None and options.websocket.startswith("wss:"):
+            raise ConfigError(
+                f"the exchange wants a key for every recording; set {KEY_ID} and {KEY_FILE}, or "
+                "give --key-id-file and --key-file (docs/live.md says how to make a read-only key)"
+            )
+        writer = SegmentWriter(
+            self.out,
+            Header(
+                run=0,
+                number=0,
+                began_ns=0,
+                url=options.websocket + names.WS_PATH,
+                use_yes_price=self.use_yes_price,
+                channels=[*options.market_channels, *options.other_channels],
+                version=__version__,
+                libraries={"aiohttp": version("aiohttp"), "python": sys.version.split()[0]},
+            ),
+            WriterOptions(
+                queue_bytes=self.queue_mib * _MIB, floor_bytes=self.disk_floor_mib * _MIB
+            ),
+        )
+        recorder = Recorder(options, credentials, writer, self._say)
+        try:
+            asyncio.run(self._record(recorder))
+        finally:
+            status = recorder.status()
+            writer.close()
+        self._conclude(recorder, status)
+        return 0
+
+    def dry_run(self) -> int:
+        """List the markets that would be recorded.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            KalshiSimError: the exchange does not answer, or refuses the key.
+        """
+        options = self._options()
+        credentials = credentials_of(self.key_id_file, self.key_file)
+        found = asyncio.run(_listed(options, credentials))
+        if self.as_json:
+            _print_json({"markets": len(found), "tickers": sorted(found)})
+            return 0
+        for ticker in sorted(found)[:_LISTED]:
+            print(f"{printable(ticker)}  {printable(str(found[ticker].get('title') or ''))}")
+        if len(found) > _LISTED:
+            print(f"and {len(found) - _LISTED:,} more")
+        connections = -(-len(found) // self.markets_per_connection)
+        print(f"{len(found):,} markets on {connections} connections; nothing was recorded")
+        return 0
+
+    def store_only(self) -> int:
+        """Store the segments that are there.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            ConfigError: no store is named, or there are no segments.
+        """
+        if self.into is None:
+            raise ConfigError("--store-only: say which store, with --into STORE")
+        if not self.out.is_dir():
+            raise ConfigError(f"there is no folder {self.out}; name one with segments by --out")
+        self._store(self.into)
+        return 0
+
+    def _options(self) -> RecorderOptions:
+        environment = environment_of(self.environment)
+        channels = [names.CHANNELS.get(name) for name in self.channels]
+        for name, channel in zip(self.channels, channels, strict=True):
+            if channel is None:
+                gone = " (retired)" if name in names.RETIRED_CHANNELS else ""
+                known = ", ".join(names.CHANNELS)
+                raise ConfigError(f"--channel {name}: there is none{gone}; known are {known}")
+        chosen = [channel for channel in channels if channel is not None]
+        if names.ORDERBOOK not in chosen:
+            raise ConfigError("--channel: orderbook_delta must be one, else there are no books")
+        other = [c.name for c in chosen if not c.takes_markets or c.private]
+        if self.index_ids and names.INDEX_VALUES.name not in other:
+            other.append(names.INDEX_VALUES.name)
+        return RecorderOptions(
+            websocket=environment.websocket,
+            rest=environment.rest,
+            selection=self.selection,
+            market_channels=tuple(c.name for c in chosen if c.name not in other),
+            other_channels=tuple(other),
+            index_ids=self.index_ids,
+            use_yes_price=self.use_yes_price,
+            markets_per_connection=self.markets_per_connection,
+            discover_every_s=self.discover_every_s,
+            audit_every_s=self.audit_every_s,
+        )
+
+    async def _record(self, recorder: Recorder) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop(signum: int) -> None:
+            loop.call_soon_threadsafe(recorder.stop)
+
+        with deferred(stop):
+            tasks = [asyncio.create_task(self._show(recorder))]
+            if self.into is not None:
+                tasks.append(asyncio.create_task(self._store_hourly(recorder, self.into)))
+            if self.duration_s is not None:
+                loop.call_later(self.duration_s, recorder.stop)
+            try:
+                async with _served(recorder, self.prometheus_port):
+                    await recorder.run()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _show(self, recorder: Recorder) -> None:
+        """Say how it goes: a table on a terminal, else lines."""
+        if self.as_json or not sys.stderr.isatty():
+            while True:
+                await asyncio.sleep(self.status_every_s)
+                status = recorder.status()
+                if self.as_json:
+                    _print_json(as_json(status), indent=0)
+                else:
+                    self._say(plain_line(status))
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(stderr=True), auto_refresh=False) as live:
+            while True:
+                live.update(_table(recorder.status()), refresh=True)
+                await asyncio.sleep(_TABLE_S)
+
+    def _say(self, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        print(f"{stamp} {printable(text)}", file=sys.stderr, flush=True)
+
+    async def _store_hourly(self, recorder: Recorder, store: str) -> None:
+        """Store finished segments while recording, in a process of its own."""
+        stored = 1
+        while True:
+            await asyncio.sleep(1.0)
+            if len(recorder.segments) <= stored:
+                continue
+            stored = len(recorder.segments)
+            session = [] if self.session is None else [str(self.session)]
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "kalshi_sim.live.recorder.into",
+                str(self.out),
+                self.per,
+                *session,
+                env={**os.environ, STORE_VARIABLE: store},
+                stdout=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                code = await child.wait()
+            except asyncio.CancelledError:
+                child.terminate()
+                await child.wait()
+                raise
+            if code != 0:
+                self._say("the segments could not be stored now; they are tried again")
+
+    def _conclude(self, recorder: Recorder, status: Status) -> None:
+        """Say what was recorded, and store it."""
+        written = recorder.tape.writer.written
+        if self.as_json:
+            _print_json(
+                {
+                    "recorded": as_json(status) | {"segments": [str(p) for p in written.segments]},
+                },
+                indent=0,
+            )
+        else:
+            print(
+                f"recorded {status.frames:,} frames of {status.markets_wanted:,} markets in "
+                f"{len(written.segments)} segments in {printable(str(self.out))}: {status.gaps} "
+                f"gaps, {written.dropped} frames dropped, {status.reconnects} reconnects"
+            )
+        if self.into is None:
+            if not self.as_json:
+                print(
+                    f"store it with: kalshi-sim record --store-only --out {self.out} --into STORE"
+                )
+            return
+        try:
+            self._store(self.into)
+        except KalshiSimError as error:
+            raise type(error)(
+                f"{error}. The recording itself is whole; store it again with kalshi-sim record "
+                f"--store-only --out {self.out} --into STORE"
+            ) from error
+
+    def _store(self, store: str) -> None:
+        for stored in store_segments(self.out, store, self.per, self.session):
+            total = stored.session.quality.total
+            if self.as_json:
+                _print_json(
+                    {
+                        "stored": stored.session.session_id,
+                        "segments": stored.segments,
+                        "snapshots": total.snapshots,
+                        "deltas": total.deltas,
+                        "trades": total.trades,
+                        "gaps": total.gaps,
+                    },
+                    indent=0,
+                )
+                continue
+            print(
+                f"session {stored.session.session_id} in {printable(without_password(store))}: "
+                f"{len(stored.session.markets):,} markets, {total.snapshots:,} snapshots, "
+                f"{total.deltas:,} deltas, {total.trades:,} trades, {total.gaps:,} gaps"
+            )
+
+
+async def _listed(
+    options: RecorderOptions, credentials: Credentials | None
+) -> dict[str, dict[str, Any]]:
+    async with aiohttp.ClientSession() as http:
+        rest = Rest(http, options.rest, signer(credentials))
+        return await rest.markets(options.selection)
+
+
+@contextlib.asynccontextmanager
+async def _served(recorder: Recorder, port: int | None) -> Any:
+    """The text endpoint of Prometheus, on the loopback address alone."""
+    if port is None:
+        yield
+        return
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(text=prometheus(recorder.status()), content_type="text/plain")
+
+    application = web.Application()
+    application.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:
+            raise ConfigError(
+                f"--prometheus-port {port}: {error.strerror}; choose another port"
+            ) from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _table(status: Status) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, show_header=False)
+    for name, value in rows(status):
+        table.add_row(Text(name), Text(printable(value)))
+    return table
+
+
+def _print_json(value: Any, indent: int = 2) -> None:
+    text = msgspec.json.encode(value)
+    shown = msgspec.json.format(text, indent=indent or -1).decode()
+    sys.stdout.write(escaped_json(shown) + "\n")
+    sys.stdout.flush()
+
+
+__all__ = ["RecordCommand", "Selection"]

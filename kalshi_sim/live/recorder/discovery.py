@@ -1,0 +1,249 @@
+"""Which markets to record: the exchange's list of markets, and what a user chooses of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.live import interface as names
+from kalshi_sim.units import PAYOUT_CENT
+
+_RETRIES: Final = 6
+_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 15.0
+_DEADLINE_S: Final = 30.0
+_TOO_MANY: Final = 429
+_SERVER: Final = 500
+_UNAUTHORIZED: Final = (401, 403)
+SignedHeaders = Callable[[str, str], Mapping[str, str]]
+"""Headers that authenticate (method, path); none where there is no key."""
+
+
+class ExchangeError(KalshiSimError, RuntimeError):
+    """The exchange's REST interface does not answer as it should."""
+
+
+class KeyRefusedError(ConfigError):
+    """The exchange does not accept the key."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a user chooses. All that is given must hold; of several names one must."""
+
+    tickers: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    status: str = "open"
+    min_volume: int = 0
+    """Contracts traded so far, at least."""
+    max_spread: int | None = None
+    """Cents between best bid and ask, at most; a one-sided book has none."""
+    closes_within: float | None = None
+    """Hours to the close, at most."""
+    limit: int | None = None
+    """So many, those traded most."""
+
+    def __post_init__(self) -> None:
+        """Check the status.
+
+        Raises:
+            ConfigError: there is no such status.
+        """
+        if self.status not in names.MARKET_STATUSES:
+            raise ConfigError(
+                f"--status {self.status}: must be one of {', '.join(names.MARKET_STATUSES)}"
+            )
+
+    def keeps(self, market: Mapping[str, Any], now_s: float) -> bool:
+        """Whether a market is chosen.
+
+        Args:
+            market: as GET /markets lists it.
+            now_s: seconds since 1970 UTC.
+
+        Returns:
+            Whether all filters hold.
+        """
+        if _number(market.get("volume_fp", market.get("volume"))) < self.min_volume:
+            return False
+        if self.max_spread is not None:
+            bid = _number(market.get("yes_bid_dollars"))
+            ask = _number(market.get("yes_ask_dollars"))
+            spread = (ask - bid) * PAYOUT_CENT
+            if not 0 < bid < ask < 1 or spread > self.max_spread:
+                return False
+        if self.closes_within is not None:
+            close_s = _seconds(market.get("close_time"))
+            if close_s is None or not 0 <= close_s - now_s <= self.closes_within * 3600:
+                return False
+        return True
+
+
+def _number(value: object) -> Decimal:
+    try:
+        return Decimal(str(value)) if value is not None else Decimal(0)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        return None
+
+
+class Rest:
+    """Reads of the exchange's REST interface: retried where that helps, refused in plain words."""
+
+    def __init__(self, http: aiohttp.ClientSession, root: str, headers: SignedHeaders) -> None:
+        """Read from `root`.
+
+        Args:
+            http: makes the requests.
+            root: scheme, host and port.
+            headers: of a request.
+        """
+        self.http = http
+        self._root = root
+        self._headers = headers
+        self.clock_off_s: float | None = None
+        """How far this machine's clock is ahead of the exchange's, as its latest answer says."""
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The answer to GET.
+
+        Args:
+            path: below the root of the API.
+            params: the query.
+
+        Returns:
+            The JSON object.
+
+        Raises:
+            ExchangeError: there is no good answer, however often it was asked.
+            KeyRefusedError: the key is not accepted.
+        """
+        why = ""
+        for nth in range(_RETRIES):
+            try:
+                status, body = await self._once(names.REST_ROOT + path, params or {})
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                why = str(error) or type(error).__name__
+            else:
+                if status in _UNAUTHORIZED:
+                    raise KeyRefusedError(self._refused(status))
+                why = f"status {status}"
+                if status < _TOO_MANY and isinstance(body, dict):
+                    if status == 200:
+                        return body
+                    break
+                if status != _TOO_MANY and status < _SERVER:
+                    break
+            await asyncio.sleep(min(_WAIT_S * 2**nth, _LONGEST_WAIT_S))
+        raise ExchangeError(f"{self._root}{names.REST_ROOT}{path} does not answer: {why}")
+
+    async def _once(self, path: str, params: Mapping[str, str]) -> tuple[int, object]:
+        async with (
+            asyncio.timeout(_DEADLINE_S),
+            self.http.get(
+                self._root + path, params=params, headers=self._headers("GET", path)
+            ) as answer,
+        ):
+            text = await answer.read()
+            self._note_clock(answer.headers.get("Date"))
+            try:
+                return answer.status, msgspec.json.decode(text)
+            except msgspec.MsgspecError:
+                return answer.status, None
+
+    def _note_clock(self, date: str | None) -> None:
+        if date is not None:
+            self.clock_off_s = time.time() - parsedate_to_datetime(date).timestamp()
+
+    def _refused(self, status: int) -> str:
+        said = f"{self._root} refuses the key (status {status}); check --key-id and the key file"
+        return said + self.clock_advice()
+
+    def clock_advice(self) -> str:
+        """What to say of this machine's clock where a key was refused; empty if it is right."""
+        tolerated = names.CLOCK_TOLERANCE_MS / 1000
+        if self.clock_off_s is None or abs(self.clock_off_s) <= tolerated:
+            return ""
+        return f"; this machine's clock is {self.clock_off_s:+.0f} s off: set it"
+
+    async def markets(self, selection: Selection) -> dict[str, dict[str, Any]]:
+        """The chosen markets by ticker, as the exchange lists them.
+
+        Args:
+            selection: what to choose.
+
+        Returns:
+            GET /markets' objects.
+
+        Raises:
+            ExchangeError: the list cannot be read.
+            KeyRefusedError: the key is not accepted.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        now_s = time.time()
+        for query in _queries(selection):
+            cursor = ""
+            while True:
+                page = dict(query) | ({"cursor": cursor} if cursor else {})
+                answer = await self.get("/markets", page)
+                for market in answer.get("markets") or ():
+                    if selection.keeps(market, now_s):
+                        found[str(market["ticker"])] = market
+                cursor = str(answer.get("cursor") or "")
+                if not cursor:
+                    break
+        if selection.limit is not None and len(found) > selection.limit:
+            most = sorted(
+                found,
+                key=lambda t: (-_number(found[t].get("volume_fp", found[t].get("volume"))), t),
+            )
+            found = {ticker: found[ticker] for ticker in most[: selection.limit]}
+        return found
+
+    async def orderbooks(self, tickers: list[str]) -> list[dict[str, Any]]:
+        """Order books of at most 100 markets.
+
+        Args:
+            tickers: of the markets.
+
+        Returns:
+            GET /markets/orderbooks' objects.
+
+        Raises:
+            ExchangeError: they cannot be read.
+        """
+        answer = await self.get("/markets/orderbooks", {"tickers": ",".join(tickers)})
+        return list(answer.get("orderbooks") or ())
+
+
+def _queries(selection: Selection) -> list[dict[str, str]]:
+    """The calls that list what the names of a selection can mean."""
+    common = {"limit": str(names.MAX_PAGE)}
+    if selection.tickers:  # named: whatever their status
+        return [
+            common | {"tickers": ",".join(selection.tickers[at : at + names.MAX_ORDERBOOKS])}
+            for at in range(0, len(selection.tickers), names.MAX_ORDERBOOKS)
+        ]
+    common["status"] = selection.status
+    if selection.events:
+        return [common | {"event_ticker": event} for event in selection.events]
+    if selection.series:
+        return [common | {"series_ticker": series} for series in selection.series]
+    return [common | {"mve_filter": "exclude"}]

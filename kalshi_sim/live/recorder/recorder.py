@@ -1,0 +1,430 @@
+"""A recorder: markets found and found again, spread over connections, everything on tape."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from kalshi_sim.ingest.segments import connection_number
+from kalshi_sim.live import interface as names
+from kalshi_sim.live.keys import PrivateKey, request_headers
+from kalshi_sim.live.recorder.audit import Audit, Books
+from kalshi_sim.live.recorder.commands import AuthenticationError, ConnectionLostError
+from kalshi_sim.live.recorder.connection import Connection, Timing, Want
+from kalshi_sim.live.recorder.discovery import (
+    ExchangeError,
+    KeyRefusedError,
+    Rest,
+    Selection,
+    SignedHeaders,
+)
+from kalshi_sim.live.recorder.sequence import Head
+from kalshi_sim.live.recorder.status import Rate, Status
+from kalshi_sim.live.recorder.tape import Tape
+from kalshi_sim.live.recorder.writer import SegmentWriter
+
+_BACKOFF_S: Final = 0.5
+_LONGEST_BACKOFF_S: Final = 30.0
+_STABLE_S: Final = 60.0
+"""A connection that lived so long makes the next failure the first again."""
+_AUTHENTICATION_TRIES: Final = 3
+_AUDIT_WINDOW_S: Final = 1.0
+_OVER: Final = ("determined", "settled")
+"""Changes of a market's life after which it sends nothing more."""
+_NS: Final = 1_000_000_000
+_MS: Final = 1_000
+_NS_PER_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Names a key; the key itself is in no message and in no `repr`."""
+
+    key_id: str = field(repr=False)
+    key: PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RecorderOptions:
+    """What to record, from where, and how carefully."""
+
+    websocket: str
+    """Address of the exchange's WebSocket: scheme, host, port."""
+    rest: str
+    selection: Selection
+    market_channels: tuple[str, ...] = (names.ORDERBOOK.name, names.TRADE.name)
+    other_channels: tuple[str, ...] = (names.LIFECYCLE.name,)
+    index_ids: tuple[str, ...] = ()
+    use_yes_price: bool = False
+    markets_per_connection: int = 500
+    discover_every_s: float = 60.0
+    audit_every_s: float = 300.0
+    """0: never."""
+    timing: Timing = field(default_factory=Timing)
+
+
+def signer(credentials: Credentials | None) -> SignedHeaders:
+    """What signs requests; no headers where there is no key.
+
+    Args:
+        credentials: the key, or None.
+
+    Returns:
+        A function of (method, path below the root of the API, or the WebSocket's path).
+    """
+
+    def signed(method: str, path: str) -> dict[str, str]:
+        if credentials is None:
+            return {}
+        whole = path if path.startswith(names.WS_PATH) else names.REST_ROOT + path
+        now_ms = time.time_ns() // _NS_PER_MS
+        return request_headers(credentials.key_id, credentials.key, method, whole, now_ms)
+
+    return signed
+
+
+class _Slot:
+    """Part of the markets, on one connection after the other."""
+
+    def __init__(self, want: Want) -> None:
+        self.want = want
+        self.connection: Connection | None = None
+        self.limit: int | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.connection is not None and self.connection.opened_ns > 0
+
+
+class Recorder:
+    """Records until it is told to stop."""
+
+    def __init__(
+        self,
+        options: RecorderOptions,
+        credentials: Credentials | None,
+        writer: SegmentWriter,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Not begun yet.
+
+        Args:
+            options: what to record.
+            credentials: for the handshakes; a local exchange may need none.
+            writer: takes what is recorded.
+            say: called with sentences for a log.
+        """
+        self.options = options
+        self.tape = Tape(writer)
+        self.reconnects = 0
+        self.audit = Audit()
+        self._signed = signer(credentials)
+        self._say = say
+        self._slots: list[_Slot] = []
+        self._connections = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: BaseException | None = None
+        self._stop = asyncio.Event()
+        self._books = Books()
+        self._lost: dict[_Slot, dict[str, int]] = {}
+        self._over: set[str] = set()
+        self._missed: set[str] = set()
+        self._rate = Rate()
+        self._begun = time.monotonic()
+        self._last_ns: int | None = None
+        self._lag_s: float | None = None
+        self._unknown_ns = 0
+        self._problems: dict[str, str] = {}
+        self._rest: Rest | None = None
+
+    def stop(self) -> None:
+        """End in order, soon."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Record until `stop`.
+
+        Raises:
+            ConfigError: the key is not accepted, or no market is chosen that exists.
+            ExchangeError: the list of markets cannot be read at the start.
+        """
+        async with aiohttp.ClientSession() as http:
+            self._rest = Rest(http, self.options.rest, self._signed)
+            self._apply(await self._rest.markets(self.options.selection), http)
+            work = [self._discover(http), self._watch_clock()]
+            if self.options.audit_every_s > 0:
+                work.append(self._audit_now_and_then())
+            for coroutine in work:
+                self._start(coroutine)
+            try:
+                await self._stop.wait()
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._failed is not None:
+            raise self._failed
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed = self._failed or error
+            self._stop.set()
+
+    # which markets, on which connection
+
+    async def _discover(self, http: aiohttp.ClientSession) -> None:
+        assert self._rest is not None
+        while True:
+            await asyncio.sleep(self.options.discover_every_s)
+            try:
+                found = await self._rest.markets(self.options.selection)
+            except ExchangeError as error:  # what is recorded goes on
+                self._problems["discovery"] = str(error)
+                self._say(str(error))
+                continue
+            self._problems.pop("discovery", None)
+            self._apply(found, http)
+
+    def _apply(self, found: Iterable[str], http: aiohttp.ClientSession) -> None:
+        """Add markets that are new; let those go that are over, or twice not listed."""
+        wanted = set(found) - self._over
+        now = {ticker for slot in self._slots for ticker in slot.want.markets}
+        gone = now - wanted
+        leaving = gone & (self._missed | self._over)
+        self._missed = gone - leaving
+        for slot in self._slots:
+            slot.want.markets -= leaving
+            if leaving and slot.connection is not None:
+                slot.connection.changed()
+        for ticker in leaving:
+            self._books.forget(ticker)
+        new = sorted(wanted - now)
+        if new or leaving:
+            self._say(f"{len(new)} markets added, {len(leaving)} let go")
+        self._place(new, http)
+
+    def _place(self, tickers: list[str], http: aiohttp.ClientSession) -> None:
+        """Each on the first connection with room; a market stays where it is."""
+        changed: set[int] = set()
+        for ticker in tickers:
+            at = next((i for i, slot in enumerate(self._slots) if self._has_room(slot)), None)
+            if at is None:
+                at = len(self._slots)
+                self._slots.append(self._new_slot(first=at == 0))
+                self._start(self._keep_connected(self._slots[at], http))
+            self._slots[at].want.markets.add(ticker)
+            changed.add(at)
+        if not self._slots:  # the life of markets is recorded also before there are any
+            self._slots.append(self._new_slot(first=True))
+            self._start(self._keep_connected(self._slots[0], http))
+        for at in changed:
+            connection = self._slots[at].connection
+            if connection is not None:
+                connection.changed()
+
+    def _has_room(self, slot: _Slot) -> bool:
+        limit = self.options.markets_per_connection
+        return len(slot.want.markets) < min(limit, slot.limit or limit)
+
+    def _new_slot(self, *, first: bool) -> _Slot:
+        return _Slot(
+            Want(
+                market_channels=self.options.market_channels,
+                other_channels=self.options.other_channels if first else (),
+                use_yes_price=self.options.use_yes_price,
+                index_ids=self.options.index_ids,
+            )
+        )
+
+    # connections
+
+    async def _keep_connected(self, slot: _Slot, http: aiohttp.ClientSession) -> None:
+        """One connection after the other; only a refused key, several times, ends that."""
+        failures = refusals = 0
+        lost: dict[str, int] = {}
+        while True:
+            self._connections += 1
+            number = connection_number(self.tape.writer.run, self._connections)
+            connection = Connection(number, slot.want, self.tape, self._seen, self.options.timing)
+            connection.tracker.lost = lost
+            slot.connection = connection
+            try:
+                headers = self._signed("GET", names.WS_PATH)
+                url = self.options.websocket + names.WS_PATH
+                await connection.live(http, url, headers)
+            except AuthenticationError as error:
+                refusals += 1
+                why = str(error)
+                if refusals >= _AUTHENTICATION_TRIES:
+                    assert self._rest is not None
+                    with contextlib.suppress(ExchangeError):
+                        await self._rest.get("/exchange/status")
+                    raise KeyRefusedError(
+                        f"the exchange refuses the key ({why}); check --key-id and the key file, "
+                        f"and that both are of this environment{self._rest.clock_advice()}"
+                    ) from None
+            except ConnectionLostError as error:
+                refusals = 0
+                why = str(error)
+            finally:
+                self._unknown_ns += connection.tracker.unknown_ns
+                lost = connection.tracker.all_lost(time.monotonic_ns())
+                for ticker in slot.want.markets:
+                    self._books.forget(ticker)
+                slot.connection = None
+            lived = connection.opened_ns and time.monotonic_ns() - connection.opened_ns
+            failures = 1 if lived > _STABLE_S * _NS else failures + 1
+            longest = min(_BACKOFF_S * 2 ** min(failures, 10), _LONGEST_BACKOFF_S)
+            wait = random.uniform(_BACKOFF_S / 2, longest)
+            self.reconnects += 1
+            self._problems["connection"] = why
+            self._say(f"connection {self._connections}: {why}; again in {wait:.1f} s")
+            self._move_what_is_too_much(slot, connection, http)
+            self._lost[slot] = lost
+            await asyncio.sleep(wait)
+            self._lost.pop(slot)
+
+    def _move_what_is_too_much(
+        self, slot: _Slot, connection: Connection, http: aiohttp.ClientSession
+    ) -> None:
+        """Markets beyond what the exchange takes on one connection go to another."""
+        if connection.market_limit is None:
+            return
+        slot.limit = max(1, connection.market_limit)
+        over = sorted(slot.want.markets)[slot.limit :]
+        slot.want.markets -= set(over)
+        connection.market_limit = None
+        self._place(over, http)
+
+    def _seen(self, data: bytes, head: Head) -> None:
+        self._last_ns = time.monotonic_ns()
+        sent_ms = head.sending_ts_ms or head.message.ts_ms
+        if sent_ms:
+            self._lag_s = time.time() - sent_ms / _MS
+        message = head.message
+        if self.options.audit_every_s > 0:
+            try:
+                self._books.take(head.type, data)
+            except (ValueError, KeyError):
+                self._books.forget(message.market_ticker or "")
+        if message.event_type in _OVER and message.market_ticker is not None:
+            self._over.add(message.market_ticker)
+
+    # now and then
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            jump = self.tape.check_clock()
+            if jump:
+                self._say(f"the wall clock was set by {jump / _NS:+.1f} s")
+            if self.tape.writer.error is not None:
+                self._stop.set()
+            for slot in list(self._slots):
+                if slot.connection is not None and slot.connection.market_limit is not None:
+                    await self._move_live(slot)
+
+    async def _move_live(self, slot: _Slot) -> None:
+        assert self._rest is not None
+        assert slot.connection is not None
+        self._move_what_is_too_much(slot, slot.connection, self._rest.http)
+
+    async def _audit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.audit_every_s)
+            try:
+                self.audit = await self._compare()
+            except ExchangeError as error:
+                self._problems["audit"] = str(error)
+                self._say(str(error))
+                continue
+            self._problems.pop("audit", None)
+            if self.audit.compared:
+                differing = self.audit.differing[:20]
+                self.tape.marker(
+                    0,
+                    "audit",
+                    compared=self.audit.compared,
+                    agreed=self.audit.agreed,
+                    differing=differing,
+                )
+
+    async def _compare(self) -> Audit:
+        """Compare the books that are known with REST, within a second around its answer."""
+        assert self._rest is not None
+        audit = Audit()
+        known = [
+            ticker
+            for slot in self._slots
+            if slot.connection is not None
+            for sub in slot.connection.tracker.by_sid.values()
+            if sub.has_books and not sub.ended
+            for ticker in sorted(sub.markets - sub.unknown.keys())
+        ]
+        for at in range(0, len(known), names.MAX_ORDERBOOKS):
+            some = known[at : at + names.MAX_ORDERBOOKS]
+            self._books.watch(some)
+            polled = await self._rest.orderbooks(some)
+            await asyncio.sleep(_AUDIT_WINDOW_S)
+            self._books.compare(polled, audit)
+        return audit
+
+    def status(self) -> Status:
+        """What there is to say now."""
+        writer = self.tape.writer
+        live = [slot.connection for slot in self._slots if slot.connection is not None]
+        connected = sum(slot.connected for slot in self._slots)
+        if connected == len(self._slots):
+            self._problems.pop("connection", None)
+        now = time.monotonic_ns()
+        unknown_ns = self._unknown_ns + sum(c.tracker.unknown_ns for c in live)
+        open_since = [c.tracker.all_unknown() for c in live] + list(self._lost.values())
+        unknown_ns += sum(now - since for of in open_since for since in of.values())
+        problems = list(self._problems.values())
+        if writer.full:
+            problems.insert(0, "the disk is full: frames are dropped until there is room")
+        age = None if self._last_ns is None else (now - self._last_ns) / _NS
+        return Status(
+            connections=connected,
+            connections_wanted=len(self._slots),
+            markets_wanted=sum(len(slot.want.markets) for slot in self._slots),
+            markets_acknowledged=sum(c.acknowledged for c in live),
+            books_unknown=sum(c.unknown for c in live),
+            frames=self.tape.frames,
+            frames_per_second=self._rate.at(self.tape.frames),
+            last_frame_age_s=age,
+            lag_s=self._lag_s,
+            gaps=self.tape.markers["gap"],
+            gap_market_seconds=unknown_ns / _NS,
+            reconnects=self.reconnects,
+            refused_frames=self.tape.markers["refused"],
+            dropped_frames=writer.written.dropped,
+            queue_bytes=writer.waiting_bytes,
+            disk_full=writer.full,
+            disk_free_bytes=writer.free_bytes(),
+            segments=len(writer.written.segments),
+            bytes_written=writer.written.bytes_out,
+            audited=self.audit.compared,
+            audited_share=self.audit.share,
+            uptime_s=time.monotonic() - self._begun,
+            problem="; ".join(problems) or None,
+        )
+
+    @property
+    def segments(self) -> list[Path]:
+        """Of this run."""
+        return list(self.tape.writer.written.segments)
