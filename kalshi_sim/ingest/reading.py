@@ -139,15 +139,15 @@ def _in_yes_terms(sources: list[Source], segments: list[Source], asked: bool) ->
     Raises:
         DataError: they differ.
     """
-    told = {header_of(source).use_yes_price for source in segments}
+    known = {header_of(source).use_yes_price for source in segments}
     if len(segments) < len(sources):
-        told.add(asked)
-    if len(told) > 1:
+        known.add(asked)
+    if len(known) > 1:
         raise DataError(
             "some of the files state NO prices in YES terms (use_yes_price) and some do not; "
             "import them as sessions of their own"
         )
-    return asked or any(told)
+    return asked or any(known)
 
 
 def _different(sources: list[Source], notes: list[str]) -> tuple[list[Source], int]:

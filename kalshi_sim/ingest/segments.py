@@ -258,7 +258,7 @@ class _Object(msgspec.Struct):
 
 
 OBJECT: Final = msgspec.json.Decoder(_Object)
-"""Tells what is one JSON object from anything else, and reads nothing of it."""
+"""Knows what is one JSON object from anything else, and reads nothing of it."""
 
 
 def is_object(text: bytes) -> bool:

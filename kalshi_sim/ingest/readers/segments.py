@@ -30,6 +30,10 @@ class SegmentsReader:
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Block]:
         """The segment's lines as frames.
 
+        Args:
+            source: the segment.
+            options: unused; a segment says of itself what there is to know.
+
         Raises:
             DataError: it is damaged, or of a later version.
         """

@@ -75,7 +75,7 @@ class Audit:
 
 
 class Books:
-    """The books that frames tell; while one is watched, all it has been is kept."""
+    """The books that frames make; while one is watched, all it has been is kept."""
 
     def __init__(self) -> None:
         """Know none."""
@@ -146,9 +146,9 @@ class Books:
             if not kept or ticker not in self._books:
                 continue
             book = poll.get("orderbook_fp") or {}
-            told = tuple(_levels(book.get(f"{side}_dollars")) for side in _SIDES)
+            known = tuple(_levels(book.get(f"{side}_dollars")) for side in _SIDES)
             audit.compared += 1
-            if told in kept:
+            if known in kept:
                 audit.agreed += 1
             else:
                 audit.differing.append(ticker)

@@ -16,7 +16,6 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from kalshi_sim import __version__
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.ingest.segments import Header
 from kalshi_sim.interrupts import deferred
@@ -86,7 +85,7 @@ class RecordCommand:
                 url=options.websocket + names.WS_PATH,
                 use_yes_price=self.use_yes_price,
                 channels=[*options.market_channels, *options.other_channels],
-                version=__version__,
+                version=version("kalshi-sim"),
                 libraries={"aiohttp": version("aiohttp"), "python": sys.version.split()[0]},
             ),
             WriterOptions(

@@ -82,6 +82,9 @@ class Commands:
             command: its name.
             params: its parameters; None for none.
 
+        Returns:
+            The frame that answers it.
+
         Raises:
             UnansweredError: there is no answer by the deadline.
             CommandRefusedError: the answer is an error.
@@ -125,6 +128,9 @@ def chunks(tickers: Iterable[str], size: int) -> Iterator[list[str]]:
     Args:
         tickers: of markets.
         size: at most so many.
+
+    Yields:
+        Some of them, sorted.
     """
     ordered = sorted(tickers)
     for at in range(0, len(ordered), size):

@@ -28,7 +28,7 @@ from kalshi_sim.live.recorder.sequence import (
     Tracker,
     head_of,
 )
-from kalshi_sim.live.recorder.tape import Tape
+from kalshi_sim.live.recorder.tape import FrameTape
 
 _MANY_AT_A_TIME: Final = 500
 _BOOKS_AT_A_TIME: Final = 50
@@ -53,6 +53,8 @@ class Timing:
     """A ping is sent so often if nothing arrives; the pong must come in half of it."""
     check: float = 60.0
     """How often the exchange is asked which subscriptions it has."""
+    backoff: float = 30.0
+    """The longest wait before connecting again."""
     dark: float = 60.0
     """How often a market is tried again that was refused or sent no snapshot."""
 
@@ -77,7 +79,7 @@ class Connection:
     """A connection from its handshake to its end."""
 
     def __init__(
-        self, number: int, want: Want, tape: Tape, seen: FrameSeen, timing: Timing
+        self, number: int, want: Want, tape: FrameTape, seen: FrameSeen, timing: Timing
     ) -> None:
         """Not connected yet.
 

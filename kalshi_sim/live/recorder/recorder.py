@@ -28,11 +28,10 @@ from kalshi_sim.live.recorder.discovery import (
 )
 from kalshi_sim.live.recorder.sequence import Head
 from kalshi_sim.live.recorder.status import Rate, Status
-from kalshi_sim.live.recorder.tape import Tape
+from kalshi_sim.live.recorder.tape import FrameTape
 from kalshi_sim.live.recorder.writer import SegmentWriter
 
 _BACKOFF_S: Final = 0.5
-_LONGEST_BACKOFF_S: Final = 30.0
 _STABLE_S: Final = 60.0
 """A connection that lived so long makes the next failure the first again."""
 _AUTHENTICATION_TRIES: Final = 3
@@ -105,7 +104,7 @@ class _Slot:
 
 
 class Recorder:
-    """Records until it is told to stop."""
+    """Records until it is known to stop."""
 
     def __init__(
         self,
@@ -123,7 +122,7 @@ class Recorder:
             say: called with sentences for a log.
         """
         self.options = options
-        self.tape = Tape(writer)
+        self.tape = FrameTape(writer)
         self.reconnects = 0
         self.audit = Audit()
         self._signed = signer(credentials)
@@ -288,7 +287,7 @@ class Recorder:
                 slot.connection = None
             lived = connection.opened_ns and time.monotonic_ns() - connection.opened_ns
             failures = 1 if lived > _STABLE_S * _NS else failures + 1
-            longest = min(_BACKOFF_S * 2 ** min(failures, 10), _LONGEST_BACKOFF_S)
+            longest = min(_BACKOFF_S * 2 ** min(failures, 10), self.options.timing.backoff)
             wait = random.uniform(_BACKOFF_S / 2, longest)
             self.reconnects += 1
             self._problems["connection"] = why

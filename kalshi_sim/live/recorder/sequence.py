@@ -86,6 +86,8 @@ class Subscription:
     """Those the exchange has acknowledged."""
     unknown: dict[str, int] = field(default_factory=dict)
     """Markets whose book is not known, and since when (monotonic clock, ns)."""
+    known: set[str] = field(default_factory=set)
+    """Markets whose snapshot came, also before the exchange acknowledged them."""
     last: int | None = None
     """Its latest number."""
     ended: bool = False
@@ -122,6 +124,9 @@ class Tracker:
             channel: its channel.
             markets: what was asked for.
             now_ns: monotonic clock.
+
+        Returns:
+            The subscription.
         """
         found = self.by_sid.get(sid)
         if found is None:
@@ -165,10 +170,11 @@ class Tracker:
             now_ns: monotonic clock.
         """
         if subscription.has_books:
-            for ticker in markets - subscription.markets:
+            for ticker in markets - subscription.markets - subscription.known:
                 subscription.unknown.setdefault(ticker, self.lost.pop(ticker, now_ns))
             for ticker in subscription.unknown.keys() - markets:
                 del subscription.unknown[ticker]
+        subscription.known -= subscription.markets - markets
         subscription.markets = set(markets)
 
     def take(self, head: Head, now_ns: int) -> Gap | None:
@@ -177,6 +183,9 @@ class Tracker:
         Args:
             head: the frame.
             now_ns: monotonic clock.
+
+        Returns:
+            The gap, None if the frame continues its subscription.
         """
         sid = head.sid if head.sid is not None else head.message.sid
         if sid is None:
@@ -199,6 +208,7 @@ class Tracker:
             self.lost |= known.unknown
             known.unknown = {}
         if head.type == "orderbook_snapshot" and head.message.market_ticker is not None:
+            known.known.add(head.message.market_ticker)
             since = known.unknown.pop(head.message.market_ticker, now_ns)
             self.unknown_ns += now_ns - since
         return gap
@@ -211,6 +221,7 @@ class Tracker:
             subscription: of this connection.
             now_ns: monotonic clock.
         """
+        subscription.known.clear()
         if subscription.has_books:
             for ticker in subscription.markets:
                 subscription.unknown.setdefault(ticker, now_ns)

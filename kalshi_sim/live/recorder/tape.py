@@ -14,7 +14,7 @@ _JUMP_NS: Final = _NS
 """A wall clock that moved so far against the monotonic one was set."""
 
 
-class Tape:
+class FrameTape:
     """The one way into the segments."""
 
     def __init__(self, writer: SegmentWriter) -> None:
@@ -33,7 +33,7 @@ class Tape:
         self._offset = time.time_ns() - time.monotonic_ns()
 
     def frame(self, connection: int, frame: bytes) -> bool:
-        """Note a frame, before it is parsed; False if it had to be dropped.
+        """Note a frame, before it is parsed; returns False if it had to be dropped.
 
         Args:
             connection: number of the connection.

@@ -131,6 +131,9 @@ class SegmentWriter:
         Args:
             line: with its line end.
             always: take it even if the queue is full (markers, which are few).
+
+        Returns:
+            False if it was dropped, and counted.
         """
         with self._mutex:
             refused = self.full or self._closing or self.error is not None
