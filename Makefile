@@ -43,13 +43,18 @@ $(DEV): $(RUN)
 	@touch $@
 
 # Trains on the longest session that DATABASE_URL or the folder `sessions` holds, or SESSION of it;
-# generates one if there is neither.
+# generates one if there is neither, while what training runs is compiled.
 train: $(RUN)
 	@set -e; \
 	if [ -z "$$DATABASE_URL" ] && [ -z "$$(ls sessions 2>/dev/null)" ]; then \
 		echo "No sessions recorded here: generating one."; \
+		$(BIN)/python -m kalshi_train.warm_up simulation & step=$$!; \
+		$(BIN)/python -m kalshi_train.warm_up learner & learner=$$!; \
+		trap 'kill $$step $$learner 2>/dev/null || true' EXIT; \
 		$(BIN)/kalshi-sim generate --markets 50 --minutes 35 --seed 9 --edge 0.5 \
 			--store sessions --session 9; \
+		wait $$step $$learner; \
+		trap - EXIT; \
 	fi; \
 	session="$(SESSION)"; \
 	if [ -z "$$session" ]; then \
@@ -58,6 +63,7 @@ train: $(RUN)
 			print(max(sessions, key=lambda s: s["deltas"])["session_id"] if sessions else "")' "$$listed"); \
 	fi; \
 	if [ -z "$$session" ]; then echo "DATABASE_URL holds no sessions"; exit 1; fi; \
+	echo "Training on session $$session."; \
 	$(BIN)/kalshi-train --session "$$session" $(TRAIN_ARGS)
 
 test: $(DEV)

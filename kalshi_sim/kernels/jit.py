@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -22,10 +21,10 @@ import numpy as np
 import platformdirs
 from numba.core import config as numba_config
 
+from kalshi_sim.kernels.announce import announce
+from kalshi_sim.kernels.cache_folders import take_folder
 from kalshi_sim.kernels.compiled_cache import guard
 from kalshi_sim.kernels.dispatcher import share_callees, share_with_python
-
-_log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,16 +64,8 @@ def cache_folder(package: Path = _KERNELS) -> Path:
     return cache_root() / "kernels" / source_digest(*more)[:16]
 
 
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)
-
-
 _FOLDER = cache_folder()
-_CACHE = _writable(_FOLDER)
+_CACHE = take_folder(_FOLDER)
 
 
 @functools.cache
@@ -84,7 +75,7 @@ def _folder_of(package: Path) -> Path:
 
 def _compile(function: F, **flags: Any) -> F:
     folder = _folder_of(Path(function.__code__.co_filename).parent)
-    if not _CACHE or not _writable(folder):
+    if not _CACHE or not take_folder(folder):
         compiled: F = numba.njit(**FLAGS, **flags)(function)
         share_callees(compiled)
         return compiled
@@ -150,4 +141,4 @@ def say_if_compiling(kernel: str, what: str, package: Path = _KERNELS) -> None:
         package: folder of the sources it was compiled from.
     """
     if not is_warm(kernel, package):
-        _log.warning("compiling the kernels of %s, once for this version ...", what)
+        announce(what)

@@ -8,12 +8,14 @@ docs/generator.md describes how they are made and how close they come to recordi
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.assemble import assemble_session
+from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.origins import GENERATED_PREFIX, SYNTHETIC
 from kalshi_sim.session import EventKind, Events, Int64Array, MarketInfo, Session
 from kalshi_sim.synthetic import edge as synthetic_edge
@@ -115,6 +117,7 @@ def generate_with_truth(
     check_value("seed", seed, int, Within(0, 2**63 - 1))
     check_value("edge", edge, float, Within(0, 1))
     check_value("sub_penny_share", sub_penny_share, float, Within(0, 1))
+    say_if_compiling("run_market", "the generator", Path(__file__).parent)
     start_ms = EPOCH_MS + session_id % 28 * MS_PER_DAY
     stop_ms = start_ms + int(minutes * MS_PER_MINUTE)
     updates = _updates(markets, minutes, seed, edge, deltas)

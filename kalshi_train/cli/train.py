@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
@@ -82,6 +83,7 @@ def _train(command: _Command) -> int:
     setup_logging(config.log_level, config.log_file)
     if command.asked.dry_run:
         return _dry_run(config, as_json=command.asked.json)
+    logging.getLogger(__name__).info("loading PyTorch")
     from kalshi_train.training.progress import show_result
     from kalshi_train.training.run import train
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_train.learner import losses
 from kalshi_train.learner.network import ActorCritic
 from kalshi_train.learner.network import unsupported as unsupported_policy
@@ -51,6 +53,7 @@ class FastOnPolicy(OnPolicyAlgorithm):
         if reason is not None:
             LOG.warning("%s runs stock code: %s.", type(self).__name__, reason)
             return
+        say_if_compiling("sample", "the learner", Path(__file__).parent)
         self._network = ActorCritic(self.policy)
         self._optimiser = FlatOptimiser(self._network, self.policy.optimizer)
         self.rollout_buffer = SharedRolloutBuffer(

@@ -57,6 +57,7 @@ def train(config: TrainConfig, *, sessions: Sequence[Session] | None = None) -> 
     make_folder(config.run_folder)
     with locked(config.run_folder):
         config = _with_own_fees(config)
+        logger.info("loading the sessions")
         data = prepare(config, sessions)
         with deferred(_say_stopping) as stop:
             return _Run(config.resolve(data.longest_heldout), data, checkpoint, stop).learn()
@@ -148,6 +149,14 @@ class _Run:
         )
         model.set_logger(Logger(str(config.run_folder), self._writers()))
         begin, steps_before = time.perf_counter(), model.num_timesteps
+        logger.info(
+            "training %s on %s markets from step %s to %s, %s steps a rollout",
+            config.learner.algorithm.upper(),
+            f"{len(self.data.train.views):,}",
+            f"{steps_before:,}",
+            f"{config.total_timesteps:,}",
+            f"{config.n_envs * model.n_steps:,}",
+        )
         remaining = config.total_timesteps - steps_before
         if remaining <= 0:
             logger.warning(
