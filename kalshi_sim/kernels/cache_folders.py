@@ -90,10 +90,8 @@ def remove_unused(root: Path) -> list[Path]:
 
 def _last_used(folder: Path) -> float:
     """Seconds since 1970 of the last use; of the last change where no use was noted."""
-    for path in (folder / _MARK, folder):
-        with contextlib.suppress(OSError):
-            return path.stat().st_mtime
-    return 0.0
+    mark = folder / _MARK
+    return (mark if mark.exists() else folder).stat().st_mtime
 
 
 def _set_aside(folder: Path) -> bool:
