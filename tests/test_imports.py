@@ -186,7 +186,7 @@ def test_a_library_of_an_extra_stays_where_it_belongs(library: str) -> None:
     assert users == LIBRARIES[library]
 
 
-@pytest.mark.parametrize("library", ["cryptography"])
+@pytest.mark.parametrize("library", ["aiohttp", "cryptography"])
 def test_what_speaks_to_an_exchange_stays_beside_the_live_market(library: str) -> None:
     users = {e.importer for e in EDGES if e.imported.split(".")[0] == library}
     apart = {"kalshi_sim.live.market", "kalshi_sim.live.rows", "kalshi_sim.live.portfolio"}

@@ -1,0 +1,243 @@
+"""The local exchange itself: markets, connections and time, apart from the sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, Literal
+
+from kalshi_sim.live.exchange.clock import ExchangeClock
+from kalshi_sim.live.exchange.commands import Commands
+from kalshi_sim.live.exchange.faults import Fault, Faults
+from kalshi_sim.live.exchange.hub import Hub
+from kalshi_sim.live.exchange.log import SentLog
+from kalshi_sim.live.exchange.markets import (
+    ACTIVE,
+    CLOSED,
+    DETERMINED,
+    FINALIZED,
+    INACTIVE,
+    Market,
+)
+from kalshi_sim.live.exchange.messages import (
+    delta_message,
+    fee_message,
+    life_message,
+    trade_message,
+)
+from kalshi_sim.live.exchange.schedule import (
+    BookFrame,
+    Change,
+    check_session,
+    first_ms,
+    replay,
+)
+from kalshi_sim.live.interface import PING_SECONDS, Channel
+from kalshi_sim.session import EventKind, Session
+
+Begin = Literal["subscription", "now", "control"]
+_BATCH: Final = 200
+"""Events after which other tasks get their turn."""
+
+
+class Exchange:
+    """Markets that are replayed, and the connections that follow them."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        speed: float = 1.0,
+        begin: Begin = "subscription",
+        ping_seconds: float = PING_SECONDS,
+        log: SentLog | None = None,
+        faults: Iterable[Fault] = (),
+    ) -> None:
+        """Make an exchange whose markets are those of a session.
+
+        Args:
+            session: what is replayed.
+            speed: exchange's seconds in one of the wall clock; 0: as fast as clients read.
+            begin: when time begins: at the first subscription to a channel of markets, at once, or
+                by `begin` (the control endpoint).
+            ping_seconds: time between pings.
+            log: notes every frame that is sent.
+            faults: which wait from the start.
+
+        Raises:
+            ConfigError: the session cannot be replayed.
+        """
+        check_session(session)
+        self.session = session
+        self.clock = ExchangeClock(first_ms(session), speed)
+        self.markets = {m.ticker: Market(m, first_ms(session)) for m in session.markets}
+        self.hub = Hub()
+        self.faults = Faults()
+        self.commands = Commands(self)
+        self.ping_seconds = ping_seconds
+        self.exchange_active = True
+        self.trading_active = True
+        self.finished = asyncio.Event()
+        """Set once everything has happened."""
+        self._speed = speed
+        self._faults = tuple(faults)
+        self._ordered = list(self.markets.values())
+        self._log = log
+        self._begin: Begin = begin
+        self._begun = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._trades = 0
+        self._connections = 0
+
+    def now_ms(self) -> int:
+        """The exchange's time, in ms since 1970 UTC."""
+        return self.clock.now_ms()
+
+    def start(self) -> None:
+        """Run the feed in the running event loop; time begins as `begin` says."""
+        now = asyncio.get_running_loop().time()
+        for fault in self._faults:
+            self.faults.add(fault, now)
+        self.spawn(self._feed())
+        if self._begin == "now":
+            self.begin()
+
+    def begin(self) -> None:
+        """Let time begin."""
+        self._begun.set()
+
+    def subscribed(self, channels: Iterable[Channel]) -> None:
+        """A client has subscribed to channels."""
+        if self._begin == "subscription" and any(c.takes_markets for c in channels):
+            self._begun.set()
+
+    def next_connection(self) -> int:
+        """A number for a new connection."""
+        self._connections += 1
+        return self._connections
+
+    def next_trade(self) -> int:
+        """A number for a new trade."""
+        self._trades += 1
+        return self._trades
+
+    def note_sent(self, connection: int, frame: bytes, *, lost: bool = False) -> None:
+        """Note a frame in the log, if there is one.
+
+        Args:
+            connection: number of the connection.
+            frame: as it was sent.
+            lost: whether a fault kept it back.
+        """
+        if self._log is not None:
+            self._log.write(connection, frame, lost=lost)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside all else; it ends with the exchange."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End all that runs beside the connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # What happens.
+
+    async def _feed(self) -> None:
+        """Let everything happen at its time."""
+        await self._begun.wait()
+        self.clock.start()
+        since_pause = 0
+        happenings = replay(self.session)
+        following = next(happenings, None)
+        while following is not None:
+            ms, what = following
+            wait = self.clock.seconds_until(ms)
+            since_pause += 1
+            if wait > 0 or since_pause >= _BATCH:
+                since_pause = 0
+                await asyncio.sleep(wait)
+                await self._wait_for_readers()
+            following = next(happenings, None)
+            self.clock.reach(ms, None if following is None else following[0])
+            self.happen(what, ms)
+        await self._wait_for_readers()
+        self.finished.set()
+
+    async def _wait_for_readers(self) -> None:
+        """Without a speed nobody is left behind."""
+        if self._speed == 0:
+            for connection in list(self.hub.connections):
+                await connection.room()
+
+    def happen(self, what: BookFrame | Change, ms: int) -> None:
+        """Let one thing happen.
+
+        Args:
+            what: it.
+            ms: the exchange's time.
+        """
+        market = self._ordered[what.market]
+        if isinstance(what, Change):
+            self._change(market, what, ms)
+        elif what.kind == EventKind.GAP:
+            # What the recorder missed cannot be sent: the book stays until its next snapshot.
+            market.known = False
+        elif what.kind == EventKind.SNAPSHOT:
+            market.known = True
+            market.book.replace_others(what.levels)
+            own_ms = ms if what.ts_ms is None else what.ts_ms
+            self.hub.publish_book(
+                "orderbook_snapshot",
+                market,
+                lambda yes: market.snapshot(use_yes_price=yes),
+                own_ms,
+            )
+        elif what.kind == EventKind.DELTA:
+            if market.known:
+                self._delta(market, what, ms)
+        else:
+            self._trade(market, what, ms)
+
+    def _delta(self, market: Market, what: BookFrame, ms: int) -> None:
+        before = market.book.best(0), market.book.best(1)
+        if what.size > 0:
+            market.book.add_others(what.side, what.price, what.size)
+        else:
+            market.book.withdraw_others(what.side, what.price, -what.size)
+        self.hub.publish_book(
+            "orderbook_delta", market, lambda yes: delta_message(market, what, yes), ms
+        )
+        if (market.book.best(0), market.book.best(1)) != before:
+            self.hub.publish_ticker(market, ms)
+
+    def _trade(self, market: Market, what: BookFrame, ms: int) -> None:
+        market.record_trade(what.side, what.price, what.size)
+        number = self.next_trade()
+        self.hub.publish_trade(market, lambda: trade_message(market, what, number), ms)
+
+    def _change(self, market: Market, what: Change, ms: int) -> None:
+        market.updated_ms = ms
+        if what.fees is not None:
+            self.hub.publish_life("event_fee_update", fee_message(market, what.fees), ms)
+            return
+        match what.kind:
+            case "closed":
+                market.status = CLOSED
+                return  # the exchange sends no frame at the close
+            case "deactivated":
+                market.status = INACTIVE
+            case "activated":
+                market.status = ACTIVE
+            case "close_date_updated":
+                market.close_ms = what.close_ms
+            case "price_level_structure_updated" if what.ranges is not None:
+                market.ranges = what.ranges
+            case "determined":
+                market.status, market.value = DETERMINED, what.value
+            case "settled":
+                market.status, market.settled_ms = FINALIZED, ms
+        self.hub.publish_life("market_lifecycle_v2", life_message(market, what, ms), ms)
