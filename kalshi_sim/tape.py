@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim import gate
+from kalshi_sim import gate, tape_gate
 from kalshi_sim.features import FEATURES
 from kalshi_sim.frames import Tabular, tape_table
 from kalshi_sim.kernels import layout
@@ -104,13 +104,13 @@ class Tape(Tabular):
         """
         if arrays:
             kept = {} if rows is None else columns_of(row_views(rows), depth)
-            columns = gate.check_row_arrays(kept | arrays, payout)
+            columns = tape_gate.check_row_arrays(kept | arrays, payout)
             depth, rows = columns["px"].shape[2], pack_rows(**columns)
         given = (payout, depth, row_interval_ms, min_episode_length, rows, flow, views, skipped)
         names = [f.name for f in fields(self) if f.init]
         for name, value in zip(names, given, strict=True):
             object.__setattr__(self, name, value)
-        gate.check_tape(self)
+        tape_gate.check_tape(self)
         self._set_arrays()
 
     def _set_arrays(self) -> None:
@@ -305,7 +305,7 @@ def _reopen(folder: Path, views: tuple[MarketSessionView, ...]) -> Tape:
 
     tape = open_tape(folder)
     for view in views:
-        gate.check_view(view, len(tape))
+        tape_gate.check_view(view, len(tape))
     return tape._with_views(views)
 
 

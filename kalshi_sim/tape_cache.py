@@ -43,6 +43,7 @@ _BUILDERS: Final = (
     "views.py",
     "market_state.py",
     "quality.py",
+    "events.py",
     "session.py",
     "fees.py",
 )

@@ -86,7 +86,7 @@ def pack_rows(
     flow_offsets: Int64Array,
     states: Int32Array,
 ) -> Int64Array:
-    """Rows as kernels read them, from arrays whose numbers fit (`gate.check_row_arrays`).
+    """Rows as kernels read them, from arrays whose numbers fit (`tape_gate.check_row_arrays`).
 
     Args:
         ts_ms: int64 [rows] times in ms since 1970 UTC.

@@ -16,13 +16,13 @@ EDGES = all_imports(*PACKAGES)
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
     "units errors extras text files file_sets validated interrupts config features actions frames",
-    "session",
+    "events session",
     "origins",
     "exclusive",
     "threads",
     "kernels",
     "grid",
-    "fees quality gate",
+    "fees quality gate tape_gate",
     "market_state",
     "views",
     "ingest",
