@@ -12,8 +12,6 @@ from tests.support.docstrings import Public, is_command, missing, public_functio
 
 EVERY = [p for package in ("kalshi_sim", "kalshi_train") for p in public_functions(package)]
 EXPORTED = {*kalshi_sim.__all__, *kalshi_train.__all__, "FastOnPolicy", "import_captures"}
-TERSE = ("kalshi_sim.ingest.merging",)
-"""Modules whose functions other modules of the same kind call alone."""
 INTERFACE = [p for p in EVERY if p.name.partition(".")[0] in EXPORTED]
 
 
@@ -36,11 +34,7 @@ def test_what_any_public_function_raises_is_documented() -> None:
 
 def test_every_public_function_is_documented() -> None:
     """Also those that no package exports: whoever reads a module finds what it takes and gives."""
-    found = {
-        f"{p.module}.{p.name}": unsaid(p)
-        for p in EVERY
-        if not is_command(p) and not p.module.startswith(TERSE)
-    }
+    found = {f"{p.module}.{p.name}": unsaid(p) for p in EVERY if not is_command(p)}
     assert len(found) > 800
     assert {name: left for name, left in found.items() if left} == {}
 

@@ -9,7 +9,7 @@ import pytest
 
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import Session
-from tests.support.imported import UNLAID, says
+from tests.support.imported import UNASSIGNED, says
 from tests.support.replayed import gaps
 from tests.support.wire import MARKET, T0, book, delta, received, write
 
@@ -37,8 +37,8 @@ def ends(session: Session) -> list[set[int]]:
     return [gaps(session.market_events(m.ticker)) for m in session.markets]
 
 
-def is_unlaid(session: Session) -> bool:
-    return says(session, UNLAID)
+def is_unassigned(session: Session) -> bool:
+    return says(session, UNASSIGNED)
 
 
 def restarted() -> Lines:
@@ -54,7 +54,7 @@ def restarted() -> Lines:
 def test_after_a_restart_in_one_file_it_is_of_the_new_connection(tmp_path: Path) -> None:
     session = of_files(tmp_path, restarted())
     assert ends(session) == [{3}, {1}]
-    assert not is_unlaid(session)
+    assert not is_unassigned(session)
 
 
 @pytest.mark.parametrize("cut", range(2, 11))
@@ -84,7 +84,7 @@ def test_one_that_may_be_of_two_sockets_ends_nothing_and_is_said(tmp_path: Path)
     lines = [*two_sockets(), control("unsubscribed", 4)]
     session = of_files(tmp_path, lines)
     assert ends(session) == [set(), set(), set()]
-    assert is_unlaid(session)
+    assert is_unassigned(session)
 
 
 def test_the_markets_that_it_leaves_tell_its_connection(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_markets_that_it_leaves_tell_its_connection(tmp_path: Path) -> None:
     lines += [delta(5, 12), delta(5, 13, market=THIRD), book(6, market=OTHER)]
     session = of_files(tmp_path, lines)
     assert ends(session) == [set(), {0}, set()]
-    assert not is_unlaid(session)
+    assert not is_unassigned(session)
 
 
 def test_without_numbers_one_that_ends_only_some_markets_ends_none(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_without_numbers_one_that_ends_only_some_markets_ends_none(tmp_path: Pat
     lines = [{k: v for k, v in line.items() if k != "seq"} for line in numbered]
     session = of_files(tmp_path, lines)
     assert ends(session) == [set(), set(), set()]
-    assert is_unlaid(session)
+    assert is_unassigned(session)
     assert ends(of_files(tmp_path, lines[:-1])) == [{1}, {0}, {2}]
 
 
@@ -111,7 +111,7 @@ def test_numbers_of_each_market_leave_control_frames_without(tmp_path: Path) -> 
     lines += [control("ok", None, MARKET), delta(4, 3), book(3, market=OTHER)]
     session = of_files(tmp_path, lines)
     assert ends(session) == [set(), {1}]
-    assert not is_unlaid(session)
+    assert not is_unassigned(session)
 
 
 def test_of_files_written_at_once_receive_times_tell(tmp_path: Path) -> None:

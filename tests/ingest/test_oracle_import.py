@@ -93,7 +93,7 @@ def assert_equal(
     if layout in ("one", "market", "contained") or recording.received == "recv_ts_ns":
         assert in_order(without_gaps(got)) == in_order(without_gaps(expected))
     if recording.setting != "one" or layout not in ("one", "contained"):
-        return  # control frames that cannot be laid to one connection end nothing
+        return  # control frames that cannot be assigned to one connection end nothing
     ended, may_end = gap_places(got), gap_places(expected)
     assert ended <= may_end if recording.restarts else ended == may_end
 

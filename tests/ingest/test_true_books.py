@@ -17,7 +17,7 @@ from kalshi_sim import Session
 from kalshi_sim.errors import DataError
 from kalshi_sim.session import EventKind
 from tests.support.captures import Line, Recording
-from tests.support.imported import NOTED, ORDER, TWO_SOCKETS, UNLAID, imported, says
+from tests.support.imported import NOTED, ORDER, TWO_SOCKETS, UNASSIGNED, imported, says
 from tests.support.layouts import LAYOUTS, files_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.replayed import books, gaps
@@ -51,8 +51,8 @@ def assert_true(
             traded = events.traded[events.kind == EventKind.DELTA] // 100
             assert traded.tolist() == true.traded, market
         if not are_numbered(recording):
-            continue  # "a control frame that cannot be laid to one connection ends nothing"
-        if says(session, UNLAID):
+            continue  # "a control frame that cannot be assigned to one connection ends nothing"
+        if says(session, UNASSIGNED):
             assert recording.setting != "one"
             assert gaps(events) <= true.ends, market
         else:

@@ -12,11 +12,11 @@ from kalshi_sim.session import Session
 NOTED: Final = (
     "taken as an overlap",
     "only the numbers of lone snapshots",
-    "no number tells which was",
+    "no number shows which was",
 )
 """What the contract lets an import take for granted, and note: not always the truth."""
-ORDER: Final = "tell the order of"
-UNLAID: Final = "laid to no one connection"
+ORDER: Final = "decide the order of"
+UNASSIGNED: Final = "assigned to no one connection"
 """What an import says of control frames that end nothing."""
 TWO_SOCKETS: Final = "by two sockets under one sid"
 """What an import that is refused says."""

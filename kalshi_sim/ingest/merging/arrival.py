@@ -1,4 +1,4 @@
-"""In which order the frames of several markets arrived, as far as their files tell.
+"""In which order the frames of several markets arrived, as far as their files show.
 
 Inside a file the order of lines is a fact, and of files that follow one another in a market the
 order is known too: such files are one chain. Files whose frames of a market lie among each other
@@ -26,6 +26,12 @@ class Arrival:
     """Chains of files, and the place of every frame in its chain."""
 
     def __init__(self, frames: Frames, markets: Sequence[Placed]) -> None:
+        """Find which files follow one another.
+
+        Args:
+            frames: all frames of the import.
+            markets: their book frames in order.
+        """
         self._frames = frames
         files = len(frames.files)
         self.chain = np.full(files, NONE, dtype=np.int64)
@@ -46,7 +52,7 @@ class Arrival:
         frames, n = self._frames, len(self._frames.batch)
         original = np.full(n, NONE, dtype=np.int64)
         for placed in markets:
-            original[placed.told.rows] = placed.told.rows
+            original[placed.sent.rows] = placed.sent.rows
             for row in placed.repeated:
                 if frames.is_book[row]:
                     original[row] = end_of(placed.repeated, row)
@@ -66,11 +72,11 @@ class Arrival:
         return len(np.unique(self.chain[self.chain != NONE])) == 1
 
     def chains(self, rows: Int64Array) -> Int64Array:
-        """The chain of each frame, NONE in files without book frames."""
+        """The chain of each frame, int64 [n], NONE in files without book frames."""
         return self.chain[self._frames.file_of[rows]]
 
     def places(self, rows: Int64Array) -> Int64Array:
-        """Where frames that are of no book stand: between twice the keys of their neighbours."""
+        """The places int64 [n] of frames of no book: between twice the keys of their neighbours."""
         if len(rows) == 0:
             return rows
         file = self._frames.file_of
@@ -83,12 +89,12 @@ class Arrival:
 def _chains(frames: Frames, markets: Sequence[Placed]) -> list[list[int]]:
     """Files that follow one another, each chain in order of arrival."""
     begin = _begin(frames, markets)
-    woven = {pair for placed in markets for pair in _woven(frames, placed)}
+    mixed = {pair for placed in markets for pair in _mixed(frames, placed)}
     beside = {pair for placed in markets for pair in pairwise(placed.places.order)}
     chain_of = {file: {file} for file in begin}
     for pair in sorted(beside, key=lambda pair: (begin[pair[0]], begin[pair[1]])):
         one, other = (chain_of[file] for file in pair)
-        if one is other or any((min(p), max(p)) in woven for p in product(one, other)):
+        if one is other or any((min(p), max(p)) in mixed for p in product(one, other)):
             continue
         one |= other
         for file in other:
@@ -98,7 +104,7 @@ def _chains(frames: Frames, markets: Sequence[Placed]) -> list[list[int]]:
     return [_in_order(chain, follow, begin) for _, chain in chains]
 
 
-def _woven(frames: Frames, placed: Placed) -> list[tuple[int, int]]:
+def _mixed(frames: Frames, placed: Placed) -> list[tuple[int, int]]:
     """Pairs of files whose frames of a market lie among each other."""
     files = frames.file_of[placed.stream]
     files = files[np.flatnonzero(np.diff(files, prepend=NONE))]
@@ -111,7 +117,7 @@ def _woven(frames: Frames, placed: Placed) -> list[tuple[int, int]]:
 
 
 def _follow(placed: Placed) -> list[tuple[int, int]]:
-    """Files that come one after the other in a market, as its first frames in them tell."""
+    """Files that come one after the other in a market, as its first frames in them show."""
     first = placed.places.first
     groups = [list(same) for _, same in groupby(placed.places.order, key=first.__getitem__)]
     return [pair for one, other in pairwise(groups) for pair in product(one, other)]

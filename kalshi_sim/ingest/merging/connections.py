@@ -29,7 +29,7 @@ _OFTEN: Final = 4
 
 
 @dataclass(frozen=True)
-class Told:
+class SentFrames:
     """The book frames of one market as they were sent.
 
     rows int64 [n]: without repeated frames, late deltas in their place · connection int64 [n]:
@@ -68,12 +68,15 @@ class _Connection:
         self.changes.add(change)
 
 
-def tell_connections(frames: Frames, stream: Stream) -> Told:
+def assign_connections(frames: Frames, stream: Stream) -> SentFrames:
     """Assign every frame of a market's stream to a connection.
 
     Args:
         frames: all frames of the import.
         stream: the market's book frames in order of arrival.
+
+    Returns:
+        The frames as they were sent, with the connection of each.
 
     Raises:
         DataError: two sockets recorded the same under one sid, so that they cannot be
@@ -97,7 +100,7 @@ def tell_connections(frames: Frames, stream: Stream) -> Told:
         sid = frames.batch.sid[rows]
     if (sid < 0).any() and (sid >= 0).any():
         connection = np.where(sid < 0, ANY, connection)
-    return Told(rows, connection, late, repeated)
+    return SentFrames(rows, connection, late, repeated)
 
 
 def _is_plain(group: Int64Array, seq: Int64Array) -> bool:

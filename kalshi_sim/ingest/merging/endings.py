@@ -15,11 +15,19 @@ from kalshi_sim.session import NO_TIME, Int64Array
 
 
 class Endings:
-    """The control frames of an import, and which of them could be laid to no one connection."""
+    """The control frames of an import, and which of them could be assigned to no one connection."""
 
     def __init__(
         self, frames: Frames, markets: Sequence[Placed], arrival: Arrival, *, whole: bool
     ) -> None:
+        """Assign the control frames of an import to connections.
+
+        Args:
+            frames: all frames of the import.
+            markets: their book frames in order.
+            arrival: the order of files.
+            whole: the files hold whole subscriptions.
+        """
         self._frames = frames
         controls = np.flatnonzero(frames.batch.kind == CONTROL)
         self._controls = [
@@ -27,7 +35,7 @@ class Endings:
             for nth, row in enumerate(controls.tolist())
             if frames.batch.sid[row] >= 0
         ]
-        self._unlaid: set[int] = set()
+        self._unassigned: set[int] = set()
         if not self._controls and not whole:
             return
         self.sockets = Sockets(frames, markets, arrival, whole=whole)
@@ -38,24 +46,24 @@ class Endings:
             if frames.batch.seq[row] < 0 and self._goes_on(market, at)
         }
         """Chains and sids of which a control frame without a number ended only a part: several
-        connections tell under the sid, and nothing tells of which such a frame is."""
+        connections use the sid, and nothing shows of which such a frame is."""
 
     @property
-    def unlaid(self) -> int:
-        """Control frames that could be laid to no one connection, and so end nothing."""
-        return len(self._unlaid)
+    def unassigned(self) -> int:
+        """Control frames that could be assigned to no one connection, and so end nothing."""
+        return len(self._unassigned)
 
     def ends(self, market: Placed) -> list[int]:
         """Places in the book of `market` after which it ends."""
         out: list[int] = []
         for row, at in self._touched(market) if self._controls else ():
-            laid = self.sockets.of_control(row)
+            assigned = self.sockets.of_control(row)
             own = int(self.sockets.of_row[market.book.rows[at]])
             if self._frames.batch.seq[row] < 0 and self._chain_and_sid(row) in self._shared:
-                laid = NONE
-            if laid == NONE:
-                self._unlaid.add(row)
-            elif laid in (ALL, own) and not self._goes_on(market, at):
+                assigned = NONE
+            if assigned == NONE:
+                self._unassigned.add(row)
+            elif assigned in (ALL, own) and not self._goes_on(market, at):
                 out.append(at)
         return out
 

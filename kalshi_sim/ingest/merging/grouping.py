@@ -26,24 +26,34 @@ NEVER: Final = _Range(-(2**61), 2**61)
 
 @dataclass(frozen=True)
 class Span:
-    """When frames were sent, as far as the order of their market tells, in ms: int64 [n_frames]."""
+    """When frames were sent, as far as the order of their market shows, in ms: int64 [n_frames]."""
 
     earliest: Int64Array
     latest: Int64Array
 
     @staticmethod
     def of(frames: Frames, markets: Sequence[Placed]) -> Span:
-        """Of all book frames: their own time, else those told before and after in their market."""
+        """The times between which each book frame was sent.
+
+        A frame's own time, else those before and after it in its market.
+
+        Args:
+            frames: all frames of the import.
+            markets: their book frames in order.
+        """
         ts_ms = frames.batch.ts_ms
         earliest = np.full(len(ts_ms), NEVER.min, dtype=np.int64)
         latest = np.full(len(ts_ms), NEVER.max, dtype=np.int64)
         for placed in markets:
-            rows = placed.told.rows
-            told = ts_ms[rows]
-            known = told != NO_TIME
-            low = np.maximum.accumulate(np.where(known, told, NEVER.min))
-            high = np.minimum.accumulate(np.where(known, told, NEVER.max)[::-1])[::-1]
-            earliest[rows], latest[rows] = np.where(known, told, low), np.where(known, told, high)
+            rows = placed.sent.rows
+            recorded = ts_ms[rows]
+            known = recorded != NO_TIME
+            low = np.maximum.accumulate(np.where(known, recorded, NEVER.min))
+            high = np.minimum.accumulate(np.where(known, recorded, NEVER.max)[::-1])[::-1]
+            earliest[rows], latest[rows] = (
+                np.where(known, recorded, low),
+                np.where(known, recorded, high),
+            )
         return Span(earliest, latest)
 
 
@@ -54,7 +64,7 @@ class _Group:
     rows: Int64Array
     seq: Int64Array
     chains: set[int]
-    told: set[tuple[int, int]]
+    recorded: set[tuple[int, int]]
     """(market, connection) of its frames."""
 
     def odd(self, span: Span, segment: Segment) -> int:
@@ -73,21 +83,27 @@ class _Group:
             np.isin(segment.seq - 1, self.seq).sum() + np.isin(segment.seq + 1, self.seq).sum()
         )
 
-    def add(self, segment: Segment, told: set[tuple[int, int]]) -> None:
+    def add(self, segment: Segment, recorded: set[tuple[int, int]]) -> None:
         """Take a segment in."""
         rows, seq = np.append(self.rows, segment.rows), np.append(self.seq, segment.seq)
         order = np.argsort(seq, kind="stable")
         self.rows, self.seq = rows[order], seq[order]
         self.chains.add(segment.chain)
-        self.told |= told
+        self.recorded |= recorded
 
 
 def grouped(frames: Frames, markets: Sequence[Placed], segments: Sequence[Segment]) -> list[int]:
-    """The connection of each segment, as far as numbers and times allow."""
+    """The connection of each segment, as far as numbers and times allow.
+
+    Args:
+        frames: all frames of the import.
+        markets: their book frames in order.
+        segments: parts of connections, inside one chain each.
+    """
     span = Span.of(frames, markets)
     connection = np.full(len(frames.batch), NONE, dtype=np.int64)
     for placed in markets:
-        connection[placed.told.rows] = placed.told.connection
+        connection[placed.sent.rows] = placed.sent.connection
 
     def key(nth: int) -> tuple[int, int, int, str]:
         rows = segments[nth].rows
@@ -104,7 +120,7 @@ def grouped(frames: Frames, markets: Sequence[Placed], segments: Sequence[Segmen
             connection[segment.rows].tolist(),
             strict=True,
         )
-        told = set(pairs)
+        recorded = set(pairs)
         odd = {
             at: group.odd(span, segment)
             for at, group in enumerate(groups)
@@ -114,7 +130,12 @@ def grouped(frames: Frames, markets: Sequence[Placed], segments: Sequence[Segmen
         }
         at = min(
             odd,
-            key=lambda at: (odd[at], not groups[at].told & told, -groups[at].touching(segment), at),
+            key=lambda at: (
+                odd[at],
+                not groups[at].recorded & recorded,
+                -groups[at].touching(segment),
+                at,
+            ),
             default=NONE,
         )
         if at == NONE or odd[at] * 2 > len(segment.rows):
@@ -122,6 +143,6 @@ def grouped(frames: Frames, markets: Sequence[Placed], segments: Sequence[Segmen
             nothing = np.empty(0, dtype=np.int64)
             groups.append(_Group(nothing, nothing, set(), set()))
             sids.append(segment.sid)
-        groups[at].add(segment, told)
+        groups[at].add(segment, recorded)
         of[nth] = at
     return of

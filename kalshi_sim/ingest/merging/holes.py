@@ -24,7 +24,16 @@ class _Part:
 
 
 def find_holes(frames: Frames, markets: Sequence[Placed], sockets: Sockets) -> dict[int, list[int]]:
-    """Places after which each market's book ends, by its number, because messages are missing."""
+    """Find the missing numbers of whole subscriptions.
+
+    Args:
+        frames: all frames of the import.
+        markets: their book frames in order.
+        sockets: the connection of every frame.
+
+    Returns:
+        By number of the market, the places after which its book ends.
+    """
     out: dict[int, list[int]] = {}
     if sockets.apart:
         return out

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.merging.interleaving import interleaved_by_receive_time
 from kalshi_sim.ingest.merging.pieces import (
     Piece,
     Subscription,
@@ -27,7 +28,6 @@ from kalshi_sim.ingest.merging.pieces import (
     without_overlaps,
 )
 from kalshi_sim.ingest.merging.view import APART_MS, Frames, two_sockets
-from kalshi_sim.ingest.merging.weaving import woven_by_receive_time
 from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
 
 _RESTART_MS: Final = 20
@@ -60,10 +60,10 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
 
     Args:
         frames: all frames of the import.
-        rows: int64, all event frames of the market that lie in files with book frames of it.
+        rows: int64 [n] all event frames of the market that lie in files with book frames of it.
 
     Raises:
-        DataError: nothing tells the order of its files, or two sockets told the same in them.
+        DataError: nothing decides the order of its files, or two sockets recorded the same in them.
     """
     pieces = without_overlaps(pieces_of(frames, rows))
     dropped = {k: v for piece in pieces for k, v in piece.dropped.items()}
@@ -75,33 +75,33 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         names = _names_of(frames, {*frames.file_of[[*dropped, *dropped.values()]].tolist()})
         notes.append(
             f"{names}: {taken} equal snapshots of {ticker} lie in several of these files: taken as "
-            "an overlap, read once; with receive times they would be told apart"
+            "an overlap, read once; with receive times they would be distinguished"
         )
     if len(pieces) == 1:
         return Stream(book, np.zeros(len(book), np.int64), dropped, tuple(notes))
     if frames.received(book):
-        ordered, recorder, open_ties = woven_by_receive_time(pieces)
+        ordered, recorder, open_ties = interleaved_by_receive_time(pieces)
         if open_ties:
             ticker = frames.tickers[int(frames.batch.market[rows[0]])]
             notes.append(
                 f"{_names(frames, pieces)}: {open_ties} times a snapshot of {ticker} was received "
-                "in the same moment as a frame in another file, and no number tells which was "
+                "in the same moment as a frame in another file, and no number shows which was "
                 "first; record receive times in nanoseconds, or all frames in one file"
             )
         return Stream(ordered, recorder, dropped, tuple(notes))
-    if any(_tell_the_same(one, other) for one, other in combinations(pieces, 2)):
+    if any(_record_the_same(one, other) for one, other in combinations(pieces, 2)):
         raise two_sockets(frames, book)
     if _is_split_by_type(frames, pieces):
-        ordered = _woven_by_seq(pieces, settled=True)
+        ordered = _interleaved_by_seq(pieces, settled=True)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped, tuple(notes))
     found = _arranged(pieces)
     if found is None:
-        ordered = _woven_by_seq(pieces, settled=False)
+        ordered = _interleaved_by_seq(pieces, settled=False)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped, tuple(notes))
     if _is_doubtful(pieces):
         ticker = frames.tickers[int(frames.batch.market[rows[0]])]
         notes.append(
-            f"{_names(frames, pieces)}: only the numbers of lone snapshots of {ticker} tell where "
+            f"{_names(frames, pieces)}: only the numbers of lone snapshots of {ticker} show where "
             "they belong; add the other markets of the recording, or record receive times"
         )
     return _one_after_the_other(found, dropped, notes)
@@ -111,9 +111,9 @@ def _is_doubtful(pieces: Sequence[Piece]) -> bool:
     """Whether a snapshot without a time could as well be of a new connection elsewhere."""
     frames = pieces[0].frames
     timed = (frames.is_book | frames.is_trade) & (frames.batch.ts_ms != NO_TIME)
-    told = frozenset(np.unique(frames.file_of[timed]).tolist())
-    if all(piece.times is not None or told.intersection(piece.files) for piece in pieces):
-        return False  # frames of other markets in their files tell
+    recorded = frozenset(np.unique(frames.file_of[timed]).tolist())
+    if all(piece.times is not None or recorded.intersection(piece.files) for piece in pieces):
+        return False  # frames of other markets in their files show it
     costs = [cost for order in _orders(pieces) if (cost := cost_of(order)) is not None]
     best = min(costs)
     return sum(c[0] == best[0] and c[1] <= best[1] + 2 * _RESTART_MS for c in costs) > 1
@@ -155,20 +155,20 @@ def _refuse(pieces: Sequence[Piece], why: str) -> DataError:
     )
 
 
-def _tell_the_same(one: Piece, other: Piece) -> bool:
-    """Whether two sockets told the same time under one sid, each with numbers of its own."""
+def _record_the_same(one: Piece, other: Piece) -> bool:
+    """Whether two sockets recorded the same time under one sid, each with numbers of its own."""
     if one.times is None or other.times is None:
         return False
     begin, end = max(one.times[0], other.times[0]), min(one.times[1], other.times[1])
     first, second = (_changes(piece, begin, end) for piece in (one, other))
     shared = first.keys() & second.keys()
     again = sum(not first[change] & second[change] for change in shared)
-    # Equal changes of one moment may be told twice by one socket, but seldom most of them.
+    # Equal changes of one moment may be recorded twice by one socket, but seldom most of them.
     return begin < end and again > 0 and 2 * len(shared) > min(len(first), len(second))
 
 
 def _changes(piece: Piece, begin: int, end: int) -> dict[tuple[int, int], set[int]]:
-    """Changes from `begin` to `end` by sid and content, and under which numbers they were told."""
+    """Changes from `begin` to `end` by sid and content, and the numbers they have."""
     frames, rows = piece.frames, piece.book
     ts_ms = frames.batch.ts_ms[rows]
     rows = rows[~frames.is_snapshot[rows] & (ts_ms >= begin) & (ts_ms <= end)]
@@ -198,7 +198,7 @@ def _is_split_by_type(frames: Frames, pieces: Sequence[Piece]) -> bool:
     )
 
 
-def _woven_by_seq(pieces: Sequence[Piece], *, settled: bool) -> Int64Array:
+def _interleaved_by_seq(pieces: Sequence[Piece], *, settled: bool) -> Int64Array:
     """Frames in order of the numbers of one sid without a restart.
 
     `settled`: files of snapshots beside files of deltas may also follow one another, where
@@ -221,7 +221,7 @@ def _woven_by_seq(pieces: Sequence[Piece], *, settled: bool) -> Int64Array:
             return np.concatenate([snapshots[0].book, *(piece.book for piece in found)])
     raise _refuse(
         pieces,
-        "neither receive times nor the numbers of one subscription tell the order of",
+        "neither receive times nor the numbers of one subscription decide the order of",
     )
 
 
@@ -275,7 +275,7 @@ def _arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         least = min(cost for cost, _, _ in files)
         near = [(cost, order) for whole, cost, order in files if whole == least]
         if sum(piece.times is None for piece in pieces) > 1:
-            # Of several lone snapshots without a time numbers alone do not tell the order.
+            # Of several lone snapshots without a time numbers alone do not decide the order.
             near = [
                 ((0, 0, 0, 0), order)
                 for whole, _, order in files
@@ -293,7 +293,7 @@ def _arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         near = [(cost, order) for cost, order in near if cost == nearest]
         if len(near) == 1:
             return near[0][1]
-    raise _refuse(pieces, "neither times nor numbers tell the order of")
+    raise _refuse(pieces, "neither times nor numbers decide the order of")
 
 
 def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:

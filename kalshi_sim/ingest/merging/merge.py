@@ -9,7 +9,7 @@ import numpy as np
 
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
 from kalshi_sim.ingest.merging.arrival import Arrival
-from kalshi_sim.ingest.merging.connections import Told, passed_over, tell_connections
+from kalshi_sim.ingest.merging.connections import SentFrames, assign_connections, passed_over
 from kalshi_sim.ingest.merging.endings import Endings
 from kalshi_sim.ingest.merging.holes import find_holes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
@@ -72,8 +72,11 @@ def merge_frames(
         tickers: markets by number.
         find_gaps: the files hold whole subscriptions: missing numbers are missing messages.
 
+    Returns:
+        The events of all markets in order of arrival, and what the merge noticed.
+
     Raises:
-        DataError: nothing tells the order of some files, or frames of two sockets apart.
+        DataError: nothing decides the order of some files, or distinguishes frames of two sockets.
     """
     frames = Frames(batch, file_of, files, tickers)
     events = np.flatnonzero(frames.is_book | frames.is_trade)
@@ -91,9 +94,10 @@ def merge_frames(
         for market in markets:
             market.ends += holes.get(market.book.market, [])
     notes = [note for market in markets for note in market.notes]
-    if endings.unlaid:
+    if endings.unassigned:
         notes.append(
-            f"{endings.unlaid} control frames could be laid to no one connection: they end no book"
+            f"{endings.unassigned} control frames could be assigned to no one connection: "
+            "they end no book"
         )
     quality = {market.book.market: market.quality for market in markets}
     return _as_table(frames, markets, arrival, quality, tuple(notes))
@@ -103,15 +107,15 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
     """One market's frames (by file and line): its book, its trades, where the book ends."""
     is_book = frames.is_book[rows]
     nothing = np.empty(0, dtype=np.int64)
-    stream, told = Stream(nothing, nothing, {}), Told(nothing, nothing, 0, {})
+    stream, sent = Stream(nothing, nothing, {}), SentFrames(nothing, nothing, 0, {})
     if is_book.any():
         files = np.unique(frames.file_of[rows[is_book]])
         stream = join_pieces(frames, rows[np.isin(frames.file_of[rows], files)])
-        told = tell_connections(frames, stream)
-    over, ends = passed_over(told.connection, frames.is_snapshot[told.rows])
-    book = Book(int(frames.batch.market[rows[0]]), told.rows[~over], told.connection[~over])
-    repeated = {**stream.dropped, **told.repeated}
-    known = Places(frames, told.rows, over, repeated)
+        sent = assign_connections(frames, stream)
+    over, ends = passed_over(sent.connection, frames.is_snapshot[sent.rows])
+    book = Book(int(frames.batch.market[rows[0]]), sent.rows[~over], sent.connection[~over])
+    repeated = {**stream.dropped, **sent.repeated}
+    known = Places(frames, sent.rows, over, repeated)
     kept = np.cumsum(~over) - 1
     dropped = np.array(list(repeated), dtype=np.int64)
     trades, places, twice = place_trades(
@@ -121,11 +125,11 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
     quality = MarketQuality(
         passed_over=int(over.sum()),
         repeated_frames=len(repeated) + twice,
-        late_deltas=told.late,
+        late_deltas=sent.late,
         block_trades_dropped=int(block.sum()),
     )
     return _Market(
-        Placed(book, known, told, stream.rows, repeated),
+        Placed(book, known, sent, stream.rows, repeated),
         trades[~block],
         places[~block],
         kept[ends].tolist(),

@@ -40,7 +40,7 @@ class Piece:
 
     @cached_property
     def times(self) -> tuple[int, int] | None:
-        """Earliest and latest time that its book frames tell; None if none does."""
+        """Earliest and latest time that its book frames have; None if none does."""
         times = self.frames.batch.ts_ms[self.book]
         times = times[times != NO_TIME]
         return (int(times.min()), int(times.max())) if len(times) else None
@@ -82,7 +82,15 @@ class Subscription:
 
     @staticmethod
     def of(seq: Int64Array, snapshot: np.typing.NDArray[np.bool_]) -> Subscription:
-        """From the numbers of its frames in order, and which of them are snapshots."""
+        """The state of a subscription after some frames.
+
+        Args:
+            seq: int64 [n >= 1] their numbers in order.
+            snapshot: bool [n] which of them are snapshots.
+
+        Returns:
+            The subscription at its last frame.
+        """
         before = np.concatenate([[-1], np.maximum.accumulate(seq)[:-1]])
         start = max(np.flatnonzero(snapshot & (seq <= before)).tolist(), default=0)
         snapshots = seq[start:][snapshot[start:]]
@@ -96,7 +104,15 @@ class Subscription:
 
 
 def pieces_of(frames: Frames, rows: Int64Array) -> list[Piece]:
-    """One piece a file; `rows` are in order of files."""
+    """One piece for each file.
+
+    Args:
+        frames: all frames of the import.
+        rows: int64 [n] frames, in order of files.
+
+    Returns:
+        The pieces, in order of files.
+    """
     file_of = frames.file_of[rows]
     cuts = np.flatnonzero(np.diff(file_of)) + 1
     return [
@@ -146,7 +162,11 @@ def _share_lines(pieces: list[Piece]) -> bool:
 
 
 def shared_run(one: Piece, other: Piece) -> int:
-    """How many frames at the beginning of `other` are the last of `one`, or a run inside it."""
+    """How many frames at the beginning of `other` are the last of `one`, or a run inside it.
+
+    Args:
+        one, other: pieces of different files.
+    """
     return next((length for _, length in _shared_runs(one, other)), 0)
 
 
@@ -191,7 +211,12 @@ def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool | 
 
 
 def whole_file(frames: Frames, file: int) -> Piece:
-    """The event frames of a file, of all markets."""
+    """The event frames of a file, of all markets.
+
+    Args:
+        frames: all frames of the import.
+        file: number of the file.
+    """
     if file not in frames.whole_files:
         frames.whole_files[file] = np.flatnonzero(
             (frames.is_book | frames.is_trade) & (frames.file_of == file)
@@ -200,7 +225,16 @@ def whole_file(frames: Frames, file: int) -> Piece:
 
 
 def joined(one: Piece, other: Piece, start: int, length: int) -> Piece:
-    """`one`, then what `other` has beyond the `length` frames that `one` has from `start` on."""
+    """Two pieces as one, a run that both have only once.
+
+    Args:
+        one, other: pieces; the second begins with the run.
+        start: place of the run in the first.
+        length: frames of the run.
+
+    Returns:
+        One piece that knows which frames were dropped.
+    """
     repeats = dict(
         zip(
             other.rows[:length].tolist(),
@@ -218,7 +252,11 @@ def joined(one: Piece, other: Piece, start: int, length: int) -> Piece:
 
 
 def snapshots_shared(one: Piece, other: Piece) -> int:
-    """How many snapshots, and nothing else, end `one` and begin `other`."""
+    """How many snapshots, and nothing else, end `one` and begin `other`.
+
+    Args:
+        one, other: pieces of different files.
+    """
     snapshot = one.frames.is_snapshot
     leading = int(np.argmin(np.append(snapshot[other.rows], False)))
     for length in range(min(len(one.rows), leading), 0, -1):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kalshi_sim.ingest.merging.connections import Told
+from kalshi_sim.ingest.merging.connections import SentFrames
 from kalshi_sim.ingest.merging.view import BoolArray, Frames
 from kalshi_sim.session import Int64Array
 
@@ -16,13 +16,13 @@ class Places:
     """Places among a market's kept book frames, known by the order of lines in each file."""
 
     def __init__(
-        self, frames: Frames, told: Int64Array, over: BoolArray, repeated: dict[int, int]
+        self, frames: Frames, sent: Int64Array, over: BoolArray, repeated: dict[int, int]
     ) -> None:
         """All the market's book frames.
 
         Args:
             frames: all frames of the import.
-            told: int64 [n], in order, without repeated ones.
+            sent: int64 [n], in order, without repeated ones.
             over: bool [n], which of them are passed over.
             repeated: repeated frames -> the frame they repeat.
         """
@@ -30,17 +30,17 @@ class Places:
         self.order: tuple[int, ...] = ()
         """Its files in order of their first book frame."""
         self.first: dict[int, int] = {}
-        """The place of the first book frame of each file, among all that was told."""
+        """The place of the first book frame of each file, among all that were sent."""
         kept = np.cumsum(~over) - 1
-        at = dict(zip(told.tolist(), range(len(told)), strict=True)) if repeated else {}
+        at = dict(zip(sent.tolist(), range(len(sent)), strict=True)) if repeated else {}
         pairs = [(row, at[to]) for row in repeated if (to := end_of(repeated, row)) in at]
-        index = np.concatenate([np.arange(len(told)), np.array([k for _, k in pairs], np.int64)])
-        rows = np.concatenate([told, np.array([row for row, _ in pairs], np.int64)])
+        index = np.concatenate([np.arange(len(sent)), np.array([k for _, k in pairs], np.int64)])
+        rows = np.concatenate([sent, np.array([row for row, _ in pairs], np.int64)])
         order = np.argsort(rows, kind="stable")
         self._rows, index = rows[order], index[order].astype(np.int64)
         # What lies before a line in its file came before it, also where a late delta moved.
         file = self._file_of[self._rows]
-        lift = file * (len(told) + 1)
+        lift = file * (len(sent) + 1)
         self._after = np.maximum.accumulate(kept[index] + lift) - lift
         self._before = (kept - ~over)[index]
         files, start = np.unique(file, return_index=True)
@@ -57,7 +57,7 @@ class Places:
         return int(self.all(np.array([row], dtype=np.int64))[0])
 
     def all(self, rows: Int64Array) -> Int64Array:
-        """The places of frames of files that hold book frames of the market."""
+        """The places of frames of files that hold book frames of the market, int64 [n]."""
         at = np.searchsorted(self._rows, rows) - 1
         leads = self.lead(rows)
         found = np.where(
@@ -68,7 +68,7 @@ class Places:
         return np.asarray(found, dtype=np.int64)
 
     def lead(self, rows: Int64Array) -> BoolArray:
-        """Whether no book frame of the market precedes them in their file."""
+        """Whether no book frame of the market precedes them in their file, bool [n]."""
         at = np.searchsorted(self._rows, rows) - 1
         before = self._file_of[self._rows[np.maximum(at, 0)]]
         return np.asarray((at < 0) | (before != self._file_of[rows]))
@@ -88,7 +88,7 @@ class Book:
 
 @dataclass(frozen=True)
 class Placed:
-    """A market's book, where other frames of its files stand in it, and all that was told.
+    """A market's book, where other frames of its files stand in it, and all its frames.
 
     stream int64: its book frames as its files were joined, late deltas where they were written ·
     repeated: frames -> the frame they repeat.
@@ -96,13 +96,18 @@ class Placed:
 
     book: Book
     places: Places
-    told: Told
+    sent: SentFrames
     stream: Int64Array
     repeated: Mapping[int, int]
 
 
 def end_of(repeated: Mapping[int, int], row: int) -> int:
-    """The frame that a repeated one repeats in the end."""
+    """The frame that a repeated one repeats in the end.
+
+    Args:
+        repeated: frames, by row -> the row each repeats.
+        row: of a frame.
+    """
     while row in repeated:
         row = repeated[row]
     return row

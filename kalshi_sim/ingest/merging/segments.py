@@ -2,7 +2,7 @@
 
 A connection gives each number of a sid once, in order of arrival. So where a market's frames begin
 at a number that was passed, its connection started anew, and all that follows is of that one. Only
-where frames go on that began before it, several connections tell under one sid.
+where frames go on that began before it, several connections use one sid.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Taken = list[tuple[int, int]]
 class Segment:
     """Frames of one connection and sid in one chain of files, in order of arrival.
 
-    rows, key, seq int64 [n] · given_up: the key from which on one of its markets was told by
+    rows, key, seq int64 [n] · given_up: the key from which on one of its markets was recorded by
     another connection of the sid.
     """
 
@@ -71,7 +71,13 @@ class Segment:
         return np.sort(self.seq)
 
     def takes(self, number: int, content: Hashable, place: int) -> bool:
-        """Whether a control frame of this number may stand there on this connection."""
+        """Whether a control frame of this number may stand there on this connection.
+
+        Args:
+            number: of the control frame.
+            content: of the frame; equal for its copies in other files.
+            place: where it stands in the chain.
+        """
         places, numbers = self._rising
         at = int(np.searchsorted(places, place))
         if number in self.controls:
@@ -80,7 +86,14 @@ class Segment:
         return at > 0 and bool(numbers[at - 1] < number) and after and not self.has(number)
 
     def take(self, number: int, content: Hashable, place: int, *, ends: bool) -> None:
-        """Take a control frame in, that may end the subscription."""
+        """Take a control frame in, that may end the subscription.
+
+        Args:
+            number: of the control frame.
+            content: of the frame; equal for its copies in other files.
+            place: where it stands in the chain.
+            ends: it may end the subscription.
+        """
         if ends:
             self.ended = min(self.ended, place)
         at = int(np.searchsorted(self._rising[0], place))
@@ -89,8 +102,8 @@ class Segment:
     def has(self, number: int) -> bool:
         """Whether a frame of it has this number."""
         at = int(np.searchsorted(self.numbers, number))
-        told = at < len(self.numbers) and bool(self.numbers[at] == number)
-        return told or number in self.controls
+        recorded = at < len(self.numbers) and bool(self.numbers[at] == number)
+        return recorded or number in self.controls
 
 
 @dataclass(frozen=True)
@@ -114,12 +127,17 @@ class Units:
         """All book frames, but deltas that are older than the snapshot before them.
 
         A market's own numbers need not show that a connection starts anew: any snapshot may.
+
+        Args:
+            frames: all frames of the import.
+            markets: their book frames in order.
+            arrival: the order of files.
         """
         rows, market, unit, late = [], [], [], []
         count = 0
         for number, placed in enumerate(markets):
-            known = placed.told.connection != STALE
-            own, connection = placed.told.rows[known], placed.told.connection[known]
+            known = placed.sent.connection != STALE
+            own, connection = placed.sent.rows[known], placed.sent.connection[known]
             if len(own) == 0:
                 continue
             order = np.argsort(connection, kind="stable")
@@ -178,7 +196,7 @@ def segments_of(
         taken: by chain and sid, what control frames took.
 
     Returns:
-        the segments, and of each the rows of its frames, those without a number included.
+        The segments, and of each the rows of its frames int64 [n], those without a number included.
     """
     out: list[Segment] = []
     rows: dict[int, Int64Array] = {}
@@ -203,7 +221,7 @@ def segments_of(
 
 
 def _given_up(own: Units, connection: Int64Array) -> dict[int, int]:
-    """The first key at which a market that a connection told is told by the next one."""
+    """The first key at which a market that a connection recorded is recorded by the next one."""
     numbers, at = np.unique(connection, return_inverse=True)
     keys = np.full(len(numbers), _ENDLESS, dtype=np.int64)
     order = np.lexsort((own.key, own.market))

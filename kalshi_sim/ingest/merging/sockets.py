@@ -2,7 +2,7 @@
 
 A control frame is of the one connection of its file and sid that lacks its number, had given the
 numbers below it and not those above (docs/contract.md#2-book-and-events: "a control frame that
-cannot be laid to one connection ends nothing").
+cannot be assigned to one connection ends nothing").
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Control:
 
     @property
     def content(self) -> Hashable:
-        """Equal of two only if the same was told twice."""
+        """Equal of two only if the same was recorded twice."""
         return self.line, self.said
 
     @property
@@ -67,7 +67,7 @@ class Sockets:
 
         Args:
             frames: all frames of the import.
-            markets: what was told of each.
+            markets: the frames of each as they were sent.
             arrival: in which order their frames arrived.
             whole: the files hold whole subscriptions together; else files that do not follow one
                 another are of different connections, so that an additional one changes nothing.
@@ -91,13 +91,13 @@ class Sockets:
         self.apart = self._numbered_apart(units, whole=whole)
         """Chains (0 for all, if `whole`) in which each market of a sid was numbered by itself."""
         self._more: dict[int, set[int]] = {}
-        """Numbers of each connection that no book frame and no laid control frame has."""
-        self._laid: dict[int, int] = {}
+        """Numbers of each connection that no book frame and no assigned control frame has."""
+        self._assigned: dict[int, int] = {}
         self._lay_controls(controls, whole=whole)
 
     def of_control(self, row: int) -> int:
         """The connection of a control frame, ALL, or NONE if it may be of several or of none."""
-        return self._laid.get(row, NONE)
+        return self._assigned.get(row, NONE)
 
     @property
     def chains(self) -> Int64Array:
@@ -105,7 +105,7 @@ class Sockets:
         return self._arrival.chain
 
     def numbers(self, socket: int) -> Int64Array:
-        """The numbers of a connection, those of control frames included, sorted."""
+        """The numbers of a connection, those of control frames included, int64 [n], sorted."""
         parts = [np.array(sorted(self._more.get(socket, ())), dtype=np.int64)]
         for segment, of in zip(self._segments, self._of_segment, strict=True):
             if of == socket:
@@ -134,13 +134,13 @@ class Sockets:
         batch = self._frames.batch
         rows = np.flatnonzero((batch.kind >= OTHER) & ~self._frames.is_trade & (batch.sid >= 0))
         places, chains = self._arrival.places(rows), self._arrival.chains(rows)
-        told = dict(
+        sent = dict(
             zip(np.flatnonzero(batch.kind == CONTROL).tolist(), batch.controls, strict=True)
         )
         order = np.lexsort((batch.seq[rows], places, chains))
         columns = (rows, chains, batch.sid[rows], places, batch.seq[rows], self._frames.line[rows])
         return [
-            _Control(row, (chain, sid), place, seq, line, told.get(row))
+            _Control(row, (chain, sid), place, seq, line, sent.get(row))
             for row, chain, sid, place, seq, line in zip(
                 *(column[order].tolist() for column in columns), strict=True
             )
@@ -152,23 +152,25 @@ class Sockets:
         for nth, segment in enumerate(self._segments):
             by_chain.setdefault((segment.chain, segment.sid), []).append(nth)
         left: list[tuple[int, int]] = []
-        for control in controls:  # a number that one took tells of which connection the next is
+        for control in controls:  # a number that one took shows of which connection the next is
             own = by_chain.get(control.where, [])
             if control.seq < 0:
                 apart = (0 if whole else control.where[0]) in self.apart
-                self._laid[control.row] = ALL if apart else self._without_number(own, control.place)
+                self._assigned[control.row] = (
+                    ALL if apart else self._without_number(own, control.place)
+                )
                 continue
             chosen = self._with_number(own, control)
             if chosen == NONE:
                 left.append((control.where[1], control.seq))
                 continue
-            self._laid[control.row] = self._of_segment[chosen]
+            self._assigned[control.row] = self._of_segment[chosen]
             self._segments[chosen].take(
                 control.seq, control.content, control.place, ends=control.ends
             )
         if not whole:
             return
-        stale = [m.told.rows[m.told.connection == STALE] for m in self._markets]
+        stale = [m.sent.rows[m.sent.connection == STALE] for m in self._markets]
         rows = np.concatenate([np.empty(0, dtype=np.int64), *stale])
         numbers = (self._frames.batch.sid[rows].tolist(), self._frames.batch.seq[rows].tolist())
         left += zip(*numbers, strict=True)
@@ -194,7 +196,7 @@ class Sockets:
         ways: tuple[Callable[[Segment], bool], ...] = (
             lambda segment: not segment.is_over(place),
             lambda segment: not control.ends or not segment.goes_on(place),
-            lambda segment: self._tells(segment, control.listed),
+            lambda segment: self._carries(segment, control.listed),
             lambda segment: segment.has(seq - 1),
             lambda segment: segment.has(seq + 1),
         )
@@ -204,8 +206,8 @@ class Sockets:
                 chosen = likelier or chosen
         return chosen[0] if len(chosen) == 1 else NONE
 
-    def _tells(self, segment: Segment, listed: frozenset[str]) -> bool:
-        """Whether one of these markets is told by it."""
+    def _carries(self, segment: Segment, listed: frozenset[str]) -> bool:
+        """Whether one of these markets is sent by it."""
         frames = self._frames
         own = np.unique(frames.batch.market[segment.rows]).tolist()
         return any(frames.tickers[market] in listed for market in own)

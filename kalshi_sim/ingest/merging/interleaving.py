@@ -12,7 +12,7 @@ from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import Int64Array
 
 
-def woven_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array, int]:
+def interleaved_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array, int]:
     """Interleave files by receive time, each in its own order.
 
     Args:
