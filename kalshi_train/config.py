@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_json
+from kalshi_sim.units import MS_PER_SECOND
 from kalshi_sim.validated import Validated, Within
 from kalshi_train.flag_types import SessionIds
 from kalshi_train.learner.config import LearnerConfig
@@ -65,7 +67,8 @@ class TrainConfig(Validated):
     cache: bool = True
     """Keep the replayed sessions on disk, so that the next run starts at once and shares them."""
     model_save_path: Path = Path("trained_models/trained_model.zip")
-    """Where the final model goes; checkpoints, logs and results lie beside it."""
+    """Where the final model goes, a folder or FILE.zip; checkpoints, logs and results lie beside
+    it."""
     resume_from: Path | None = None
     """Checkpoint to go on from, or folder of a run: then its newest undamaged checkpoint."""
     save_freq: Annotated[int | None, Within(1, 10**13)] = None
@@ -77,6 +80,13 @@ class TrainConfig(Validated):
     """Share of the events held out for evaluation; 0 holds out none."""
     eval_sessions: SessionIds = ()
     """Hold out these sessions instead of a share of the events."""
+    eval_from: str | None = None
+    """Hold out what begins at or after this date or time, UTC (2026-03-18 or 2026-03-18T20:00);
+    train on events that are over before it (default: by eval_fraction)."""
+    eval_until: str | None = None
+    """With eval_from: leave out what begins at or after this date or time."""
+    split_seed: Annotated[int | None, Within(0, 2**32 - 1)] = None
+    """Which share of the events is held out (default: as seed says)."""
     log_interval: Annotated[int | None, Within(1, 10**9)] = None
     """Rollouts between two records of metrics (default: so that the file stays small)."""
     log_level: LogLevel = "INFO"
@@ -115,6 +125,14 @@ class TrainConfig(Validated):
                 f"curriculum={self.curriculum} orders the markets itself; "
                 f"leave out market_order={self.sim.market_order}"
             )
+        if self.eval_from is not None:
+            begin = split_time_ms("eval_from", self.eval_from)
+            if self.eval_sessions:
+                raise ConfigError("give eval_from or eval_sessions, not both")
+            if self.eval_until and split_time_ms("eval_until", self.eval_until) <= begin:
+                raise ConfigError(f"eval_until={self.eval_until}: must be after eval_from")
+        elif self.eval_until is not None:
+            raise ConfigError("eval_until goes with eval_from")
         self.learner.resolve(self.n_envs)
 
     @property
@@ -261,6 +279,25 @@ class TrainConfig(Validated):
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: a config is a JSON object of settings by name")
         return TrainConfig.from_json(_checked_digest(values, path), str(path))
+
+
+def split_time_ms(name: str, text: str) -> int:
+    """The time of `eval_from` or `eval_until` in ms since the epoch.
+
+    Args:
+        name: of the setting, for the message.
+        text: as it was given.
+
+    Raises:
+        ConfigError: it is no date.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{name}={text}: must be a date or time like 2026-03-18 or 2026-03-18T20:00 (UTC)"
+        ) from None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * MS_PER_SECOND)
 
 
 def named_sessions(config: TrainConfig) -> tuple[int, ...]:

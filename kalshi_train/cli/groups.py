@@ -26,7 +26,14 @@ from kalshi_train.learner.config import LearnerConfig
 _KINDS: Final = (TrainConfig, SimConfig, TapeOptions, LearnerConfig)
 _PARTS: Final = ("sim", "tape", "learner")
 _DATA: Final = ("store", "session", "sessions", "max_spread", "cache")
-_EVALUATION: Final = ("eval_fraction", "eval_sessions", "eval_from", "eval_freq")
+_EVALUATION: Final = (
+    "eval_fraction",
+    "eval_sessions",
+    "eval_from",
+    "eval_until",
+    "split_seed",
+    "eval_freq",
+)
 _OUTPUT: Final = (
     "model_save_path",
     "save_freq",

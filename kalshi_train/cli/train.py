@@ -14,7 +14,7 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
-from kalshi_sim.errors import KalshiSimError
+from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.text import printable
 from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.defaults import only_of
@@ -24,6 +24,8 @@ _DESCRIPTION = """Train an agent on recorded Kalshi order books.
   kalshi-train --session 9 --algorithm ppo --total-timesteps 1000000
   kalshi-train --sessions 6,7,8,9 --algorithm a2c --curriculum
   kalshi-train --resume-from trained_models
+  kalshi-train --session 9 --seeds 5 --model-save-path runs/first
+  kalshi-train --sessions 6,7,8,9 --eval-from 2026-03-18
 
 The model, checkpoints, logs and results go into the folder of
   --model-save-path. With --resume-from, settings that are not given are those
@@ -43,6 +45,18 @@ class _Run:
         FlagCreatePairsOff,
         arg(help="Show what would be trained, on what and with which settings, and stop."),
     ] = False
+    seeds: Annotated[
+        int | None,
+        arg(metavar="N", help="Train with so many seeds, each in a folder of its own (seed-<n>)."),
+    ] = None
+    walk_forward: Annotated[
+        int | None,
+        arg(
+            metavar="K",
+            help="Train K times, each on the events before a time, and hold out those that came "
+            "next; each in a folder of its own (fold-<k>).",
+        ),
+    ] = None
     json: Annotated[bool, FlagCreatePairsOff, arg(help="Print the results as JSON.")] = False
 
 
@@ -84,6 +98,8 @@ def _train(command: _Command) -> int:
     if command.asked.dry_run:
         return _dry_run(config, as_json=command.asked.json)
     logging.getLogger(__name__).info("loading PyTorch")
+    if command.asked.seeds is not None or command.asked.walk_forward is not None:
+        return _several(command)
     from kalshi_train.training.progress import show_result
     from kalshi_train.training.run import train
 
@@ -92,6 +108,27 @@ def _train(command: _Command) -> int:
         print(json.dumps(result.results, allow_nan=False))
     else:
         show_result(result)
+    return 0
+
+
+def _several(command: _Command) -> int:
+    """Several runs one after the other: of several seeds, or forward in time."""
+    from kalshi_train.cli.folds import folds_of
+    from kalshi_train.cli.seeds import configs_of, show_runs, train_all
+
+    config, asked = command.run, command.asked
+    if asked.seeds is not None and asked.walk_forward is not None:
+        raise ConfigError("give --seeds or --walk-forward, not both")
+    if asked.walk_forward is not None:
+        runs = folds_of(config, asked.walk_forward)
+    else:
+        assert asked.seeds is not None
+        runs = configs_of(config, asked.seeds)
+    summary = train_all(runs, config.run_folder)
+    if asked.json:
+        print(json.dumps(summary, allow_nan=False))
+    else:
+        show_runs(summary)
     return 0
 
 
@@ -179,4 +216,7 @@ def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     kind = make_dataclass("_Command", [(name, type(part)) for name, part in parts.items()])
     found = parse_command(kind, "kalshi-train", _DESCRIPTION, arguments, kind(**parts))
     values = settings_of({name: getattr(found, name) for name in groups})
+    path = values["model_save_path"]
+    if path.suffix != ".zip":  # a folder, for all that a run writes
+        values["model_save_path"] = path / TrainConfig().model_save_path.name
     return _Command(base.changed(**values), found.run)

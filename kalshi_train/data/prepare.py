@@ -16,8 +16,8 @@ from kalshi_sim.store import open_store
 from kalshi_sim.tape_build import build_tape
 from kalshi_sim.tape_cache import load_tape
 from kalshi_sim.units import money_per_cent
-from kalshi_train.config import TrainConfig, named_sessions
-from kalshi_train.data.split import Split, split_by_event, split_by_session
+from kalshi_train.config import TrainConfig, named_sessions, split_time_ms
+from kalshi_train.data.split import Split, split_by_event, split_by_session, split_by_time
 
 if TYPE_CHECKING:
     from kalshi_sim.session import Session
@@ -117,8 +117,15 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
     views = [tape.views[i] for i in keep]
     if config.eval_sessions:
         split = split_by_session(views, config.eval_sessions)
+    elif config.eval_from is not None:
+        spans = [(tape.ts_ms[v.start], tape.ts_ms[v.stop - 1]) for v in views]
+        times = {"eval_from": config.eval_from, "eval_until": config.eval_until}
+        begin, end = (split_time_ms(n, t) if t is not None else None for n, t in times.items())
+        assert begin is not None
+        split = split_by_time(views, np.array(spans, np.int64), begin, end)
     else:
-        split = split_by_event(views, config.eval_fraction, config.seed)
+        seed = config.seed if config.split_seed is None else config.split_seed
+        split = split_by_event(views, config.eval_fraction, seed)
     if not len(split.heldout) and config.eval_fraction > 0:
         logger.warning(
             "only one event: nothing is held out, so memorising would look like learning; "

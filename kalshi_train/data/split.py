@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 import numpy as np
@@ -81,6 +82,47 @@ def split_by_event(views: Sequence[HasEvent], fraction: float, seed: int) -> Spl
     out = np.array([v.event in chosen for v in views], dtype=np.bool_)
     rule = f"{count} of {len(events)} events, seed {seed}" if count else "none"
     return Split(np.flatnonzero(~out), np.flatnonzero(out), rule)
+
+
+def split_by_time(
+    views: Sequence[HasEvent],
+    spans: npt.NDArray[np.int64],
+    at_ms: int,
+    until_ms: int | None = None,
+) -> Split:
+    """Hold out the events that begin at or after a time, and train on those that are over before.
+
+    Args:
+        views: the markets.
+        spans: int64 [views, 2] first and last time of each, in ms.
+        at_ms: the time.
+        until_ms: leave out events that begin at or after this one.
+
+    Returns:
+        The split; events that go on at that time are on neither side.
+
+    Raises:
+        ConfigError: nothing is on one of the two sides.
+    """
+    names = [v.event for v in views]
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for name, (begin, end) in zip(names, spans.tolist(), strict=True):
+        first[name] = min(begin, first.get(name, begin))
+        last[name] = max(end, last.get(name, end))
+    before = np.array([last[n] < at_ms for n in names], dtype=np.bool_)
+    end = np.inf if until_ms is None else until_ms
+    after = np.array([at_ms <= first[n] < end for n in names], dtype=np.bool_)
+    day = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if not before.any() or not after.any():
+        side = "is over before" if not before.any() else "begins at or after"
+        raise ConfigError(f"eval_from: no event {side} {day}; choose another time")
+    between = len({n for n, b in zip(names, before, strict=True) if not b and first[n] < at_ms})
+    rule = f"events from {day} on"
+    if until_ms is not None:
+        rule += datetime.fromtimestamp(until_ms / 1000, UTC).strftime(" until %Y-%m-%d %H:%M UTC")
+    rule += f"; {between} events around it are on neither side" if between else ""
+    return Split(np.flatnonzero(before), np.flatnonzero(after), rule)
 
 
 def _hash(seed: int, name: str) -> bytes:

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from kalshi_sim.cli.tables import print_text
 from kalshi_train.training.result import TrainResult
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ def _table(values: Mapping[str, Any]) -> Table:
 def show_result(result: TrainResult) -> None:
     """The summary of a finished run, on standard output."""
     training, scale = result.training, result.results["config"]["reward_scale"]
+    if result.results["timesteps_trained"] == 0:
+        print_text(
+            f"nothing was left to train: this run is finished at {result.num_timesteps:,} steps; "
+            "give more with --total-timesteps"
+        )
     table = Table(title="Training finished", show_header=False)
     rows = [
         ("steps", f"{result.num_timesteps:,}"),
@@ -142,7 +148,7 @@ def show_result(result: TrainResult) -> None:
         table.add_row(label, text)
     console = RichConsole()
     console.print(table)
-    console.print(result.verdict, soft_wrap=True, highlight=False)
+    print_text(result.verdict)
 
 
 def _share_of(result: TrainResult) -> str:

@@ -18,6 +18,8 @@ from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.config import TrainConfig, write_config
 from kalshi_train.data.prepare import TrainingData, prepare
 from kalshi_train.environments.curriculum import Order, SimpleSessionCurriculum
+from kalshi_train.evaluation.evidence import caveats
+from kalshi_train.evaluation.provenance import Provenance
 from kalshi_train.training import checkpoints
 from kalshi_train.training.callbacks import BEST_MODEL, TrainingCallback
 from kalshi_train.training.metrics import JsonLinesWriter, TradingMetrics, timed_steps
@@ -191,6 +193,8 @@ class _Run:
         training = self.curriculum.get_overall_summary()
         summary = None if heldout is None else heldout.summary()
         verdict = "nothing was held out" if heldout is None else heldout.verdict()
+        origins = Provenance.of_tape(self.data.train, (), config.seed).sessions
+        verdict = " No evidence: ".join((verdict, *caveats(origins)))
         trained = seconds - callback.evaluation_seconds
         rate = steps / trained if trained > 0 else 0.0
         best_path = config.run_folder / BEST_MODEL
@@ -200,6 +204,7 @@ class _Run:
             "algorithm": config.learner.algorithm,
             "session_ids": list(config.session_ids) or self.data.describe()["train"]["sessions"],
             "total_timesteps": self.model.num_timesteps,
+            "timesteps_trained": steps,
             "training_duration_seconds": seconds,
             "evaluation_seconds": callback.evaluation_seconds,
             "timesteps_per_second": rate,

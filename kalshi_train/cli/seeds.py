@@ -1,0 +1,124 @@
+"""Several runs of `kalshi-train` one after the other, and how far their results lie apart."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from kalshi_sim.cli.console import count, decimal
+from kalshi_sim.cli.tables import print_table, print_text
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.files import write_json
+from kalshi_train.config import TrainConfig
+
+SUMMARY_FILE: Final = "runs.json"
+
+
+def configs_of(config: TrainConfig, seeds: int) -> list[TrainConfig]:
+    """The settings of each run: seeds one after the other, a folder and the same split for each.
+
+    Args:
+        config: the settings of the first; its folder holds those of all.
+        seeds: how many.
+
+    Returns:
+        As many configurations.
+
+    Raises:
+        ConfigError: the number is wrong, or a run is to be resumed.
+    """
+    if seeds < 1:
+        raise ConfigError(f"--seeds {seeds}: must be 1 or more")
+    if config.resume_from is not None:
+        raise ConfigError("--seeds starts runs anew; resume each from its own folder")
+    split = config.seed if config.split_seed is None else config.split_seed
+    path = config.model_save_path
+    return [
+        config.changed(
+            seed=seed,
+            split_seed=split,
+            model_save_path=path.parent / f"seed-{seed}" / path.name,
+        )
+        for seed in range(config.seed, config.seed + seeds)
+    ]
+
+
+def train_all(configs: Sequence[TrainConfig], folder: Path) -> dict[str, Any]:
+    """Train one after the other, and write what they came to into `folder`.
+
+    Args:
+        configs: of the runs.
+        folder: where `runs.json` goes.
+
+    Returns:
+        Figures of every run, their mean, spread and the best, as JSON has them.
+
+    Raises:
+        KalshiSimError: a run could not be made.
+        Interrupted: Ctrl-C; what was trained is saved.
+    """
+    from kalshi_train.training.run import train
+
+    runs: list[dict[str, Any]] = []
+    for config in configs:
+        result = train(config)
+        heldout = result.heldout or {}
+        runs.append(
+            {
+                "seed": config.seed,
+                "folder": str(config.run_folder),
+                "heldout_profit_cents": heldout.get("mean_profit_cents"),
+                "standard_error_cents": heldout.get("standard_error_cents"),
+                "training_profit_cents": result.training["avg_profit_cents"],
+                "steps_per_second": result.steps_per_second,
+                "verdict": result.verdict,
+            }
+        )
+        write_json(folder / SUMMARY_FILE, _summary(runs))
+    return _summary(runs)
+
+
+def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    known = [r for r in runs if r["heldout_profit_cents"] is not None]
+    profits = [r["heldout_profit_cents"] for r in known]
+    best = max(known, key=lambda r: float(r["heldout_profit_cents"]), default=None)
+    return {
+        "runs": list(runs),
+        "mean_profit_cents": statistics.fmean(profits) if profits else None,
+        "standard_deviation_cents": statistics.stdev(profits) if len(profits) > 1 else None,
+        "best": None if best is None else best["folder"],
+        "note": "the best run is chosen on the held-out markets: its profit there flatters it",
+    }
+
+
+def show_runs(summary: dict[str, Any]) -> None:
+    """Print the runs, their mean and spread, and the best."""
+    print_table(
+        "Profit in cents: a held-out market, and an episode of training",
+        ("run", "held-out", "+-", "training", "steps/s"),
+        [
+            (
+                Path(run["folder"]).name,
+                _signed(run["heldout_profit_cents"]),
+                decimal(run["standard_error_cents"]),
+                _signed(run["training_profit_cents"]),
+                decimal(run["steps_per_second"], 0),
+            )
+            for run in summary["runs"]
+        ],
+    )
+    if summary["mean_profit_cents"] is None:
+        print_text("nothing was held out, so the runs are not compared")
+        return
+    spread, mean = summary["standard_deviation_cents"], summary["mean_profit_cents"]
+    print_text(
+        f"mean of {count(len(summary['runs']))} runs: {mean:+,.1f} cents a held-out market, "
+        f"standard deviation {decimal(spread)}; best: {summary['best']} "
+        f"({summary['note']})"
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+,.1f}"
