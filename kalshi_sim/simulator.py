@@ -17,7 +17,8 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.observation import N_FEATURES
-from kalshi_sim.own import OwnFeatures, OwnStep, Reward
+from kalshi_sim.own import OwnFeatures, Reward
+from kalshi_sim.own_step import OwnStep
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape

@@ -32,7 +32,7 @@ ROOMS = (
     "tape",
     "tape_build",
     "tape_cache schedule analysis",
-    "fills own settings simulator episodes",
+    "fills own own_step settings simulator episodes",
     "registration spaces infos gym_env vec_env",
     "live",
     "reference",

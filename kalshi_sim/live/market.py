@@ -29,6 +29,8 @@ from kalshi_sim.live.portfolio import Portfolio, agent_row
 from kalshi_sim.live.rows import LiveRows
 from kalshi_sim.live.subscription import Subscription, book_events
 from kalshi_sim.market_state import fee_terms, in_unit, market_payout, state_at, taker_updates
+from kalshi_sim.own import OwnFeatures
+from kalshi_sim.own_step import with_own
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo
 from kalshi_sim.settings import settings_of
@@ -320,15 +322,21 @@ class LiveMarket(LiveRows):
         check_sizes(self._replay, self.market.ticker)
         return len(self) - before
 
-    def observation(self, portfolio: Portfolio, config: SimConfig | None = None) -> Float32Array:
-        """The observation float32 [52] of the last row with this portfolio, as training saw it.
+    def observation(
+        self,
+        portfolio: Portfolio,
+        config: SimConfig | None = None,
+        features: OwnFeatures | None = None,
+    ) -> Float32Array:
+        """The observation of the last row with this portfolio, as training saw it.
 
         Args:
             portfolio: what the agent holds and has open.
             config: settings of the simulation; the defaults if omitted.
+            features: own features that follow the 52; of the agent they see what a portfolio has.
 
         Returns:
-            float32 [52] the observation.
+            float32 [52 + own features] the observation.
 
         Raises:
             DataError: no row has closed yet.
@@ -341,7 +349,9 @@ class LiveMarket(LiveRows):
         agent = agent_row(portfolio, settings, tape)
         obs = np.empty(N_FEATURES, np.float32)
         step_kernel.observe_agent(tape.arrays, settings, agent, obs)
-        return obs
+        if features is None:
+            return obs
+        return with_own(features, tape.arrays, self.payout, agent, obs)
 
     def action_mask(
         self, portfolio: Portfolio, config: SimConfig | None = None
@@ -380,6 +390,7 @@ class LiveMarket(LiveRows):
         config: SimConfig | None = None,
         *,
         deterministic: bool = True,
+        features: OwnFeatures | None = None,
     ) -> int:
         """The action a policy takes on the live book with this portfolio.
 
@@ -390,6 +401,7 @@ class LiveMarket(LiveRows):
             portfolio: what the agent holds and has open.
             config: settings of the simulation; the defaults if omitted.
             deterministic: take the most likely action instead of drawing one.
+            features: own features that the policy sees after the 52.
 
         Returns:
             The action, a row of the configuration's action table.
@@ -401,7 +413,8 @@ class LiveMarket(LiveRows):
             from kalshi_sim.spaces import check_actions_of  # gymnasium is there if such a model is
 
             check_actions_of(type(policy).__name__, policy.action_space, config or SimConfig())
-        seen, mask = self.observation(portfolio, config), self.action_mask(portfolio, config)
+        seen = self.observation(portfolio, config, features)
+        mask = self.action_mask(portfolio, config)
         return self._asker.action(policy, seen, mask, len(self), deterministic=deterministic)
 
     def _tape(self) -> Tape:

@@ -193,10 +193,11 @@ def _play_batch(
     tape: Tape, config: SimConfig, policy: Policy, views: list[int], detail: bool
 ) -> list[Played]:
     """Play some views side by side; those that are over stand still on HOLD."""
-    simulator = BatchSimulator(tape, len(views), config)
+    simulator = BatchSimulator(tape, len(views), config, features=policy.features)
     simulator.schedule.set_order(views)
     obs = simulator.reset()
-    tracks = [make_track(len(tape.views[i]), 0, detail) for i in views]
+    width = obs.shape[1]
+    tracks = [make_track(len(tape.views[i]), 0, detail, width) for i in views]
     _note(simulator, tracks, np.arange(len(views)), obs)
     ended: dict[int, tuple[Int64Array, int]] = {}
     fills: list[npt.NDArray[Any]] = []
@@ -255,13 +256,14 @@ def _ask(
     return actions
 
 
-def make_track(rows: int, fill_room: int, detail: bool) -> kernels.Track:
+def make_track(rows: int, fill_room: int, detail: bool, width: int = N_FEATURES) -> kernels.Track:
     """Empty arrays for an episode.
 
     Args:
         rows: most rows it can have.
         fill_room: fills there is room for at first.
         detail: keep orders, cash and observations of each row too.
+        width: columns of an observation.
 
     Returns:
         The arrays, [rows] or [fill_room] long.
@@ -272,7 +274,7 @@ def make_track(rows: int, fill_room: int, detail: bool) -> kernels.Track:
         equity2=np.zeros(rows, np.int64),
         position=np.zeros(rows, np.int64),
         detail=np.zeros((kept, kernels.N_DETAIL), np.int64),
-        observations=np.zeros((kept, N_FEATURES), np.float32),
+        observations=np.zeros((kept, width), np.float32),
         fills=np.zeros((fill_room, layout.N_RECORD), np.int64),
         counts=np.zeros(2, np.int64),
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.own import OwnFeatures
 from kalshi_sim.spaces import check_actions_of, table_of_space
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
@@ -46,6 +47,8 @@ class Policy:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the simulation that make the policy what it is."""
     model: BaseAlgorithm | None = None
+    features: OwnFeatures | None = None
+    """Features of one's own that it sees after the 52."""
 
     @property
     def is_compiled(self) -> bool:
@@ -153,17 +156,20 @@ def baselines(names: Sequence[str]) -> list[Policy]:
     return list(chosen.values())
 
 
-def policy_from_function(name: str, act: Act) -> Policy:
+def policy_from_function(name: str, act: Act, features: OwnFeatures | None = None) -> Policy:
     """A policy of a user's own function.
 
     Args:
         name: shown in tables.
-        act: gives actions [n] for observations float32 [n, 52].
+        act: gives actions [n] for observations float32 [n, 52 + own features].
+        features: own features that it sees, as `KalshiVecEnv` takes them.
     """
-    return Policy(name, "a function of the observation", act=act)
+    return Policy(name, "a function of the observation", act=act, features=features)
 
 
-def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
+def policy_from_model(
+    model: BaseAlgorithm, name: str, features: OwnFeatures | None = None
+) -> Policy:
     """A policy that takes a model's most probable actions.
 
     Small actor networks of `MlpPolicy` are played compiled; everything else is asked in batches.
@@ -172,6 +178,7 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
     Args:
         model: of stable-baselines3 or sb3-contrib.
         name: shown in tables.
+        features: own features it was trained with, as `KalshiVecEnv` took them.
 
     Returns:
         The policy; it holds the model, and does not copy it.
@@ -180,21 +187,23 @@ def policy_from_model(model: BaseAlgorithm, name: str) -> Policy:
         ConfigError: the model sees or does something else than this simulation offers.
     """
     observation = getattr(model.observation_space, "shape", None)
-    if observation != (N_FEATURES,) or table_of_space(model.action_space) is None:
+    width = N_FEATURES + (0 if features is None else len(features))
+    if observation != (width,) or table_of_space(model.action_space) is None:
         actions = getattr(model.action_space, "n", None)
         raise ConfigError(
             f"{name}: the model sees observations of shape {observation} and chooses from "
-            f"{actions} actions; the simulation has ({N_FEATURES},) and those of an action table"
+            f"{actions} actions; the simulation has ({width},) and those of an action table. With "
+            "features of your own give policy_from_model(model, name, features=own)"
         )
     kind = type(model).__name__
     begin = chooser_of(model)
-    if begin is not None:
-        return Policy(name, f"{kind}, most probable action", begin=begin, model=model)
-    network = _compiled_network(model)
-    if network is None:
-        return Policy(name, f"{kind}, most probable action", act=deterministic(model), model=model)
-    shape, weights = network
     text = f"{kind}, most probable action"
+    if begin is not None:
+        return Policy(name, text, begin=begin, model=model, features=features)
+    network = _compiled_network(model) if features is None else None
+    if network is None:
+        return Policy(name, text, act=deterministic(model), model=model, features=features)
+    shape, weights = network
     return Policy(name, text, shape=shape, weights=weights, model=model)
 
 

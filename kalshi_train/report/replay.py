@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kalshi_sim.actions import action_label
 from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation import kernels
@@ -111,7 +112,7 @@ def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
         block.add(f"price{side}", detail[:, kernels.D_PRICE + side])
         block.add(f"size{side}", detail[:, kernels.D_SIZE + side])
         block.add(f"ahead{side}", np.minimum(detail[:, kernels.D_AHEAD + side], 2**31 - 2))
-    top, distance = standing_out(played.observations)
+    top, distance = standing_out(played.observations[:, :N_FEATURES])
     for k in range(top.shape[1]):
         block.add(f"feature{k}", top[:, k])
         block.add(f"z{k}", distance[:, k])
