@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from kalshi_sim import BatchSimulator, KalshiVecEnv, SimConfig, Tape, build_tape
+from kalshi_sim import BatchSimulator, KalshiVecEnv, LiveMarket, SimConfig, Tape, build_tape
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
+from kalshi_sim.live.portfolio import Portfolio
 from kalshi_sim.own import OwnFeatures
+from kalshi_sim.session import Events
 from kalshi_sim.synthetic.session import generate_session
 from tests.support.modes import INTERPRETED
 
@@ -120,6 +122,40 @@ def test_every_environment_takes_them(tape: Tape) -> None:
     assert one.observation_space.contains(one.reset()[0])
     many = KalshiVectorEnv(tape, 2, features=OWN)
     assert many.observation_space.contains(many.reset()[0])
+
+
+def test_a_live_market_sees_the_same(tape: Tape) -> None:
+    session = generate_session(3, markets=4, minutes=4, seed=5)
+    view = tape.views[0]
+    events = session.market_events(view.market_ticker)
+    simulator = BatchSimulator(tape, 1, n_threads=1, features=OWN)
+    seen = simulator.reset()[0].copy()
+    market = LiveMarket(session.markets[session.market_index(view.market_ticker)])
+    for row in range(3):
+        begin, end = (market_row_end(events, tape, r) for r in (row - 1, row))
+        market.feed(events[begin:end])
+        market.finish()
+        live = market.observation(Portfolio(cash=10_000), features=OWN)
+        assert np.array_equal(live[52:], seen[52:])
+        holds = Holds()
+        assert market.act(holds, Portfolio(cash=10_000), features=OWN) == 0
+        assert np.array_equal(holds.shown, live)
+        seen = simulator.step(np.zeros(1, int))[0][0].copy()
+
+
+class Holds:
+    """A policy that holds and keeps what it was shown."""
+
+    shown: Any = None
+
+    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, Any]:
+        self.shown = np.array(observation)
+        return 0, None
+
+
+def market_row_end(events: Events, tape: Tape, row: int) -> int:
+    """How many events have come by a row of the first view; none before the first."""
+    return int(np.searchsorted(events.ts_ms, tape.ts_ms[row], side="right")) if row >= 0 else 0
 
 
 def test_what_cannot_be_is_refused(tape: Tape) -> None:
