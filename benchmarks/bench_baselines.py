@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from benchmarks.figures import Figure, figure, in_turn, main
@@ -135,7 +136,13 @@ def _ways(session: Session, tape: Tape) -> Iterator[tuple[str, Callable[[], tupl
         env = kind(makers)
         return _step_of(env), env.close
 
+    def sync() -> tuple[Step, Any]:
+        env = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        env.reset()
+        return (lambda actions: env.step(actions)[:2]), env.close
+
     yield "plain Python (the tests' oracle)", oracle
+    yield "gymnasium environments in SyncVectorEnv", sync
     yield "gymnasium environments in DummyVecEnv", partial(vec, DummyVecEnv)
     # kernels must not be run by a process forked from one with threads
     yield (
@@ -159,7 +166,7 @@ def measure(full: bool) -> list[Figure]:
         _gate(name, tape, step, STEPS)
     ours = KalshiVecEnv(tape, n, CONFIG)
     made.append(("KalshiVecEnv", _step_of(ours), ours.close))
-    steps = [STEPS // 5, STEPS, STEPS, 20 * STEPS]
+    steps = [STEPS // 5, STEPS, STEPS, STEPS, 20 * STEPS]
     works = [partial(run, step, k) for (_, step, _), k in zip(made, steps, strict=True)]
     rounds = in_turn(works, ROUNDS)
     out = []

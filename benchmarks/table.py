@@ -3,7 +3,8 @@
     python -m benchmarks.table [--full] [--only NAME] [--pytest-json FILE] [--no-write]
 
 Each benchmark runs in a process of its own. The figures go to benchmarks/results.json and, between
-the marks there, to docs/performance.md: the headlines at its start, all of them at its end.
+the marks there, to docs/performance.md: the headlines at its start, all of them at its end. Both
+keep what other machines measured: a run takes the place of the former one of its machine only.
 `make bench` is this, after the pytest-benchmark suites whose JSON it reads.
 """
 
@@ -211,13 +212,48 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def write(results: dict[str, Any]) -> None:
-    """results.json, and both tables of docs/performance.md."""
-    write_whole(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name, marks in MARKS.items():
-        text = between_marks(text, render(results, headline=name == "headlines"), marks)
-    write_whole(DOCUMENT, text)
+def runs_with(results: dict[str, Any], kept: Path) -> list[dict[str, Any]]:
+    """The runs of all machines, this one first; it replaces the former of the same machine.
+
+    Args:
+        results: what was measured just now.
+        kept: results.json.
+
+    Returns:
+        One run a machine: a processor and a number of cores.
+    """
+    found: list[dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else []
+    return [results, *(run for run in found if _which(run) != _which(results))]
+
+
+def _which(results: dict[str, Any]) -> tuple[str, int]:
+    return results["machine"]["processor"], results["machine"]["cores"]
+
+
+def render_all(runs: Sequence[dict[str, Any]]) -> str:
+    """All figures as Markdown, a table for each machine."""
+    tables = []
+    for run in runs:
+        processor, cores = _which(run)
+        title = f"### {processor}, {cores} cores, {run['date']}"
+        tables.append(f"{title}\n\n{render(run, headline=False)}")
+    return "\n".join(tables)
+
+
+def write(results: dict[str, Any], kept: Path = RESULTS, document: Path = DOCUMENT) -> None:
+    """Write results.json, and both tables of docs/performance.md.
+
+    Args:
+        results: what was measured just now.
+        kept: results.json.
+        document: docs/performance.md.
+    """
+    runs = runs_with(results, kept)
+    write_whole(kept, json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+    text = between_marks(
+        document.read_text("utf-8"), render(results, headline=True), MARKS["headlines"]
+    )
+    write_whole(document, between_marks(text, render_all(runs), MARKS["all"]))
 
 
 def collect(modules: Sequence[str], full: bool, pytest_json: Path | None) -> dict[str, Any]:

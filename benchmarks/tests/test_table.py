@@ -97,6 +97,28 @@ def test_the_table_tells_machine_versions_and_command() -> None:
         assert expected in text
 
 
+def test_a_run_replaces_the_former_of_its_machine_and_keeps_the_others(tmp_path: Path) -> None:
+    kept, page = tmp_path / "results.json", tmp_path / "page.md"
+    page.write_text("\n".join(mark for marks in table.MARKS.values() for mark in marks))
+    here = results(figure("g", "first", "s", [1.0], headline=True))
+    there = results(figure("g", "elsewhere", "s", [2.0], headline=True))
+    there["machine"] = there["machine"] | {"processor": "Another", "cores": 16}
+    again = results(figure("g", "again", "s", [3.0], headline=True))
+    for run in (here, there, again):
+        table.write(run, kept, page)
+    assert [run["figures"][0]["name"] for run in json.loads(kept.read_text())] == [
+        "again",
+        "elsewhere",
+    ]
+    text = page.read_text()
+    headlines, all_figures = text.split(table.MARKS["headlines"][1])
+    assert "again" in headlines
+    assert "elsewhere" not in headlines
+    assert "first" not in text
+    assert "### Another, 16 cores, 2026-01-01" in all_figures
+    assert "| elsewhere | 2 s |" in all_figures
+
+
 def test_only_what_is_between_the_marks_is_replaced() -> None:
     marks = table.MARKS["all"]
     document = f"before\n{marks[0]}\nold\n{marks[1]}\nafter\n"
