@@ -29,6 +29,8 @@ def one_order(market: str, files: Sequence[list[Frame]]) -> list[Frame]:
     left = [f for i, f in enumerate(files) if not is_repeated(market, i, files)]
     if interleaved(market, left):
         return by_receive_time(left)
+    if split_by_type(market, left):
+        return by_number(market, left)
     out: list[Frame] = []
     while left:
         first = [a for a in left if all(b is a or comes_before(market, a, b) for b in left)]
@@ -178,3 +180,27 @@ def by_receive_time(files: Sequence[list[Frame]]) -> list[Frame]:
         if tie and "trade" not in (a.kind, b.kind):
             raise Undecided(a.market)
     return out
+
+
+def split_by_type(market: str, files: Sequence[list[Frame]]) -> bool:
+    """Whether snapshots of a market lie in files of their own, its deltas in others, untimed."""
+    kinds = [{f.is_snapshot for f in book_of(market, file)} for file in files]
+    if all(f.received is not None for file in files for f in book_of(market, file)):
+        return False
+    return all(len(kind) == 1 for kind in kinds) and {True} in kinds and {False} in kinds
+
+
+def by_number(market: str, files: Sequence[list[Frame]]) -> list[Frame]:
+    """The book frames by the numbers of one subscription.
+
+    Raises:
+        Undecided: they are not of one, or its connection started anew.
+    """
+    books = [book_of(market, file) for file in files]
+    frames = [f for book in books for f in book]
+    numbers = {(f.sid, f.seq) for f in frames}
+    restarts = any(a.seq >= b.seq for book in books for a, b in pairwise(book) if a.seq and b.seq)
+    one = len({f.sid for f in frames}) == 1 and all(f.seq is not None for f in frames)
+    if restarts or not one or len(numbers) < len(frames):
+        raise Undecided(market)
+    return sorted(frames, key=lambda f: f.seq or 0)

@@ -145,10 +145,12 @@ def place_trades(stream: list[Frame | None], trades: list[Frame]) -> None:
     for trade in trades:
         at = 0
         for i, frame in enumerate(stream):
-            if frame is None or frame.kind == "trade":
+            if frame is None:
                 continue
             if trade.received is not None and frame.received is not None:
                 earlier = frame.received <= trade.received
+            elif frame.kind == "trade":
+                continue
             else:
                 earlier = frame.given_ms is not None and frame.given_ms <= trade.events[0].window[1]
             at = i + 1 if earlier else at
