@@ -18,6 +18,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from kalshi_sim.cli.command_line import mistakes_in_a_line
 from kalshi_sim.cli.console import Progress, print_json, progress_bar
+from kalshi_sim.cli.exchange import exchange
 from kalshi_sim.cli.import_ import import_sessions
 from kalshi_sim.cli.manage import delete, merge, rename, results
 from kalshi_sim.cli.options import (
@@ -225,6 +226,7 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "generate": generate,
     "export": export,
     "validate": validate,
+    "exchange": exchange,
     "results": results,
     "rename": rename,
     "merge": merge,

@@ -96,6 +96,11 @@ class LocalExchange:
         return f"http://{self._host}:{self._port}"
 
     @property
+    def rest_url(self) -> str:
+        """Address of the REST API."""
+        return f"{self.url}{REST_ROOT}"
+
+    @property
     def ws_url(self) -> str:
         """Address of the WebSocket API."""
         return f"ws://{self._host}:{self._port}{WS_PATH}"

@@ -1,0 +1,112 @@
+"""`kalshi-sim exchange`: a local exchange that replays a session, to test clients against."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from kalshi_sim.cli.console import print_json
+from kalshi_sim.cli.options import JsonOption, SkipOption, StoreOption, checked_id
+from kalshi_sim.interrupts import Interrupted
+from kalshi_sim.store import open_store
+
+if TYPE_CHECKING:
+    from kalshi_sim.live.exchange import LocalExchange
+
+
+def exchange(
+    session: Annotated[int, arg(metavar="ID", help="The session it replays.")],
+    store: StoreOption = None,
+    speed: Annotated[
+        float, arg(help="Its seconds in one of the wall clock; 0: as fast as clients read.")
+    ] = 1.0,
+    host: Annotated[str, arg(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, arg(help="Port to listen at; 0: any free one.")] = 8765,
+    begin: Annotated[
+        Literal["subscription", "now", "control"],
+        arg(help="When its time begins: at the first subscription, now, or POST /control/begin."),
+    ] = "subscription",
+    keys: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="JSON list of API keys (docs/live.md); else a new key is made."),
+    ] = None,
+    faults: Annotated[
+        Path | None, arg(metavar="FILE", help="JSON list of faults (docs/live.md).")
+    ] = None,
+    log: Annotated[
+        Path | None, arg(metavar="FILE", help="Write every frame that is sent, as JSON lines.")
+    ] = None,
+    skip_bad_rows: SkipOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """A local exchange that replays a session over WebSocket and REST, until Ctrl-C."""
+    from kalshi_sim.live.exchange import LocalExchange
+    from kalshi_sim.live.exchange.accounts import load_keys
+    from kalshi_sim.live.exchange.faults import load_faults
+
+    given = None if keys is None else load_keys(keys)
+    waiting = [] if faults is None else load_faults(faults)
+    recorded = open_store(store, skip_bad_rows=skip_bad_rows).load(checked_id(session))
+    server = LocalExchange(
+        recorded,
+        speed=speed,
+        begin=begin,
+        host=host,
+        port=port,
+        keys=given,
+        faults=waiting,
+        log=log,
+    )
+    import asyncio
+
+    try:
+        with _test_key(server) as key_file:
+            asyncio.run(_serve(server, key_file, as_json=as_json))
+    except Interrupted as stop:
+        raise Interrupted(stop.signum, "the exchange has ended") from None
+    return 0
+
+
+async def _serve(server: LocalExchange, key_file: Path | None, *, as_json: bool) -> None:
+    """Run the exchange, and say where it is."""
+    import asyncio
+
+    async with server:
+        where = {"rest": server.rest_url, "websocket": server.ws_url}
+        if key_file is not None:
+            where |= {"key_id": server.key_id, "private_key_file": str(key_file)}
+        if as_json:
+            print_json(where)
+        else:
+            print(f"REST       {where['rest']}")
+            print(f"WebSocket  {where['websocket']}")
+            if key_file is not None:
+                print(f"API key    {server.key_id}, private key in {key_file}")
+            print("Ctrl-C ends it", flush=True)
+        await asyncio.Event().wait()
+
+
+@contextlib.contextmanager
+def _test_key(server: LocalExchange) -> Iterator[Path | None]:
+    """A file with the private key that the exchange made, which its owner alone reads."""
+    if server.private_key is None:
+        yield None
+        return
+    from kalshi_sim.live.keys import private_pem
+
+    folder = Path(tempfile.mkdtemp(prefix="kalshi-sim-exchange-"))
+    try:
+        path = folder / "test-key.pem"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(private_pem(server.private_key))
+        yield path
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

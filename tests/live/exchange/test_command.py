@@ -1,0 +1,94 @@
+"""The command `kalshi-sim exchange`, run as people run it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from aiohttp import ClientSession
+
+from kalshi_sim.live.interface import WS_PATH
+from kalshi_sim.live.keys import load_private_key, request_headers
+from kalshi_sim.store import open_store
+from kalshi_sim.synthetic.session import generate_session
+
+COMMAND = [sys.executable, "-m", "kalshi_sim.cli", "exchange"]
+
+
+def test_the_command_serves_a_session_until_it_is_interrupted(tmp_path: Path) -> None:
+    made = generate_session(4, markets=2, minutes=1, seed=5)
+    open_store(str(tmp_path / "store")).save(made)
+    options = ["--store", str(tmp_path / "store"), "--session", "4", "--port", "0", "--json"]
+    log = ["--log", str(tmp_path / "sent.jsonl")]
+    running = subprocess.Popen(
+        [*COMMAND, *options, *log], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout is not None
+        text = ""
+        while True:
+            text += running.stdout.readline()
+            try:
+                where = json.loads(text)
+                break
+            except ValueError:
+                assert running.poll() is None, text
+        key_file = Path(where["private_key_file"])
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(key_file.parent.stat().st_mode) == 0o700
+        pem = key_file.read_bytes()
+
+        async def ask() -> str:
+            key = load_private_key(pem)
+            now = time.time_ns() // 1_000_000
+            headers = request_headers(where["key_id"], key, "GET", WS_PATH, now)
+            async with (
+                ClientSession() as http,
+                http.ws_connect(where["websocket"], headers=headers) as socket,
+            ):
+                params = {"channels": ["orderbook_delta"], "market_ticker": made.markets[0].ticker}
+                await socket.send_json({"id": 1, "cmd": "subscribe", "params": params})
+                reply: str = await socket.receive_str(timeout=20)
+                return reply
+
+        assert '"type":"subscribed"' in asyncio.run(ask())
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 130
+    assert err == "kalshi-sim: the exchange has ended\n"
+    assert not key_file.parent.exists()
+    assert '"raw":"{\\"id\\":1' in (tmp_path / "sent.jsonl").read_text()
+    for shown in (text, out, err, (tmp_path / "sent.jsonl").read_text()):
+        assert "PRIVATE" not in shown
+        assert pem.decode().splitlines()[1] not in shown
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    made = generate_session(4, markets=1, minutes=1, seed=5)
+    open_store(str(tmp_path)).save(made)
+    keys, faults = tmp_path / "keys.json", tmp_path / "faults.json"
+    keys.write_text('[{"key_id": "a", "tier": "gold", "public_key": "x"}]')
+    faults.write_text('[{"fault": "fire"}]')
+    store = ["--store", str(tmp_path)]
+    for options, code, said in (
+        (["--session", "4", "--keys", str(keys)], 1, "key 'a': no tier 'gold'"),
+        (["--session", "4", "--keys", str(tmp_path / "none")], 2, "none: cannot be read"),
+        (["--session", "4", "--faults", str(faults)], 1, "no fault 'fire'"),
+        (["--session", "4", "--speed", "-1"], 2, "speed=-1.0"),
+        (["--session", "5"], 2, "5"),
+    ):
+        done = subprocess.run(
+            [*COMMAND, *store, *options], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == code, done.stderr
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
