@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from kalshi_sim.errors import ConfigError, DataError
-from kalshi_sim.live.exchange.wire import name_of
+from kalshi_sim.live.exchange.auth import RestError
+from kalshi_sim.live.exchange.money import Position, cost_of, reserve_of
+from kalshi_sim.live.exchange.wire import Message, contracts, dollars, iso, name_of
 from kalshi_sim.live.interface import TIERS, Channel, Tier
 from kalshi_sim.live.keys import PublicKey, load_public_key
-from kalshi_sim.units import STORED_PER_CENT
+from kalshi_sim.units import PRICE_SCALE, STORED_PER_CENT
+
+if TYPE_CHECKING:
+    from kalshi_sim.fees import FeeTerms
+    from kalshi_sim.live.exchange.markets import Market
+    from kalshi_sim.live.exchange.orders import OwnOrder
 
 SCOPES: Final = ("read", "write", "write::trade", "read::portfolio_balance")
 START_CENTS: Final = 1_000_000
@@ -31,6 +38,87 @@ class Account:
     def __post_init__(self) -> None:
         self.cash = self.start_cents * STORED_PER_CENT
         """In 1/100 cent."""
+        self.orders: dict[str, OwnOrder] = {}
+        self.client_ids: set[str] = set()
+        self.positions: dict[str, Position] = {}
+        self.fills: list[Message] = []
+        self.settlements: list[Message] = []
+
+    def position(self, ticker: str) -> Position:
+        """What it holds in a market."""
+        return self.positions.setdefault(ticker, Position(ticker))
+
+    def fill(self, market: Market, side: int, price: int, size: int, fee: int, ms: int) -> int:
+        """Book contracts that were bought; returns what they cost, fees apart.
+
+        Args:
+            fee: in 1/100 cent.
+        """
+        position = self.position(market.ticker)
+        self.cash += position.fill(side, price, size) - fee
+        position.fees += fee
+        position.updated_ms = ms
+        return cost_of(size, price)
+
+    def check_cash(self, order: OwnOrder, size: int, terms: FeeTerms) -> None:
+        """Refuse an order that cash does not cover beside those that rest.
+
+        Args:
+            size: of it, that is not filled yet.
+            terms: of its market's fees.
+
+        Raises:
+            RestError: cash is too low.
+        """
+        wanted = [(order.market.ticker, order.side, order.price, size, terms)]
+        for other in self.orders.values():
+            if other.resting is not None and other is not order:
+                ticker = other.market.ticker
+                wanted.append((ticker, other.side, other.price, other.remaining, terms))
+        closing: dict[tuple[str, int], int] = {}
+        reserved = 0
+        # What is held offsets the cheapest orders on the other side: it frees least.
+        for ticker, side, price, left, fees in sorted(wanted, key=lambda w: w[2]):
+            held = self.position(ticker).size
+            held = closing.setdefault((ticker, side), max(0, -held if side == 0 else held))
+            closing[ticker, side] = max(0, held - left)
+            reserved += reserve_of(side, price, left, -held if side == 0 else held, fees)
+        if reserved > self.cash:
+            raise RestError(
+                400,
+                "available_balance_too_low",
+                "available balance too low",
+                f"resting orders and this one need {dollars(reserved)} of {dollars(self.cash)}",
+            )
+
+    def settle(self, ticker: str, event: str, value: int, ms: int) -> bool:
+        """Pay a position out; returns whether there was one.
+
+        Args:
+            event: of the market.
+            value: of a YES contract, in 1/100 cent.
+        """
+        position = self.positions.get(ticker)
+        if position is None or position.settled:
+            return False
+        size = position.size
+        paid = position.settle(value)
+        self.cash += paid
+        result = {0: "no", PRICE_SCALE: "yes"}.get(value, "scalar")
+        self.settlements.append(
+            {
+                "ticker": ticker,
+                "event_ticker": event,
+                "market_result": result,
+                "yes_count_fp": contracts(max(0, size)),
+                "no_count_fp": contracts(max(0, -size)),
+                "revenue": paid // STORED_PER_CENT,
+                "revenue_dollars": dollars(paid),
+                "settled_time": iso(ms),
+                "value_dollars": dollars(value),
+            }
+        )
+        return True
 
     @property
     def tier(self) -> Tier:
@@ -76,6 +164,11 @@ class Keys:
             The public key, and the account.
         """
         return self._found.get(key_id)
+
+    @property
+    def accounts(self) -> list[Account]:
+        """All accounts that keys open."""
+        return list({account: None for _, account in self._found.values()})
 
     def __len__(self) -> int:
         return len(self._found)

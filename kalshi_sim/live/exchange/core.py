@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, Literal
 
+from kalshi_sim.live.exchange.accounts import Keys
 from kalshi_sim.live.exchange.clock import ExchangeClock
 from kalshi_sim.live.exchange.commands import Commands
 from kalshi_sim.live.exchange.faults import Fault, Faults
@@ -19,6 +20,7 @@ from kalshi_sim.live.exchange.markets import (
     INACTIVE,
     Market,
 )
+from kalshi_sim.live.exchange.matching import Matching
 from kalshi_sim.live.exchange.messages import (
     delta_message,
     fee_message,
@@ -46,6 +48,7 @@ class Exchange:
     def __init__(
         self,
         session: Session,
+        keys: Keys,
         *,
         speed: float = 1.0,
         begin: Begin = "subscription",
@@ -57,6 +60,7 @@ class Exchange:
 
         Args:
             session: what is replayed.
+            keys: whose accounts trade.
             speed: exchange's seconds in one of the wall clock; 0: as fast as clients read.
             begin: when time begins: at the first subscription to a channel of markets, at once, or
                 by `begin` (the control endpoint).
@@ -74,6 +78,8 @@ class Exchange:
         self.hub = Hub()
         self.faults = Faults()
         self.commands = Commands(self)
+        self.keys = keys
+        self.matching = Matching(self)
         self.ping_seconds = ping_seconds
         self.exchange_active = True
         self.trading_active = True
@@ -181,6 +187,7 @@ class Exchange:
             ms: the exchange's time.
         """
         market = self._ordered[what.market]
+        self.expire()
         if isinstance(what, Change):
             self._change(market, what, ms)
         elif what.kind == EventKind.GAP:
@@ -196,14 +203,45 @@ class Exchange:
                 lambda yes: market.snapshot(use_yes_price=yes),
                 own_ms,
             )
+            if market.altered:
+                self.matching.meet_all(market, ms)
         elif what.kind == EventKind.DELTA:
             if market.known:
                 self._delta(market, what, ms)
         else:
             self._trade(market, what, ms)
 
+    def expire(self) -> None:
+        """Cancel the orders whose time is over."""
+        now = self.now_ms()
+        for order in list(self.matching.expiring):
+            if order.resting is None or order.expiration_ms is None:
+                self.matching.expiring.discard(order)
+            elif order.expiration_ms <= now:
+                self.matching.cancel(order, "ExpiryCancel")
+
+    def _cancel_orders(self, market: Market, reason: str, *, pausing: bool = False) -> None:
+        """Cancel clients' orders in a market, all or those that a pause cancels."""
+        for account in self.keys.accounts:
+            for order in list(account.orders.values()):
+                if order.market is market and (order.cancel_on_pause or not pausing):
+                    self.matching.cancel(order, reason)
+
+    def _pay(self, market: Market, ms: int) -> None:
+        """Pay all positions in a market out."""
+        for account in self.keys.accounts:
+            if market.value is not None and account.settle(
+                market.ticker, market.info.event, market.value, ms
+            ):
+                self.matching.send_position(account, market, ms)
+
     def _delta(self, market: Market, what: BookFrame, ms: int) -> None:
         before = market.book.best(0), market.book.best(1)
+        if market.altered:
+            self.matching.recorded_delta(market, what, ms)
+            if (market.book.best(0), market.book.best(1)) != before:
+                self.hub.publish_ticker(market, ms)
+            return
         if what.size > 0:
             market.book.add_others(what.side, what.price, what.size)
         else:
@@ -227,17 +265,22 @@ class Exchange:
         match what.kind:
             case "closed":
                 market.status = CLOSED
+                self._cancel_orders(market, "CloseCancel")
                 return  # the exchange sends no frame at the close
             case "deactivated":
                 market.status = INACTIVE
+                self._cancel_orders(market, "HaltCancel", pausing=True)
             case "activated":
                 market.status = ACTIVE
+                self._cancel_orders(market, "HaltCancel")
             case "close_date_updated":
                 market.close_ms = what.close_ms
             case "price_level_structure_updated" if what.ranges is not None:
                 market.ranges = what.ranges
             case "determined":
                 market.status, market.value = DETERMINED, what.value
+                self._cancel_orders(market, "CloseCancel")
             case "settled":
                 market.status, market.settled_ms = FINALIZED, ms
+                self._pay(market, ms)
         self.hub.publish_life("market_lifecycle_v2", life_message(market, what, ms), ms)

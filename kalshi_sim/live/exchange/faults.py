@@ -31,7 +31,10 @@ FRAME_FAULTS: Final = {
 }
 """Faults that come with a frame of a channel, after `after` frames of it."""
 COMMAND_FAULTS: Final = {"ignore_subscribe": "a `subscribe` is never answered"}
-REST_FAULTS: Final = {"http": "a call is answered with `status` and does nothing"}
+REST_FAULTS: Final = {
+    "http": "a call is answered with `status` and does nothing",
+    "fill_before_order": "the answer to an order comes `seconds` after its fills",
+}
 LASTING_FAULTS: Final = {
     "stop_pongs": "pings of clients are not answered for `seconds`, nor are pings sent",
     "clock_skew": "the server's clock is off by `ms` from now on",

@@ -10,6 +10,7 @@ from kalshi_sim.live.exchange.wire import Message, encoded
 from kalshi_sim.live.interface import LIFECYCLE, ORDERBOOK, TICKER, TRADE, Channel
 
 if TYPE_CHECKING:
+    from kalshi_sim.live.exchange.accounts import Account
     from kalshi_sim.live.exchange.connection import Connection
     from kalshi_sim.live.exchange.markets import Market
 
@@ -91,6 +92,7 @@ class Hub:
         market: Market,
         message: Callable[[bool], Message],
         sending_ms: int,
+        mine: tuple[Account, Message] | None = None,
     ) -> None:
         """Send a message on a book to all who follow it, in the prices they asked for.
 
@@ -99,12 +101,15 @@ class Hub:
             market: whose book.
             message: makes it; its argument is whether NO is priced in YES terms.
             sending_ms: when, in the exchange's time.
+            mine: an account, and what it alone sees besides.
         """
-        made: dict[bool, bytes] = {}
+        made: dict[tuple[bool, bool], bytes] = {}
         for connection, subscription in self.subscribers(ORDERBOOK, market.ticker):
-            wanted = subscription.use_yes_price
+            own = mine is not None and connection.account is mine[0]
+            wanted = subscription.use_yes_price, own
             if wanted not in made:
-                made[wanted] = encoded(message(wanted))
+                extra = mine[1] if mine is not None and own else {}
+                made[wanted] = encoded(message(wanted[0]) | extra)
             connection.deliver(subscription, kind, made[wanted], sending_ms)
 
     def publish_trade(self, market: Market, message: Callable[[], Message], ms: int) -> None:

@@ -20,8 +20,12 @@ from kalshi_sim.live.exchange.connection import Connection
 from kalshi_sim.live.exchange.control import Control
 from kalshi_sim.live.exchange.core import Begin, Exchange
 from kalshi_sim.live.exchange.faults import REST_FAULTS, Fault
+from kalshi_sim.live.exchange.gate import Gate
 from kalshi_sim.live.exchange.log import SentLog
 from kalshi_sim.live.exchange.rest import MarketReads
+from kalshi_sim.live.exchange.rest_orders import OrderCalls
+from kalshi_sim.live.exchange.rest_portfolio import PortfolioReads
+from kalshi_sim.live.exchange.trading import Trading
 from kalshi_sim.live.interface import PING_SECONDS, REST_ROOT, WS_PATH
 from kalshi_sim.live.keys import PrivateKey, new_private_key
 from kalshi_sim.session import Session
@@ -81,6 +85,7 @@ class LocalExchange:
         self._log = None if log is None else SentLog(Path(log))
         self.exchange = Exchange(
             session,
+            keys,
             speed=speed,
             begin=begin,
             ping_seconds=ping_seconds,
@@ -121,6 +126,10 @@ class LocalExchange:
         app = web.Application(middlewares=[self._middleware])
         app.add_routes([web.get(WS_PATH, self._websocket)])
         app.add_routes(MarketReads(self.exchange).routes(REST_ROOT))
+        gate = Gate(self.keys, self.exchange.faults)
+        trading = Trading(self.exchange, self.exchange.matching)
+        app.add_routes(OrderCalls(trading, gate).routes(REST_ROOT))
+        app.add_routes(PortfolioReads(self.exchange, gate).routes(REST_ROOT))
         app.add_routes(Control(self.exchange).routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()

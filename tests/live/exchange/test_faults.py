@@ -185,7 +185,7 @@ def test_a_script_is_read_and_a_wrong_one_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=r"faults\.json: .*" + named):
             load_faults(path)
-    assert len(FAULTS) == 14
+    assert len(FAULTS) == 15
 
 
 def test_control_takes_json_alone() -> None:
