@@ -92,7 +92,8 @@ def _train(command: _Command) -> int:
     from kalshi_train.training.logs import setup_logging
 
     config = command.run
-    named_sessions(config)
+    if config.resume_from is None:  # else a checkpoint that does not fit is reported first
+        named_sessions(config)
     check_sessions(config.store, config.session_ids)  # before torch is imported
     setup_logging(config.log_level, config.log_file)
     if command.asked.dry_run:
