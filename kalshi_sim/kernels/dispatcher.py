@@ -2,8 +2,8 @@
 
 Of a function that other kernels call Numba makes, unasked, a wrapper that unpacks the arguments
 of a call from Python, and one version for each constant it is called with. Most kernels are only
-called by kernels, with many constants: without those a cold start takes half the time, and the
-machine code of the entry points is what it was.
+called by kernels, with many constants: without those a cold start takes 27
+processor-seconds instead of 39, with the same results.
 """
 
 from __future__ import annotations
