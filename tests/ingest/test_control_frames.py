@@ -124,3 +124,10 @@ def test_of_files_written_at_once_receive_times_tell(tmp_path: Path) -> None:
     assert ends(session) == [set()]
     assert session.quality.total.passed_over == 1
     assert session.events.ts_ms[-1] == T0 + 60
+
+
+def test_an_ok_that_leaves_no_market_is_of_the_connection_that_tells_no_more(
+    tmp_path: Path,
+) -> None:
+    lines = [*two_sockets(), control("ok", 4), delta(5, 12), delta(6, 13, market=OTHER)]
+    assert ends(of_files(tmp_path, lines)) == [set(), set(), {2}]

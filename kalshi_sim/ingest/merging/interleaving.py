@@ -67,7 +67,10 @@ def _is_decided(
     if not frames.is_snapshot[rows[part]].any():
         return True
     if _by_numbers(frames, rows[part], last) is not None:
-        return True
+        seq = frames.seq[rows[part]]
+        anew = seq <= last.get(int(frames.batch.sid[rows[part][0]]), -1)
+        # Beside a snapshot that starts anew, a higher number may be of either connection.
+        return bool(anew.all() or not anew.any())
     phases = [
         int(rows[part[of[part] == p][0]] == pieces[p].book[0])
         - int(rows[part[of[part] == p][-1]] == pieces[p].book[-1])

@@ -34,6 +34,8 @@ _RESTART_MS: Final = 20
 """A new connection is as likely as times that run back by so much."""
 _STEPS_BACK: Final = 1_000
 """A file that begins a second before the one ahead of it ended is less likely than any numbers."""
+_TYPES: Final = 2
+"""Snapshots and deltas."""
 _ALL_ORDERS: Final = 6
 """Of more pieces than this not every order is tried."""
 Cost = tuple[int, int, int, int]
@@ -91,32 +93,38 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         return Stream(ordered, recorder, dropped, tuple(notes))
     if any(_record_the_same(one, other) for one, other in combinations(pieces, 2)):
         raise two_sockets(frames, book)
-    if _is_split_by_type(frames, pieces):
+    by_type = _is_split_by_type(frames, pieces)
+    # Of three files and more those of one type may as well be parts that follow one another.
+    if (not by_type or len(pieces) > _TYPES) and _is_doubtful(pieces):
+        ticker = frames.tickers[int(frames.batch.market[rows[0]])]
+        notes.append(
+            f"{_names(frames, pieces)}: only the numbers of lone snapshots of {ticker} show where "
+            "they belong; add the other markets of the recording, or record receive times"
+        )
+    if by_type:
         ordered = _interleaved_by_seq(pieces, settled=True)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped, tuple(notes))
     found = _arranged(pieces)
     if found is None:
         ordered = _interleaved_by_seq(pieces, settled=False)
         return Stream(ordered, np.zeros(len(ordered), np.int64), dropped, tuple(notes))
-    if _is_doubtful(pieces):
-        ticker = frames.tickers[int(frames.batch.market[rows[0]])]
-        notes.append(
-            f"{_names(frames, pieces)}: only the numbers of lone snapshots of {ticker} show where "
-            "they belong; add the other markets of the recording, or record receive times"
-        )
     return _one_after_the_other(found, dropped, notes)
 
 
 def _is_doubtful(pieces: Sequence[Piece]) -> bool:
     """Whether a snapshot without a time could as well be of a new connection elsewhere."""
     frames = pieces[0].frames
-    timed = (frames.is_book | frames.is_trade) & (frames.batch.ts_ms != NO_TIME)
+    whole_second = (frames.batch.flags & EventFlag.WHOLE_SECOND) != 0
+    timed = (frames.is_book | frames.is_trade) & (frames.batch.ts_ms != NO_TIME) & ~whole_second
     recorded = frozenset(np.unique(frames.file_of[timed]).tolist())
     if all(piece.times is not None or recorded.intersection(piece.files) for piece in pieces):
         return False  # frames of other markets in their files show it
     costs = [cost for order in _orders(pieces) if (cost := cost_of(order)) is not None]
-    best = min(costs)
-    return sum(c[0] == best[0] and c[1] <= best[1] + 2 * _RESTART_MS for c in costs) > 1
+    best = min(costs, default=None)
+    return (
+        best is not None
+        and sum(c[0] == best[0] and c[1] <= best[1] + 2 * _RESTART_MS for c in costs) > 1
+    )
 
 
 def _one_after_the_other(

@@ -52,6 +52,11 @@ class _Control:
         return self.said is not None and self.said.markets is None
 
     @property
+    def leaves_none(self) -> bool:
+        """Whether no market is left, so that nothing may go on."""
+        return self.said is not None and not self.said.markets
+
+    @property
     def listed(self) -> frozenset[str]:
         """The markets that it leaves."""
         return (self.said and self.said.markets) or frozenset()
@@ -195,7 +200,7 @@ class Sockets:
         chosen = [nth for nth in own if self._segments[nth].takes(seq, control.content, place)]
         ways: tuple[Callable[[Segment], bool], ...] = (
             lambda segment: not segment.is_over(place),
-            lambda segment: not control.ends or not segment.goes_on(place),
+            lambda segment: not (control.leaves_none and self._tells_more(segment, place)),
             lambda segment: self._carries(segment, control.listed),
             lambda segment: segment.has(seq - 1),
             lambda segment: segment.has(seq + 1),
@@ -211,6 +216,11 @@ class Sockets:
         frames = self._frames
         own = np.unique(frames.batch.market[segment.rows]).tolist()
         return any(frames.tickers[market] in listed for market in own)
+
+    def _tells_more(self, segment: Segment, place: int) -> bool:
+        """Whether a delta of it comes next."""
+        following = segment.rows[np.searchsorted(2 * segment.key, place) :][:1]
+        return len(following) > 0 and not bool(self._frames.is_snapshot[following[0]])
 
     def _take(self, sid: int, seq: int) -> None:
         """A number that was given is missing nowhere: of a connection that has none there."""
