@@ -231,6 +231,10 @@ def _algorithm(path: Path, attributes: Mapping[str, Any]) -> type[BaseAlgorithm]
     policy = _class_name(attributes.get("policy_class"))
     is_dqn = "exploration_rate" in attributes and policy != "QRDQNPolicy"
     kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
+    if attributes.get("mask") is True:  # their `predict` takes masks
+        from kalshi_train.learner.algorithms import FastA2C, FastPPO
+
+        kinds = {"ppo": FastPPO, "a2c": FastA2C}
     found = kinds.get(name, DQN if is_dqn else None)
     if found is None:
         raise ConfigError(

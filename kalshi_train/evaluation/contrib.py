@@ -21,6 +21,8 @@ def chooser_of(model: Any) -> Callable[[int], Choose] | None:
 
     None if the model takes neither masks nor a memory.
     """
+    if getattr(model, "mask", False) is True:  # of FastPPO and FastA2C
+        return lambda n: _masked_by_us(model)
     contrib = sys.modules.get("sb3_contrib")
     if contrib is None:  # then nobody can have made a model of it
         return None
@@ -29,6 +31,28 @@ def chooser_of(model: Any) -> Callable[[int], Choose] | None:
     if isinstance(model, contrib.RecurrentPPO):
         return lambda n: _remembering(model, n)
     return None
+
+
+def _masked_by_us(model: Any) -> Choose:
+    import torch
+
+    from kalshi_train.learner.on_policy import masked_distribution
+
+    policy = model.policy
+    policy.set_training_mode(False)
+
+    def choose(
+        episodes: npt.NDArray[np.int64],
+        observations: npt.NDArray[np.float32],
+        masks: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int64]:
+        with torch.no_grad():
+            seen = torch.as_tensor(observations, device=model.device)
+            chosen = masked_distribution(policy, seen, masks).probs.argmax(1)
+        actions: npt.NDArray[np.int64] = chosen.cpu().numpy()
+        return actions
+
+    return choose
 
 
 def _masked(model: Any) -> Choose:

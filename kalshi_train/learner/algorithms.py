@@ -22,7 +22,10 @@ from kalshi_train.learner.rollout import SharedRolloutBuffer
 
 
 class FastPPO(FastOnPolicy, PPO):
-    """Stable-baselines3's PPO, faster. Arguments, attributes and results are those of `PPO`."""
+    """Stable-baselines3's PPO, faster. Arguments, attributes and results are those of `PPO`.
+
+    With `mask=True` invalid actions have probability zero, as in sb3-contrib's MaskablePPO.
+    """
 
     def train(self) -> None:
         """Update the policy from the rollout buffer, as the stock method does."""
@@ -98,6 +101,7 @@ class _PPOMinibatch:
         self.actions = buffer.actions.reshape(-1)
         self.old_log_probs, self.old_values = buffer.flat("log_probs"), buffer.flat("values")
         self.advantages, self.returns = buffer.flat("advantages"), buffer.flat("returns")
+        self.masks = buffer.flat_masks
         held = -1.0 if clip_range_vf is None else clip_range_vf
         coefficients = (float(model.ent_coef), float(model.vf_coef))
         self.scaling = np.array([1.0, 0.0, 1.0, clip_range, held, *coefficients])
@@ -122,6 +126,8 @@ class _PPOMinibatch:
                 x = lane.buffers(end - at).x
                 th.index_select(self.observations, 0, self.index[at:end], out=x)
                 done = lane.forward(x)
+                if self.masks is not None:
+                    losses.mask_rows(done.logits, self.masks, self.rows[at:end])
                 losses.ppo_head(
                     done.logits,
                     actor,
@@ -174,6 +180,7 @@ class FastA2C(FastOnPolicy, A2C):
             divisor = std + 1e-8
         scaling = np.array([actions.size, mean, divisor, self.ent_coef, self.vf_coef])
         actor, critic = (net[-1].bias for net in network.nets)
+        masks = buffer.flat_masks
 
         def work(lane: Lane, start: int, stop: int) -> None:
             lane.clear()
@@ -182,6 +189,8 @@ class FastA2C(FastOnPolicy, A2C):
                     end = min(at + CHUNK, stop)
                     x = observations[at:end]
                     done = lane.forward(x)
+                    if masks is not None:
+                        losses.mask_logits(done.logits, masks[at:end])
                     losses.a2c_head(
                         done.logits,
                         actor,

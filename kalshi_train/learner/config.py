@@ -52,6 +52,8 @@ class LearnerConfig(Validated):
     """Hidden layers of the policy and of the value network."""
     device: str = "cpu"
     """Where the network runs: cpu, cuda or auto."""
+    mask: bool = False
+    """Give actions that are invalid probability zero, while learning and afterwards."""
     stock_sb3: bool = False
     """Use Stable-Baselines3's own PPO and A2C instead of the faster equal ones."""
 
@@ -64,6 +66,11 @@ class LearnerConfig(Validated):
         for name in only_of("ppo"):
             if self.algorithm != "ppo" and getattr(self, name) is not None:
                 raise ConfigError(f"{name} is a setting of ppo, not of {self.algorithm}")
+        if self.mask and self.stock_sb3:
+            raise ConfigError(
+                "mask with stock_sb3: Stable-Baselines3's own algorithms have no masks; "
+                "leave out one of the two"
+            )
         if any(size < 1 for size in self.net_arch):
             raise ConfigError(f"net_arch={self.net_arch}: layers need at least 1 unit")
 

@@ -18,6 +18,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
@@ -38,6 +39,9 @@ _E5, _E4, _E3, _E2, _E1, _E0 = (
         5.0000001201e-1,
     )
 )
+
+INVALID = np.float32(-1e8)
+"""The logit of an invalid action, as sb3-contrib has it: its probability is zero."""
 
 # Places in the statistics of a loss.
 POLICY, VALUE, ENTROPY, KL, CLIPPED = range(5)
@@ -127,6 +131,35 @@ def _policy_gradient(
             gradient[i, a] = g
             total += g
         bias_gradient[a] += np.float32(total)
+
+
+@jit
+def mask_logits(logits: F32, masks: Mask) -> None:
+    """Give actions that were invalid the logit of probability zero.
+
+    Args:
+        logits: float32 [n, actions], changed.
+        masks: bool [n, actions] whether the action was valid.
+    """
+    for i in range(logits.shape[0]):
+        for a in range(logits.shape[1]):
+            if not masks[i, a]:
+                logits[i, a] = INVALID
+
+
+@jit
+def mask_rows(logits: F32, masks: Mask, rows: I64) -> None:
+    """`mask_logits` of some rows of a rollout.
+
+    Args:
+        logits: float32 [n, actions], changed.
+        masks: bool [rollout, actions] whether the action was valid.
+        rows: int64 [n] which rows.
+    """
+    for i in range(rows.size):
+        for a in range(logits.shape[1]):
+            if not masks[rows[i], a]:
+                logits[i, a] = INVALID
 
 
 @jit

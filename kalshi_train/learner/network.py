@@ -194,6 +194,7 @@ class ActorCritic:
         actions: losses.I64,
         values: losses.F32,
         log_probs: losses.F32,
+        masks: losses.Mask | None = None,
     ) -> None:
         """Sample an action for every row from torch's generator.
 
@@ -202,6 +203,7 @@ class ActorCritic:
             actions: int64 [n], overwritten.
             values: float32 [n], overwritten.
             log_probs: float32 [n], overwritten.
+            masks: bool [n, actions] which actions are valid; None: all.
         """
         uniform = th.rand(observations.shape[0], dtype=th.float64).numpy()
         actor, critic = self.nets[0][-1], self.nets[1][-1]
@@ -210,6 +212,8 @@ class ActorCritic:
             for at in range(start, stop, CHUNK):
                 end = min(at + CHUNK, stop)
                 done = lane.forward(observations[at:end])
+                if masks is not None:
+                    losses.mask_logits(done.logits, masks[at:end])
                 losses.sample(
                     done.logits,
                     actor.bias,

@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_train.learner import losses
 from kalshi_train.learner.network import ActorCritic
@@ -27,11 +28,42 @@ LOG = logging.getLogger("kalshi_train.learner.algorithms")
 Self = TypeVar("Self", bound="FastOnPolicy")
 
 
+def masked_distribution(policy: Any, seen: Any, masks: losses.Mask) -> Any:
+    """The distribution of valid actions that a policy gives for observations.
+
+    Args:
+        policy: an actor-critic of discrete actions.
+        seen: float32 [n, features] observations.
+        masks: bool [n, actions] (or [actions]) which actions are valid.
+
+    Returns:
+        A torch `Categorical` over [n, actions].
+    """
+    logits = policy.get_distribution(seen).distribution.logits
+    valid = th.as_tensor(np.asarray(masks, bool), device=logits.device).view(logits.shape)
+    return th.distributions.Categorical(logits=th.where(valid, logits, float(losses.INVALID)))
+
+
 class FastOnPolicy(OnPolicyAlgorithm):
     """What `FastPPO` and `FastA2C` share: set-up, threads and the collection of rollouts."""
 
+    mask = False
+    """Whether invalid actions have probability zero."""
     _network: ActorCritic | None = None
     _optimiser: FlatOptimiser | None = None
+
+    def __init__(self, *args: Any, mask: bool = False, **kwargs: Any) -> None:
+        """As the stock class.
+
+        Args:
+            mask: give invalid actions probability zero; the environment says which are valid by
+                `action_masks()`.
+
+        Raises:
+            ConfigError: masks are asked for where stock code would run, which has none.
+        """
+        self.mask = mask
+        super().__init__(*args, **kwargs)
 
     @property
     def is_fast(self) -> bool:
@@ -50,6 +82,8 @@ class FastOnPolicy(OnPolicyAlgorithm):
             super()._setup_model()
         self._network = self._optimiser = None
         reason = self._unsupported()
+        if reason is not None and self.mask:
+            raise ConfigError(f"mask=True needs MlpPolicy on float32 on the CPU: {reason}")
         if reason is not None:
             LOG.warning("%s runs stock code: %s.", type(self).__name__, reason)
             return
@@ -65,6 +99,39 @@ class FastOnPolicy(OnPolicyAlgorithm):
             gae_lambda=self.gae_lambda,
             n_envs=self.n_envs,
         )
+        if self.mask:
+            self.rollout_buffer.keep_masks()
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+        action_masks: losses.Mask | None = None,
+    ) -> tuple[Any, Any]:
+        """The actions for observations, as the stock method gives them.
+
+        Args:
+            observation: float32 [n, features], or [features].
+            state: unused, there is no memory.
+            episode_start: likewise.
+            deterministic: the most probable actions, not drawn ones.
+            action_masks: bool [n, actions] (or [actions]) which actions are valid; looked at
+                only by a model with `mask=True`.
+
+        Returns:
+            Actions int64 [n] (or one), and None.
+        """
+        if not self.mask or action_masks is None:
+            return super().predict(observation, state, episode_start, deterministic)
+        self.policy.set_training_mode(False)
+        seen, vectorized = self.policy.obs_to_tensor(observation)
+        with th.no_grad():
+            distribution = masked_distribution(self.policy, seen, action_masks)
+            chosen = distribution.probs.argmax(1) if deterministic else distribution.sample()
+        actions = chosen.cpu().numpy()
+        return (actions if vectorized else actions[0]), None
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_network", "_optimiser"]
@@ -120,7 +187,11 @@ class FastOnPolicy(OnPolicyAlgorithm):
                 row_values = rollout_buffer.values[n_steps]
                 row_log_probs = rollout_buffer.log_probs[n_steps]
                 obs_tensor = observations[n_steps]
-                network.act(obs_tensor, actions, row_values, row_log_probs)
+                masks = None
+                if rollout_buffer.masks is not None:
+                    masks = rollout_buffer.masks[n_steps]
+                    masks[:] = env.action_masks()  # type: ignore[attr-defined]  # of ours
+                network.act(obs_tensor, actions, row_values, row_log_probs, masks)
                 # Under the names and in the shapes that callbacks find in stock code.
                 values, log_probs = th.from_numpy(row_values)[:, None], th.from_numpy(row_log_probs)
                 clipped_actions = actions

@@ -20,8 +20,16 @@ class SharedRolloutBuffer(RolloutBuffer):
     The arrays have the names and shapes of stable-baselines3's: observations [n_steps, n_envs,
     *shape], actions [n_steps, n_envs, 1], the others [n_steps, n_envs]. Unlike there they keep
     these shapes while minibatches are drawn. `flat_observations` [n_steps * n_envs, features] is
-    a tensor over the same memory.
+    a tensor over the same memory. `masks` [n_steps, n_envs, actions] says which actions were
+    valid, where a model asks for it with `keep_masks`.
     """
+
+    masks: npt.NDArray[np.bool_] | None = None
+
+    def keep_masks(self) -> None:
+        """Make room for which actions were valid."""
+        n_actions = int(self.action_space.n)  # type: ignore[attr-defined]  # it is discrete
+        self.masks = np.ones((self.buffer_size, self.n_envs, n_actions), np.bool_)
 
     def reset(self) -> None:
         """Begin a new rollout in the same memory."""
@@ -35,6 +43,11 @@ class SharedRolloutBuffer(RolloutBuffer):
         self.pos = 0
         self.full = False
         self.generator_ready = False
+
+    @property
+    def flat_masks(self) -> npt.NDArray[np.bool_] | None:
+        """`masks` as [n_steps * n_envs, actions], over the same memory."""
+        return None if self.masks is None else self.masks.reshape(-1, self.masks.shape[2])
 
     def flat(self, name: str) -> npt.NDArray[np.float32]:
         """The array `name` as [n_steps * n_envs], over the same memory.

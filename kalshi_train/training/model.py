@@ -49,6 +49,8 @@ def make_model(config: TrainConfig, env: KalshiVecEnv) -> OnPolicyAlgorithm:
     if learner.algorithm == "a2c":
         # Adam instead of RMSprop, whose first steps are ten times as long: see docs/training.md.
         settings["use_rms_prop"] = False
+    if learner.mask:
+        settings["mask"] = True
     return _ALGORITHMS[learner.algorithm, learner.stock_sb3](
         "MlpPolicy",
         env,

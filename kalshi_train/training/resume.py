@@ -38,6 +38,7 @@ _PART_OF_EXACT: Final = (
     "curriculum",
     "market_order",
     "device",
+    "mask",
     *HYPERPARAMETERS,
 )
 
