@@ -22,11 +22,13 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
+_BORROWED: Final = {**FLAGS, "_nrt": False}
+"""Arrays are not reference-counted around a user's functions, which themselves may allocate."""
 _BLOCK: Final = 64
 """Environments stepped before their own functions run: their rows are still in the cache."""
 
 
-@numba.njit(**FLAGS)  # type: ignore[untyped-decorator]  # numba has no types
+@numba.njit(forceinline=True, **_BORROWED)  # type: ignore[untyped-decorator]  # numba has no types
 def row_of(tape: layout.TapeArrays, row: int, payout: int) -> Row:
     """A row as own functions see it.
 
@@ -49,7 +51,7 @@ def row_of(tape: layout.TapeArrays, row: int, payout: int) -> Row:
     )
 
 
-@numba.njit(**FLAGS)  # type: ignore[untyped-decorator]  # numba has no types
+@numba.njit(forceinline=True, **_BORROWED)  # type: ignore[untyped-decorator]  # numba has no types
 def agent_of(core: Int64Array) -> Agent:
     """An agent as own functions see it.
 
@@ -87,7 +89,7 @@ def _no_features(row: Row, agent: Agent, observation: Float32Array, out: Float32
 def _checked(function: Callable[..., Any]) -> Any:
     """The user's function, compiled with checks of its indices: it may not write elsewhere."""
     plain = getattr(function, "py_func", function)
-    return numba.njit(nogil=True, error_model="numpy", boundscheck=True)(plain)
+    return numba.njit(nogil=True, error_model="numpy", boundscheck=True, _nrt=True)(plain)
 
 
 class OwnStep:
@@ -279,7 +281,7 @@ def _observer(features: OwnFeatures | None) -> Any:
     """What writes own features; batches with the same ones share its code."""
     write = _checked(_no_features if features is None else features.function)
 
-    @numba.njit(**FLAGS)  # type: ignore[untyped-decorator]  # numba has no types
+    @numba.njit(**_BORROWED)  # type: ignore[untyped-decorator]  # numba has no types
     def observe(
         tape: layout.TapeArrays,
         core: Int64Array,
@@ -311,7 +313,7 @@ def _steppers(features: OwnFeatures | None, reward: Reward | None) -> tuple[Any,
 
 
 def _stepper(observe: Any, pay: Any, has_reward: bool) -> Any:
-    @numba.njit(**FLAGS)  # type: ignore[untyped-decorator]  # numba has no types
+    @numba.njit(**_BORROWED)  # type: ignore[untyped-decorator]  # numba has no types
     def step(
         tape: layout.TapeArrays,
         settings: layout.Settings,
@@ -330,7 +332,9 @@ def _stepper(observe: Any, pay: Any, has_reward: bool) -> Any:
         for first in range(begin, end, _BLOCK):
             last = min(first + _BLOCK, end)
             if has_reward:
-                before[first:last] = agents.core[first:last]
+                for i in range(first, last):
+                    for k in range(layout.N_CORE):
+                        before[i, k] = agents.core[i, k]
             step_agents(tape, settings, agents, actions, buffers, first, last)
             core, obs = agents.core[first:last], buffers.obs[first:last]
             observe(tape, core, obs, payout, low, high, wrong, first)

@@ -158,6 +158,18 @@ def market_row_end(events: Events, tape: Tape, row: int) -> int:
     return int(np.searchsorted(events.ts_ms, tape.ts_ms[row], side="right")) if row >= 0 else 0
 
 
+def test_an_own_function_may_allocate(tape: Tape) -> None:
+    def sums(row: Any, agent: Any, observation: Any, out: npt.NDArray[np.float32]) -> None:
+        kept = np.array([observation[0], observation[1]])
+        out[0] = (kept * 2.0).sum() / 4.0
+
+    batch = BatchSimulator(tape, 3, n_threads=1, features=OwnFeatures(sums, ("mean",), low=0.0))
+    batch.reset()
+    for _ in range(20):
+        obs = batch.step(np.zeros(3, int))[0]
+        assert np.allclose(obs[:, 52], (obs[:, 0] + obs[:, 1]) / 2)
+
+
 def test_what_cannot_be_is_refused(tape: Tape) -> None:
     def lost(row: Any, agent: Any, observation: Any, out: npt.NDArray[np.float32]) -> None:
         out[0] = np.nan if agent.steps == 3 else 0.0
