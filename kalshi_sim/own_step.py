@@ -89,7 +89,8 @@ def _no_features(row: Row, agent: Agent, observation: Float32Array, out: Float32
 def _checked(function: Callable[..., Any]) -> Any:
     """The user's function, compiled with checks of its indices: it may not write elsewhere."""
     plain = getattr(function, "py_func", function)
-    return numba.njit(nogil=True, error_model="numpy", boundscheck=True, _nrt=True)(plain)
+    flags: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": True}
+    return numba.njit(boundscheck=True, **flags)(plain)
 
 
 class OwnStep:
