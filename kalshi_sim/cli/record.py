@@ -111,7 +111,7 @@ def record(
     dry_run: Annotated[bool, arg(help="List the markets that would be recorded, and end.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """The live exchange into segments, without losing a frame (docs/live.md)."""
+    """The live exchange into segments, without losing a frame (docs/recording.md)."""
     for name, value, least in (
         ("markets-per-connection", markets_per_connection, 1),
         ("discover-every", discover_every, 0.1),

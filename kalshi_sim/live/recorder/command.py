@@ -74,7 +74,7 @@ class RecordCommand:
         if credentials is None and options.websocket.startswith("wss:"):
             raise ConfigError(
                 f"the exchange wants a key for every recording; set {KEY_ID} and {KEY_FILE}, or "
-                "give --key-id-file and --key-file (docs/live.md says how to make a read-only key)"
+                "give --key-id-file and --key-file (docs/recording.md says how to make a read-only key)"
             )
         writer = SegmentWriter(
             self.out,
@@ -93,12 +93,13 @@ class RecordCommand:
             ),
         )
         recorder = Recorder(options, credentials, writer, self._say)
-        try:
-            asyncio.run(self._record(recorder))
-        finally:
-            status = recorder.status()
-            writer.close()
-        self._conclude(recorder, status)
+        with deferred(lambda signum: recorder.stop()):
+            try:
+                asyncio.run(self._record(recorder))
+            finally:
+                status = recorder.status()
+                writer.close()
+            self._conclude(recorder, status)
         return 0
 
     def dry_run(self) -> int:
@@ -169,23 +170,18 @@ class RecordCommand:
 
     async def _record(self, recorder: Recorder) -> None:
         loop = asyncio.get_running_loop()
-
-        def stop(signum: int) -> None:
-            loop.call_soon_threadsafe(recorder.stop)
-
-        with deferred(stop):
-            tasks = [asyncio.create_task(self._show(recorder))]
-            if self.into is not None:
-                tasks.append(asyncio.create_task(self._store_hourly(recorder, self.into)))
-            if self.duration_s is not None:
-                loop.call_later(self.duration_s, recorder.stop)
-            try:
-                async with _served(recorder, self.prometheus_port):
-                    await recorder.run()
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = [asyncio.create_task(self._show(recorder))]
+        if self.into is not None:
+            tasks.append(asyncio.create_task(self._store_hourly(recorder, self.into)))
+        if self.duration_s is not None:
+            loop.call_later(self.duration_s, recorder.stop)
+        try:
+            async with _served(recorder, self.prometheus_port):
+                await recorder.run()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _show(self, recorder: Recorder) -> None:
         """Say how it goes: a table on a terminal, else lines."""

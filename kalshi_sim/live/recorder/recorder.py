@@ -132,6 +132,7 @@ class Recorder:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
         self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._books = Books()
         self._lost: dict[_Slot, dict[str, int]] = {}
         self._over: set[str] = set()
@@ -145,8 +146,11 @@ class Recorder:
         self._rest: Rest | None = None
 
     def stop(self) -> None:
-        """End in order, soon."""
-        self._stop.set()
+        """End in order, soon; from any thread, or a signal's handler."""
+        if self._loop is None:
+            self._stop.set()
+        else:
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     async def run(self) -> None:
         """Record until `stop`.
@@ -155,6 +159,7 @@ class Recorder:
             ConfigError: the key is not accepted, or no market is chosen that exists.
             ExchangeError: the list of markets cannot be read at the start.
         """
+        self._loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as http:
             self._rest = Rest(http, self.options.rest, self._signed)
             self._apply(await self._rest.markets(self.options.selection), http)
