@@ -168,6 +168,7 @@ async def kills(times: int, seed: int, rate: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         for nth in range(times):
+            before = set(segments_in(out))
             child = recorder(address, out)
             while len(exchange.sent) <= nth:  # it connects in its own time
                 await asyncio.sleep(0.01)
@@ -175,7 +176,7 @@ async def kills(times: int, seed: int, rate: int) -> dict[str, Any]:
             child.kill()
             killed_ns = time.time_ns()
             child.communicate()
-            paths = [p for p in segments_in(out) if int(p.name.split("-")[1]) == nth + 1]
+            paths = [path for path in segments_in(out) if path not in before]
             found: set[int] = set().union(*map(numbers, paths)) if paths else set()
             missing = [at for seq, at in exchange.sent[nth] if seq not in found and at < killed_ns]
             lost_ms.append((killed_ns - min(missing)) / 1e6 if missing else 0.0)
