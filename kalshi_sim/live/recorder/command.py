@@ -74,7 +74,7 @@ class RecordCommand:
         if credentials is None and options.websocket.startswith("wss:"):
             raise ConfigError(
                 f"the exchange wants a key for every recording; set {KEY_ID} and {KEY_FILE}, or "
-                "give --key-id-file and --key-file (docs/recording.md says how to make a read-only key)"
+                "give --key-id-file and --key-file (docs/recording.md: how to make a read-only key)"
             )
         writer = SegmentWriter(
             self.out,
