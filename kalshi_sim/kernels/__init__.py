@@ -16,6 +16,9 @@ Args of the functions here, unless they say more:
     buffers: what a step gives back; overwritten.
     obs: float32 [52], overwritten.
     row: number of a row of the tape.
+    ts: time of a row.
+    interval: distance of rows, in ms.
+    latency: from an order's decision to its arrival, in ms.
     side: 0 YES, 1 NO.
     price: of the side, in money units.
     qty: contracts.

@@ -102,13 +102,7 @@ NO_CANCEL = -1
 
 @inlined_jit
 def last_arrival(ts: int, interval: int, latency: int) -> int:
-    """The latest millisecond at which an order decided at a row can arrive.
-
-    Args:
-        ts: the row's time, in ms since 1970 UTC.
-        interval: distance of rows, in ms.
-        latency: of the order, in ms.
-    """
+    """The latest millisecond at which an order decided at a row can arrive."""
     return (ts // interval + 1) * interval - 1 + latency
 
 
