@@ -200,7 +200,7 @@ class Sockets:
         chosen = [nth for nth in own if self._segments[nth].takes(seq, control.content, place)]
         ways: tuple[Callable[[Segment], bool], ...] = (
             lambda segment: not segment.is_over(place),
-            lambda segment: not (control.leaves_none and self._tells_more(segment, place)),
+            lambda segment: not (control.leaves_none and self._adds_more(segment, place)),
             lambda segment: self._carries(segment, control.listed),
             lambda segment: segment.has(seq - 1),
             lambda segment: segment.has(seq + 1),
@@ -217,7 +217,7 @@ class Sockets:
         own = np.unique(frames.batch.market[segment.rows]).tolist()
         return any(frames.tickers[market] in listed for market in own)
 
-    def _tells_more(self, segment: Segment, place: int) -> bool:
+    def _adds_more(self, segment: Segment, place: int) -> bool:
         """Whether a delta of it comes next."""
         following = segment.rows[np.searchsorted(2 * segment.key, place) :][:1]
         return len(following) > 0 and not bool(self._frames.is_snapshot[following[0]])
