@@ -174,7 +174,7 @@ def test_a_state_of_another_tape_or_batch_is_refused() -> None:
     with pytest.raises(ConfigError, match="view that this tape of 1 views lacks"):
         simulator(TAPE).set_simulation_state(state)
     for name in list(state):
-        if name != "waiting":
+        if name not in ("waiting", "own_returns"):  # older states have neither
             with pytest.raises(ConfigError, match=f"{name} is missing"):
                 simulator().set_simulation_state({k: v for k, v in state.items() if k != name})
     for name, wrong in {
