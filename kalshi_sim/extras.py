@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Final
 
@@ -30,6 +31,22 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
         f"this needs {module}, which is not installed; pip install 'kalshi-sim[{extra}]'",
         name=module,
     )
+
+
+def require_extra(extra: str) -> None:
+    """See to it that the libraries of an extra are installed, without importing them.
+
+    Args:
+        extra: a name of `EXTRAS`.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    for module in EXTRAS[extra]:
+        if importlib.util.find_spec(module) is None:
+            error = missing_extra(ModuleNotFoundError(name=module))
+            assert error is not None
+            raise error
 
 
 def import_module(name: str) -> ModuleType:

@@ -108,6 +108,7 @@ def test_what_no_extra_installs_stays_what_it_is() -> None:
         ("kalshi_sim.cli:main", "kalshi-sim"),
         ("kalshi_train.cli.train:train_main", "kalshi-train"),
         ("kalshi_train.cli.train:evaluate_main", "kalshi-evaluate"),
+        ("kalshi_train.cli.runs:main", "kalshi-runs"),
     ],
 )
 def test_every_command_has_a_version(module: str, program: str) -> None:
@@ -118,7 +119,8 @@ def test_every_command_has_a_version(module: str, program: str) -> None:
 
 
 def test_every_command_of_the_package_is_asked_for_its_version() -> None:
-    assert set(PROJECT["scripts"]) == {"kalshi-sim", "kalshi-train", "kalshi-evaluate"}
+    asked = {"kalshi-sim", "kalshi-train", "kalshi-evaluate", "kalshi-runs"}
+    assert set(PROJECT["scripts"]) == asked
 
 
 def test_the_lowest_versions_are_those_of_pyproject() -> None:

@@ -15,6 +15,7 @@ from tyro.conf import FlagCreatePairsOff, arg
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.extras import require_extra
 from kalshi_sim.text import printable
 from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.defaults import only_of
@@ -91,6 +92,7 @@ def _train(command: _Command) -> int:
     from kalshi_train.cli.markets import check_sessions
     from kalshi_train.training.logs import setup_logging
 
+    require_extra("train")
     config = command.run
     if config.resume_from is None:  # else a checkpoint that does not fit is reported first
         named_sessions(config)

@@ -106,7 +106,7 @@ def test_the_terminal_says_it_too(folder: Path, capsys: pytest.CaptureFixture[st
     words = [str(folder / "one"), str(folder / "two"), "--session", "5", "--report", "None"]
     common = ["--store", str(folder / "sessions"), "--resamples", "100", "--baselines", "hold"]
     assert evaluate_main([*words, *common]) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())  # however wide the terminal is
     for text in (
         r"data +session 5 generated \(synthetic\)",
         r"markets +6 of 3 events",

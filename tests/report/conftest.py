@@ -32,7 +32,7 @@ def page_file(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright is on, asyncio cannot run in this thread
 def browser(chromium: str) -> Iterator[Browser]:
     # Playwright starts the browser with a fresh folder for its user's data.
     with sync_playwright() as playwright:
@@ -41,7 +41,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(browser: Browser, page_file: Path) -> Iterator[Page]:
     shown, complaints = opened(browser, page_file, viewport={"width": 1280, "height": 900})
     yield shown
