@@ -43,15 +43,16 @@ $(DEV): $(RUN)
 	@touch $@
 
 # Trains on the longest session that DATABASE_URL or the folder `sessions` holds, or SESSION of it;
-# generates one if there is neither, while what training runs is compiled.
+# generates one if there is neither, while what training runs is compiled; the simulation takes
+# longest, so the other two leave it a core.
 train: $(RUN)
 	@set -e; \
 	if [ -z "$$DATABASE_URL" ] && [ -z "$$(ls sessions 2>/dev/null)" ]; then \
 		echo "No sessions recorded here: generating one."; \
 		$(BIN)/python -m kalshi_train.warm_up simulation & step=$$!; \
-		$(BIN)/python -m kalshi_train.warm_up learner & learner=$$!; \
+		nice -n 5 $(BIN)/python -m kalshi_train.warm_up learner & learner=$$!; \
 		trap 'kill $$step $$learner 2>/dev/null || true' EXIT; \
-		$(BIN)/kalshi-sim generate --markets 50 --minutes 35 --seed 9 --edge 0.5 \
+		nice -n 5 $(BIN)/kalshi-sim generate --markets 50 --minutes 35 --seed 9 --edge 0.5 \
 			--store sessions --session 9; \
 		wait $$step $$learner; \
 		trap - EXIT; \

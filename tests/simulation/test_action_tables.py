@@ -38,7 +38,7 @@ JOIN_YES, JOIN_NO = NAMES.index("buy_yes_join"), NAMES.index("buy_no_join")
 IMPROVE_YES = NAMES.index("buy_yes_improve")
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(60))
 @given(
     session=sessions(max_moments=80, max_markets=2),
     seed=st.integers(0, 2**32),
