@@ -65,9 +65,12 @@ def test_a_table_from_a_file_from_rows_and_from_python_is_one(tmp_path: Path) ->
 
 def test_equal_rows_are_the_same_table_whatever_its_name(tmp_path: Path) -> None:
     file = tmp_path / "five_again.json"
-    file.write_text(json.dumps([{"kind": "hold"}] + [
-        {"kind": k, "side": s, "size": 4} for s in ("yes", "no") for k in ("buy", "sell")
-    ]))  # fmt: skip
+    file.write_text(
+        json.dumps(
+            [{"kind": "hold"}]
+            + [{"kind": k, "side": s, "size": 4} for s in ("yes", "no") for k in ("buy", "sell")]
+        )
+    )
     assert SimConfig(actions=file) == SimConfig()
     assert SimConfig(actions=TABLES["maker"]).actions == "maker"
 

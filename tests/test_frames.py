@@ -47,9 +47,12 @@ def test_events_are_shown_in_cents_and_contracts(session: Session) -> None:
 
 def test_what_an_event_has_not_is_null() -> None:
     events = Events.from_columns(
-        kind=[0, 1, 4, 5], side=[0, 1, 0, 1], price=[0, 4200, 0, 4210], size=[0, 1300, 0, 0],
+        kind=[0, 1, 4, 5],
+        side=[0, 1, 0, 1],
+        price=[0, 4200, 0, 4210],
+        size=[0, 1300, 0, 0],
         ts_ms=[NO_TIME, 1_700_000_000_123, 1_700_000_000_124, 1_700_000_000_125],
-    )  # fmt: skip
+    )
     rows = events.to_arrow().to_pylist()
     assert [r["kind"] for r in rows] == ["snapshot", "level", "gap", "drop_level"]
     assert [r["side"] for r in rows] == [None, "no", None, "no"]
@@ -73,8 +76,11 @@ def test_a_tape_shows_asks_of_yes_and_features_by_name(tape: Tape) -> None:
     assert "cash_ratio" not in table.column_names
     small = tape.select([1]).to_arrow(levels=1, features=False)
     assert small.column_names[-4:] == [
-        "bid_cents", "bid_contracts", "ask_cents", "ask_contracts",
-    ]  # fmt: skip
+        "bid_cents",
+        "bid_contracts",
+        "ask_cents",
+        "ask_contracts",
+    ]
     assert small["row"].to_pylist() == list(range(len(tape.views[1])))
     with pytest.raises(ConfigError, match="levels"):
         tape.to_arrow(levels=4)

@@ -34,32 +34,25 @@ def chooser_of(model: Any) -> Callable[[int], Choose] | None:
 
 
 def _masked_by_us(model: Any) -> Choose:
-    import torch
-
     from kalshi_train.learner.on_policy import masked_distribution
 
-    policy = model.policy
-    policy.set_training_mode(False)
-
-    def choose(
-        episodes: npt.NDArray[np.int64],
-        observations: npt.NDArray[np.float32],
-        masks: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.int64]:
-        with torch.no_grad():
-            seen = torch.as_tensor(observations, device=model.device)
-            chosen = masked_distribution(policy, seen, masks).probs.argmax(1)
-        actions: npt.NDArray[np.int64] = chosen.cpu().numpy()
-        return actions
-
-    return choose
+    return _choosing(
+        model, lambda seen, masks: masked_distribution(model.policy, seen, masks).probs.argmax(1)
+    )
 
 
 def _masked(model: Any) -> Choose:
+    return _choosing(
+        model,
+        lambda seen, masks: model.policy._predict(seen, deterministic=True, action_masks=masks),
+    )
+
+
+def _choosing(model: Any, most_probable: Callable[[Any, npt.NDArray[np.bool_]], Any]) -> Choose:
+    """The most probable valid action, by a function of observations and masks."""
     import torch
 
-    policy = model.policy
-    policy.set_training_mode(False)
+    model.policy.set_training_mode(False)
 
     def choose(
         episodes: npt.NDArray[np.int64],
@@ -68,7 +61,7 @@ def _masked(model: Any) -> Choose:
     ) -> npt.NDArray[np.int64]:
         with torch.no_grad():
             seen = torch.as_tensor(observations, device=model.device)
-            chosen = policy._predict(seen, deterministic=True, action_masks=masks)
+            chosen = most_probable(seen, masks)
         actions: npt.NDArray[np.int64] = chosen.cpu().numpy()
         return actions
 
