@@ -1,4 +1,5 @@
-"""A recorded session: its events, the markets' metadata and a quality report.
+"""A recorded session: its events, the markets' metadata (`kalshi_sim.market_info`) and a quality
+report (`kalshi_sim.quality_report`).
 
 Events (`kalshi_sim.events`) are grouped by market in the order of `Session.markets` and, within a
 market, in stream order. Times of snapshots are already resolved (see
@@ -7,8 +8,8 @@ docs/contract.md#2-book-and-events); times that run backwards are raised by the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,165 +26,14 @@ from kalshi_sim.events import (
     Int64Array,
 )
 from kalshi_sim.frames import Tabular, events_table
+from kalshi_sim.market_info import FeeUpdate, GridUpdate, MarketInfo, Pause, PriceRanges
+from kalshi_sim.quality_report import MarketQuality, QualityReport
 from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE
 
 POLLED: Final = "polls"
 """`source` of a session of polls: books without the changes between them."""
 REBUILT_SUFFIX: Final = ", rebuilt start"
 """Ends the `source` of a session in which a market begins with a book that was not recorded."""
-
-
-PriceRanges = tuple[tuple[int, int, int], ...]
-"""A grid: (start, end, step) of YES prices in 1/100 cent, ascending."""
-
-
-@dataclass(frozen=True)
-class GridUpdate:
-    """From `known_ms` on the market's grid is this one."""
-
-    known_ms: int
-    price_ranges: PriceRanges
-
-
-@dataclass(frozen=True)
-class FeeUpdate:
-    """From `known_ms` (NO_TIME: from the start) on these fee multipliers hold, in 1/10 000."""
-
-    known_ms: int
-    taker_multiplier: int | None = None
-    """None: the market's own, else the fee schedule's."""
-    maker_multiplier: int | None = None
-    """None: the market's own, else the fee schedule's."""
-
-
-@dataclass(frozen=True)
-class Pause:
-    """The market was paused from `start_ms` up to, not including, `end_ms` (None: to the end)."""
-
-    start_ms: int
-    end_ms: int | None = None
-
-
-@dataclass(frozen=True)
-class MarketInfo:
-    """What is known of one market, apart from its book."""
-
-    ticker: str
-    event_ticker: str | None = None
-    close_time_ms: int | None = None
-    """The close time as known at the session's start."""
-    close_updates: tuple[tuple[int, int], ...] = ()
-    """(time the update was known, new close time), in ms, in order of the first."""
-    settlement_value: int | None = None
-    """What a YES contract paid, in 1/100 cent (10 000 = yes, 0 = no, between = scalar)."""
-    settlement_known_ms: int | None = None
-    """When the result was known; None with a settlement value counts as known."""
-    sub_penny: bool = False
-    """Decided at import, from the metadata or else the prices."""
-    price_ranges: PriceRanges | None = None
-    """The grid, the last one if it changed while it was recorded; None: unknown."""
-    taker_multiplier: int | None = None
-    """Fee multiplier in 1/10 000; None: the fee schedule decides."""
-    maker_multiplier: int | None = None
-    fee_unit: int | None = None
-    """Fees are rounded up to this, in 1/100 cent; None: the fee schedule decides."""
-    first_price_ranges: PriceRanges | None = None
-    """The grid before the first of `grid_updates`; None: unknown. Of no meaning without them."""
-    grid_updates: tuple[GridUpdate, ...] = ()
-    """Changes of the grid while it was recorded, by `known_ms`."""
-    fee_updates: tuple[FeeUpdate, ...] = ()
-    """Changes of the fees while it was recorded, by `known_ms`."""
-    pauses: tuple[Pause, ...] = ()
-    """When trading was paused, ascending and apart from each other."""
-
-    @property
-    def starting_ranges(self) -> PriceRanges | None:
-        """The grid at the session's start, None if unknown."""
-        return self.first_price_ranges if self.grid_updates else self.price_ranges
-
-    @property
-    def known_ranges(self) -> tuple[PriceRanges, ...]:
-        """Every grid that is known of the market, the first one first."""
-        first = self.starting_ranges
-        updates = tuple(update.price_ranges for update in self.grid_updates)
-        return updates if first is None else (first, *updates)
-
-    @property
-    def event(self) -> str:
-        """The event this market belongs to (both teams of a game share one)."""
-        return self.event_ticker or self.ticker.rpartition("-")[0] or self.ticker
-
-    @property
-    def series(self) -> str:
-        """The series, for the fee schedule."""
-        return self.ticker.partition("-")[0]
-
-
-@dataclass(frozen=True)
-class MarketQuality:
-    """Counts of what was dropped, clamped, raised, skipped, crossed or unmatched in one market."""
-
-    frames: int = 0
-    """Book frames (snapshots and deltas) read."""
-    snapshots: int = 0
-    levels: int = 0
-    deltas: int = 0
-    trades: int = 0
-    trades_matched: int = 0
-    trades_unmatched: int = 0
-    block_trades_dropped: int = 0
-    passed_over: int = 0
-    """Book frames of another connection or subscription than that of the latest snapshot."""
-    repeated_frames: int = 0
-    """Frames that were in the files twice, or sent twice, and count once."""
-    late_deltas: int = 0
-    """Deltas that the recorder wrote late; they stand where their number belongs."""
-    gaps: int = 0
-    dropped_before_snapshot: int = 0
-    dropped_in_gap: int = 0
-    clamped_deltas: int = 0
-    raised_times: int = 0
-    inferred_times: int = 0
-    crossed_ms: int = 0
-    """Milliseconds (at row_interval_ms 1) that ended crossed or locked and made no row."""
-    empty_ms: int = 0
-    """Milliseconds that ended with no level on either side and made no row."""
-    rows: int = 0
-    """Rows at row_interval_ms 1, before the close time ends a view."""
-    untrusted_levels: int = 0
-    rebuilt_books: int = 0
-    """Books that began without a recorded snapshot, as the smallest that the deltas allow."""
-    pauses: int = 0
-    """Times that trading was paused."""
-    grid_updates: int = 0
-    fee_updates: int = 0
-    bad_rows: int = 0
-    """Stored rows or lines that could not be right and were skipped on request."""
-
-    def __add__(self, other: MarketQuality) -> MarketQuality:
-        return MarketQuality(
-            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
-        )
-
-
-@dataclass(frozen=True)
-class QualityReport:
-    """The quality of a session: counts per market, and notes on the whole."""
-
-    markets: Mapping[str, MarketQuality] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    """Sentences for people: what an era lost, what an option would repair."""
-    other_frames: Mapping[str, int] = field(default_factory=dict)
-    """Frames that are no book event or trade, by type (ok, subscribed, error, ticker, ...)."""
-    bad_lines: int = 0
-    """Lines that could not be read and were skipped on request."""
-    gaps_checked: bool = False
-    """Whether the sequence numbers were searched for holes (the whole subscription was there)."""
-
-    @property
-    def total(self) -> MarketQuality:
-        """The counts of all markets together."""
-        return sum(self.markets.values(), MarketQuality())
 
 
 @dataclass(frozen=True)

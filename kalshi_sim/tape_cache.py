@@ -44,6 +44,8 @@ _BUILDERS: Final = (
     "market_state.py",
     "quality.py",
     "events.py",
+    "market_info.py",
+    "quality_report.py",
     "session.py",
     "fees.py",
 )

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from kalshi_train.config import TrainConfig
     from kalshi_train.data.loader import SessionDataLoader
     from kalshi_train.environments.curriculum import SimpleSessionCurriculum
-    from kalshi_train.environments.sessions import (
-        CurriculumEnvironmentFactory,
+    from kalshi_train.environments.factory import CurriculumEnvironmentFactory
+    from kalshi_train.environments.sessions import SessionBasedEnvironment
+    from kalshi_train.environments.settings import (
         SB3TrainingConfig,
-        SessionBasedEnvironment,
         create_env_config,
         create_training_config,
     )
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from kalshi_train.training.run import train
 
 _HOME = {
-    "CurriculumEnvironmentFactory": "kalshi_train.environments.sessions",
+    "CurriculumEnvironmentFactory": "kalshi_train.environments.factory",
     "Evaluation": "kalshi_train.evaluation",
     "FastA2C": "kalshi_train.learner.algorithms",
     "FastPPO": "kalshi_train.learner.algorithms",
     "LearnerConfig": "kalshi_train.learner.config",
     "MarketAgnosticKalshiEnv": "kalshi_sim.gym_env",
     "MarketSessionView": "kalshi_sim.tape",
-    "SB3TrainingConfig": "kalshi_train.environments.sessions",
+    "SB3TrainingConfig": "kalshi_train.environments.settings",
     "SessionBasedEnvironment": "kalshi_train.environments.sessions",
     "SessionDataLoader": "kalshi_train.data.loader",
     "SimpleSessionCurriculum": "kalshi_train.environments.curriculum",
     "TrainConfig": "kalshi_train.config",
     "TrainResult": "kalshi_train.training.result",
-    "create_env_config": "kalshi_train.environments.sessions",
-    "create_training_config": "kalshi_train.environments.sessions",
+    "create_env_config": "kalshi_train.environments.settings",
+    "create_training_config": "kalshi_train.environments.settings",
     "evaluate": "kalshi_train.evaluation",
     "train": "kalshi_train.training.run",
 }

@@ -16,7 +16,7 @@ EDGES = all_imports(*PACKAGES)
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
     "units errors extras text files file_sets validated interrupts config features actions frames",
-    "events session",
+    "events market_info quality_report session",
     "origins",
     "exclusive",
     "threads",
@@ -32,7 +32,7 @@ ROOMS = (
     "tape",
     "tape_build",
     "tape_cache schedule analysis",
-    "fills own own_step settings simulator episodes",
+    "fills own own_compiled own_step settings simulator episodes",
     "registration spaces infos gym_env vec_env",
     "live",
     "reference",

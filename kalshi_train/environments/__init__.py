@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kalshi_train.environments.sessions import (
-        CurriculumEnvironmentFactory,
+    from kalshi_train.environments.factory import CurriculumEnvironmentFactory
+    from kalshi_train.environments.sessions import SessionBasedEnvironment
+    from kalshi_train.environments.settings import (
         SB3TrainingConfig,
-        SessionBasedEnvironment,
         create_env_config,
         create_training_config,
     )
+
+_HOME = {
+    "CurriculumEnvironmentFactory": "factory",
+    "SB3TrainingConfig": "settings",
+    "SessionBasedEnvironment": "sessions",
+    "create_env_config": "settings",
+    "create_training_config": "settings",
+}
 
 __all__ = [
     "CurriculumEnvironmentFactory",
@@ -23,8 +32,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from kalshi_train.environments import sessions
-
-        return getattr(sessions, name)
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

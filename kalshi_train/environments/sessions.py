@@ -1,13 +1,10 @@
-"""Environments made from stored sessions, under the names of kalshiflow_rl."""
+"""An environment made from stored sessions, under the name of kalshiflow_rl."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -19,84 +16,16 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from kalshi_sim.config import MIN_VIEW_ROWS, SimConfig, TapeOptions
+from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.gate import MAX_ENVS
 from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.tape import MarketSessionView
 from kalshi_sim.tape_cache import load_tape
-from kalshi_sim.validated import Validated, Within, check_value
+from kalshi_sim.validated import Within, check_value
 from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.data.loader import SessionDataLoader, load_what_can_be_read
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SB3TrainingConfig(Validated):
-    """What a `SessionBasedEnvironment` needs to know besides the sessions.
-
-    Raises:
-        ConfigError: a field is outside its range.
-    """
-
-    env_config: SimConfig = field(default_factory=SimConfig)
-    """The settings of the simulation."""
-    min_episode_length: Annotated[int, Within(MIN_VIEW_ROWS, 10**9)] = 10
-    """Markets with fewer rows are left out."""
-    max_episode_steps: Annotated[int | None, Within(1, 2**62)] = None
-    """Truncate an episode after so many steps; None: the markets decide."""
-    fee_schedule: Path | None = None
-    """JSON or CSV file of dated fees that go before the published ones."""
-    skip_failed_markets: bool = True
-    """Leave out sessions that cannot be read, with a warning, instead of stopping."""
-
-    @property
-    def sim(self) -> SimConfig:
-        """The settings of the simulation, `max_episode_steps` included."""
-        if self.max_episode_steps is None:
-            return self.env_config
-        return replace(self.env_config, max_episode_steps=self.max_episode_steps)
-
-
-def create_env_config(cash_start: int = 10_000, **settings: Any) -> SimConfig:
-    """Settings of the simulation: `SimConfig(cash_start=…, …)`.
-
-    Args:
-        cash_start: cash at the start of an episode, in cents; other settings by name.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ConfigError: a setting is unknown or outside its range.
-    """
-    try:
-        return SimConfig(cash_start=cash_start, **settings)
-    except TypeError as error:
-        raise ConfigError(f"create_env_config: {error}") from error
-
-
-def create_training_config(
-    min_episode_length: int = 10,
-    max_episode_steps: int | None = None,
-    skip_failed_markets: bool = True,
-) -> SB3TrainingConfig:
-    """Settings of episodes, around the simulation's defaults.
-
-    Args:
-        min_episode_length: markets with fewer rows are left out.
-        max_episode_steps: truncate an episode after so many steps.
-        skip_failed_markets: leave out markets that cannot be loaded.
-
-    Returns:
-        The settings.
-    """
-    return SB3TrainingConfig(
-        min_episode_length=min_episode_length,
-        max_episode_steps=max_episode_steps,
-        skip_failed_markets=skip_failed_markets,
-    )
+from kalshi_train.environments.settings import SB3TrainingConfig
 
 
 class SessionBasedEnvironment(VecEnv):
@@ -320,77 +249,3 @@ class SessionBasedEnvironment(VecEnv):
             None for each environment.
         """
         return [None] * self.num_envs
-
-
-class CurriculumEnvironmentFactory:
-    """Makes environments from the sessions of one store."""
-
-    def __init__(self, database_url: str | None):
-        """`database_url` as in `SessionBasedEnvironment`.
-
-        Args:
-            database_url: folder or URL of the store, as in `SessionBasedEnvironment`.
-        """
-        self.database_url = database_url
-
-    async def create_single_session_env(
-        self, session_id: int, config: SB3TrainingConfig | None = None, n_envs: int = 1
-    ) -> SessionBasedEnvironment:
-        """An environment over one session, ready to use; errors as `initialize`.
-
-        Args:
-            session_id: which session.
-            config: settings of episodes; the defaults if omitted.
-            n_envs: environments in the batch.
-
-        Returns:
-            The environment, initialized.
-        """
-        return await self.create_multi_session_env([session_id], config, n_envs)
-
-    async def create_multi_session_env(
-        self,
-        session_ids: Sequence[int],
-        config: SB3TrainingConfig | None = None,
-        n_envs: int = 1,
-    ) -> SessionBasedEnvironment:
-        """An environment over several sessions, ready to use; errors as `initialize`.
-
-        Args:
-            session_ids: which sessions.
-            config: settings of episodes; the defaults if omitted.
-            n_envs: environments in the batch.
-
-        Returns:
-            The environment, initialized.
-        """
-        env = SessionBasedEnvironment(self.database_url, session_ids, config, n_envs)
-        await env.initialize()
-        return env
-
-    async def create_env_from_curriculum(
-        self,
-        session_ids: int | Sequence[int],
-        config: SB3TrainingConfig | None = None,
-        n_envs: int = 1,
-    ) -> SessionBasedEnvironment:
-        """An environment over one session or several, ready to use; errors as `initialize`.
-
-        Args:
-            session_ids: one session or several.
-            config: settings of episodes; the defaults if omitted.
-            n_envs: environments in the batch.
-
-        Returns:
-            The environment, initialized.
-        """
-        ids = [session_ids] if isinstance(session_ids, int) else list(session_ids)
-        return await self.create_multi_session_env(ids, config, n_envs)
-
-    async def get_available_sessions(self) -> list[Any]:
-        """What the store holds; see `SessionDataLoader.get_available_sessions`.
-
-        Returns:
-            A line of figures for each session, by id.
-        """
-        return list(await SessionDataLoader(self.database_url).get_available_sessions())
