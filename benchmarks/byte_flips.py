@@ -25,7 +25,8 @@ from kalshi_sim import KalshiVecEnv, open_store
 from kalshi_sim.errors import KalshiSimError
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape_cache import _ARRAYS, open_tape, save_tape
-from kalshi_train.config import TrainConfig, write_config
+from kalshi_train.config import TrainConfig
+from kalshi_train.config_file import write_settings
 from kalshi_train.models import model_weights
 from kalshi_train.training.checkpoints import read_checkpoint, write_checkpoint
 
@@ -50,7 +51,7 @@ def cases(folder: Path) -> list[Case]:
     plain = folder / "plain.zip"
     model.save(plain)
     config = folder / "config.json"
-    write_config(config, TrainConfig(session=1))
+    write_settings(config, TrainConfig(session=1).to_json())
 
     def parquet() -> Any:
         loaded = store.load(1)

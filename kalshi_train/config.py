@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,9 +12,9 @@ from typing import Annotated, Any, Final, Literal
 
 from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.files import write_json
 from kalshi_sim.units import MS_PER_SECOND
 from kalshi_sim.validated import Validated, Within
+from kalshi_train.config_file import read_settings
 from kalshi_train.flag_types import SessionIds
 from kalshi_train.learner.config import LearnerConfig
 
@@ -270,15 +269,7 @@ class TrainConfig(Validated):
         Raises:
             ConfigError: the file cannot be read, is no JSON object, or holds a wrong value.
         """
-        try:
-            values = json.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is not JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: a config is a JSON object of settings by name")
-        return TrainConfig.from_json(_checked_digest(values, path), str(path))
+        return TrainConfig.from_json(read_settings(path), str(path))
 
 
 def split_time_ms(name: str, text: str) -> int:
@@ -317,34 +308,6 @@ def named_sessions(config: TrainConfig) -> tuple[int, ...]:
     return config.session_ids
 
 
-def write_config(path: Path, config: TrainConfig) -> None:
-    """Write a run's settings, so that `--config` starts such a run again.
-
-    What it was resumed from is left out, and a digest added, by which damage is found.
-
-    Args:
-        path: the file; one that is there is replaced.
-        config: the run's settings.
-    """
-    values = config.to_json() | {"resume_from": None}
-    write_json(path, values | {_DIGEST: _digest(values)})
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _checked_digest(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    digest = values.pop(_DIGEST, None)
-    if digest is not None and digest != _digest(values):
-        raise ConfigError(
-            f"{path} is not as it was written: damaged, or changed by hand; "
-            f'if you changed it, remove its entry "{_DIGEST}"'
-        )
-    return values
-
-
-_DIGEST: Final = "digest"
 _PARTS: Final = {"sim": SimConfig, "tape": TapeOptions, "learner": LearnerConfig}
 _PART_OF: Final = {f.name: part for part, kind in _PARTS.items() for f in fields(kind)}
 _OWN: Final = {f.name for f in fields(TrainConfig)} - set(_PARTS)

@@ -15,7 +15,7 @@ from kalshi_sim import SimConfig, open_store
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.synthetic.session import generate_session
 from tests.support.markdown import DOCUMENTS, anchors, links
-from tests.test_imports import ROOMS
+from tests.test_imports import ROOMS, TRAIN_ROOMS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -200,7 +200,10 @@ def test_what_was_tried_touched_the_files_of_the_how_to() -> None:
             assert new != (ROOT / "kalshi_sim" / file).exists(), file
 
 
-def test_the_architecture_has_the_rooms_in_the_order_of_their_imports() -> None:
-    table = ARCHITECTURE.partition("| `kalshi_sim.` |")[2].partition("| `kalshi_train.` |")[0]
+@pytest.mark.parametrize(("package", "rooms"), [("sim", ROOMS), ("train", TRAIN_ROOMS)])
+def test_the_architecture_has_the_rooms_in_the_order_of_their_imports(
+    package: str, rooms: tuple[str, ...]
+) -> None:
+    table = ARCHITECTURE.partition(f"| `kalshi_{package}.` |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
-    assert tuple(" ".join(re.findall(r"`(\w+)`", row)) for row in rows) == ROOMS
+    assert tuple(" ".join(re.findall(r"`(\w+)`", row)) for row in rows) == rooms

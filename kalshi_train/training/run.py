@@ -15,7 +15,8 @@ from kalshi_sim.fees import FeeSchedule
 from kalshi_sim.files import make_folder, write_json, write_whole
 from kalshi_sim.interrupts import StopRequest, deferred
 from kalshi_sim.vec_env import KalshiVecEnv
-from kalshi_train.config import TrainConfig, write_config
+from kalshi_train.config import TrainConfig
+from kalshi_train.config_file import write_settings
 from kalshi_train.data.prepare import TrainingData, prepare
 from kalshi_train.environments.curriculum import Order, SimpleSessionCurriculum
 from kalshi_train.evaluation.evidence import caveats
@@ -137,7 +138,7 @@ class _Run:
 
     def learn(self) -> TrainResult:
         config, model = self.config, self.model
-        write_config(config.run_folder / CONFIG_FILE, config)
+        write_settings(config.run_folder / CONFIG_FILE, config.to_json())
         callback = TrainingCallback(
             config,
             self.env,

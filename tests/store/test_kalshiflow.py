@@ -14,7 +14,8 @@ import pytest
 from kalshi_sim.errors import DataError, SessionNotFoundError
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.store import open_store
-from kalshi_sim.store.kalshiflow.eras import Ladders, connections, era_of
+from kalshi_sim.store.kalshiflow.era_events import connections
+from kalshi_sim.store.kalshiflow.eras import Ladders, era_of
 from kalshi_sim.store.postgres.store import PostgresStore
 from support.kalshiflow_writer import (
     START_MS,

@@ -126,7 +126,7 @@ def test_some_markets_are_what_select_gives(
     seed: int,
     data: st.DataObject,
 ) -> None:
-    monkeypatch.setattr("kalshi_sim.store.parquet._GROUP_ROWS", group_rows)
+    monkeypatch.setattr("kalshi_sim.store.parquet_file._GROUP_ROWS", group_rows)
     store = ParquetStore(tmp_path_factory.mktemp("store"))
     saved = session(3, tuple(sizes), seed)
     store.save(saved)
@@ -139,7 +139,7 @@ def test_some_markets_are_what_select_gives(
 def test_loading_one_market_reads_its_row_groups_only(
     store: ParquetStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kalshi_sim.store.parquet._GROUP_ROWS", 1)
+    monkeypatch.setattr("kalshi_sim.store.parquet_file._GROUP_ROWS", 1)
     store.save(session(sizes=(50, 60, 70)))
     path = store.folder / "session-9.parquet"
     data = bytearray(path.read_bytes())

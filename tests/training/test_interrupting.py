@@ -20,7 +20,7 @@ from kalshi_sim import KalshiVecEnv, build_tape, open_store
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_train import FastPPO, TrainConfig
-from kalshi_train.config import write_config
+from kalshi_train.config_file import write_settings
 from kalshi_train.models import model_weights
 from kalshi_train.training.run_lock import LOCK_FILE, locked
 
@@ -136,7 +136,7 @@ def test_a_lock_is_let_go_whatever_happens(tmp_path: Path) -> None:
 
 def test_the_settings_of_a_resumed_run_do_not_resume(tmp_path: Path) -> None:
     config = TrainConfig(session=1, resume_from=tmp_path, seed=5)
-    write_config(tmp_path / "config.json", config)
+    write_settings(tmp_path / "config.json", config.to_json())
     again = TrainConfig.from_file(tmp_path / "config.json")
     assert again.resume_from is None
     assert again.seed == 5
@@ -144,7 +144,7 @@ def test_the_settings_of_a_resumed_run_do_not_resume(tmp_path: Path) -> None:
 
 def test_damage_of_the_settings_is_found(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    write_config(path, TrainConfig(session=1))
+    write_settings(path, TrainConfig(session=1).to_json())
     content = path.read_bytes()
     good = TrainConfig.from_file(path)
     for at in range(len(content)):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from kalshi_sim.errors import StoreError
 from kalshi_sim.session import Int64Array
-from kalshi_sim.store.kalshiflow.eras import Deltas
+from kalshi_sim.store.kalshiflow.era_events import Deltas
 from kalshi_sim.store.kalshiflow.rows import DELTAS, MAX_SIZE, BadRows, check_place, in_markets
 from kalshi_sim.store.postgres.connection import Twin
 from kalshi_sim.store.postgres.copy import WORTH_TWO, copy_out, copy_out_in_two

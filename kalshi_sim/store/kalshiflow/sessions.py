@@ -1,27 +1,28 @@
-"""Sessions of the kalshiflow recorder, read as they are; its tables are never written.
+"""A session of the kalshiflow recorder, read as it is; its tables are never written.
 
-What its three eras meant is in `kalshiflow_eras.py`, how rows are read in `kalshiflow_rows.py`
-(snapshots) and `kalshiflow_deltas.py`.
+What its three eras meant is in `eras.py` and `era_events.py`, how rows are read in `rows.py`
+(snapshots) and `deltas.py`, which sessions there are in `listing.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
-from kalshi_sim.errors import SessionNotFoundError, StoreError
+from kalshi_sim.errors import SessionNotFoundError
 from kalshi_sim.ingest.assemble import assemble_session
-from kalshi_sim.session import EventKind, MarketInfo, MarketQuality, Session, SessionInfo
+from kalshi_sim.session import EventKind, MarketInfo, MarketQuality, Session
 from kalshi_sim.store.kalshiflow.deltas import read_deltas
-from kalshi_sim.store.kalshiflow.eras import SPLIT, Deltas, Era, EraEvents, era_of, flatten
-from kalshi_sim.store.kalshiflow.eras import to_events as rows_to_events
+from kalshi_sim.store.kalshiflow.era_events import Deltas, EraEvents, flatten
+from kalshi_sim.store.kalshiflow.era_events import to_events as rows_to_events
+from kalshi_sim.store.kalshiflow.eras import SPLIT, Era, era_of
+from kalshi_sim.store.kalshiflow.listing import BOTH_SIZES, FIRST, LAST, SESSIONS, SOURCE, ms_of
 from kalshi_sim.store.kalshiflow.rows import (
     DELTAS,
-    MAX_MS,
     SNAPSHOTS,
     BadRows,
     SnapshotRow,
@@ -30,154 +31,6 @@ from kalshi_sim.store.kalshiflow.rows import (
     sample_ladders,
 )
 from kalshi_sim.store.postgres.connection import Twin
-from kalshi_sim.units import MS_PER_SECOND
-
-SESSIONS: Final = "rl_orderbook_sessions"
-
-_SOURCE: Final = "kalshiflow "
-_BOTH_SIZES: Final = "old_size > 0 AND new_size > 0"
-_TIMED: Final = f"FILTER (WHERE timestamp_ms BETWEEN 0 AND {MAX_MS})"
-_FIRST: Final = f"min(timestamp_ms) {_TIMED}"
-_LAST: Final = f"max(timestamp_ms) {_TIMED}"
-_SEQUENCE: Final = f"pg_get_serial_sequence('{SESSIONS}', 'session_id')::regclass"
-
-
-async def exist(connection: Any) -> bool:
-    """Whether the recorder's tables are there.
-
-    Raises:
-        StoreError: some of them are missing.
-    """
-    names = (SESSIONS, SNAPSHOTS, DELTAS)
-    row = await connection.fetchrow(
-        "SELECT " + ", ".join(f"to_regclass('{name}') IS NOT NULL" for name in names)
-    )
-    missing = [name for name, there in zip(names, row, strict=True) if not there]
-    if missing and len(missing) < len(names):
-        raise StoreError(
-            f"of the recorder's tables {', '.join(missing)} is missing; "
-            "check the database in the URL and its search_path"
-        )
-    return not missing
-
-
-async def holds(connection: Any, session_id: int) -> bool:
-    """Whether the recorder has a session of this id.
-
-    Args:
-        connection: to the database.
-        session_id: of the recorder.
-    """
-    return bool(
-        await connection.fetchval(
-            f"SELECT EXISTS (SELECT FROM {SESSIONS} WHERE session_id = {session_id:d})"
-        )
-    )
-
-
-async def highest_id(connection: Any) -> int:
-    """The highest id the recorder gave, 0 if none."""
-    highest = int(await connection.fetchval(f"SELECT coalesce(max(session_id), 0) FROM {SESSIONS}"))
-    return max(highest, await _last_given(connection) or 0)
-
-
-async def reserve_id(connection: Any, session_id: int) -> None:
-    """Move the recorder's numbering past an id that is being saved beside its sessions.
-
-    Else the recorder would give the same number to a later session. Where this role may not
-    do that, such a clash is found and reported when the session is loaded.
-
-    Args:
-        connection: to the database, in the transaction that saves.
-        session_id: the id being saved.
-    """
-    last = await _last_given(connection, "UPDATE")
-    if last is not None and last < session_id:
-        await connection.execute(f"SELECT setval({_SEQUENCE}, {session_id:d})")
-
-
-async def _last_given(connection: Any, privilege: str = "SELECT") -> int | None:
-    """The last number the recorder's sequence gave; None if there is none or it is not ours."""
-    allowed = await connection.fetchval(
-        f"SELECT has_sequence_privilege({_SEQUENCE}, 'SELECT') "
-        f"AND has_sequence_privilege({_SEQUENCE}, '{privilege}')"
-    )
-    if not allowed:
-        return None
-    last = await connection.fetchval(f"SELECT coalesce(pg_sequence_last_value({_SEQUENCE}), 0)")
-    return int(last)
-
-
-async def list_sessions(connection: Any) -> list[SessionInfo]:
-    """The recorder's sessions; rows are counted in one pass over each table."""
-    rows = await connection.fetch(f"""
-        WITH n AS (SELECT session_id, count(*) AS snapshots, {_FIRST} AS first_ms,
-                          {_LAST} AS last_ms FROM {SNAPSHOTS} GROUP BY session_id),
-             d AS (SELECT session_id, count(*) AS deltas, {_FIRST} AS first_ms,
-                          {_LAST} AS last_ms,
-                          coalesce(bool_or({_BOTH_SIZES}), false) AS both_sizes
-                   FROM {DELTAS} GROUP BY session_id),
-             m AS (SELECT session_id, count(*) AS markets FROM (
-                       SELECT session_id, market_ticker FROM {SNAPSHOTS}
-                       UNION SELECT session_id, market_ticker FROM {DELTAS}) t GROUP BY session_id)
-        SELECT s.session_id, s.started_at, coalesce(s.ended_at, s.started_at) AS ended_at,
-               least(n.first_ms, d.first_ms) AS first_ms, greatest(n.last_ms, d.last_ms) AS last_ms,
-               coalesce(snapshots, 0) AS snapshots, coalesce(deltas, 0) AS deltas,
-               coalesce(markets, 0) AS markets, coalesce(both_sizes, false) AS both_sizes
-        FROM {SESSIONS} s LEFT JOIN n USING (session_id) LEFT JOIN d USING (session_id)
-        LEFT JOIN m USING (session_id) ORDER BY s.session_id""")
-    samples = await sample_ladders(connection, [row["session_id"] for row in rows])
-    out: list[SessionInfo] = []
-    for row in rows:
-        first, last = _time(row["first_ms"]), _time(row["last_ms"])
-        started = first or row["started_at"]
-        started_ms = _ms(started)
-        era = era_of(samples[row["session_id"]], row["both_sizes"], started_ms)
-        out.append(
-            SessionInfo(
-                session_id=row["session_id"],
-                started_at=started or datetime.fromtimestamp(0, UTC),
-                ended_at=last or row["ended_at"] or datetime.fromtimestamp(0, UTC),
-                markets=row["markets"],
-                snapshots=row["snapshots"],
-                deltas=row["deltas"],
-                trades=0,
-                source=_SOURCE + era,
-                location="rl_orderbook_*",
-            )
-        )
-    return out
-
-
-async def fingerprint(connection: Any, session_id: int) -> str:
-    """Name the rows of a session, in one pass over them in SQL: a sum of hashes, no row is sent.
-
-    Args:
-        connection: to the database.
-        session_id: of the recorder.
-
-    Returns:
-        A text that differs once a row does.
-    """
-    where = f"WHERE session_id = {session_id:d}"
-    row = await connection.fetchrow(f"""
-        SELECT * FROM (SELECT count(*), sum(hashtextextended(concat_ws('|', id, market_ticker,
-                timestamp_ms, sequence_number, yes_bids, '|', yes_asks, '|', no_bids, '|',
-                no_asks), 0)) FROM {SNAPSHOTS} {where}) n,
-            (SELECT count(*), sum(hashint8extended(id, timestamp_ms # (sequence_number << 20)
-                # (coalesce(old_size, -1)::bigint << 7) # (coalesce(new_size, -1)::bigint << 33)
-                # (price::bigint << 50) # ((side = 'no')::integer::bigint << 60)))
-             FROM {DELTAS} {where}) d,
-            (SELECT status, error_message, started_at FROM {SESSIONS} {where}) s""")
-    return "kalshiflow " + " ".join(str(value) for value in row)
-
-
-def _ms(time: datetime | None) -> int:
-    return int(time.timestamp() * MS_PER_SECOND) if time else 0
-
-
-def _time(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / MS_PER_SECOND, UTC)
 
 
 async def load(
@@ -218,7 +71,7 @@ async def load(
     near_ms = _near(started, snapshots)
     deltas, tickers = await read_deltas(connection, twin, session_id, chosen, known, near_ms, bad)
     span, both_sizes = await _whole_session(connection, session_id, chosen, snapshots, deltas)
-    dated_ms = span[0] if span else _ms(started)
+    dated_ms = span[0] if span else ms_of(started)
     era = era_of(sample, both_sizes, dated_ms)
     place = {ticker: i for i, ticker in enumerate(tickers)}
     heads = [(place[row.market], row.ts_ms, row.seq) for row in snapshots]
@@ -237,7 +90,7 @@ def _near(started: datetime | None, snapshots: Sequence[SnapshotRow]) -> int:
     """A time amid the session, of what is known before its deltas are read; 0 if nothing is."""
     if snapshots:
         return int(np.median([row.ts_ms for row in snapshots]))
-    return _ms(started)
+    return ms_of(started)
 
 
 async def _whole_session(
@@ -258,10 +111,10 @@ async def _whole_session(
         return (int(times.min()), int(times.max()), first_book), both
     row = await connection.fetchrow(f"""
         SELECT least(n.first, d.first), greatest(n.last, d.last), coalesce(n.first, d.first), b
-        FROM (SELECT {_FIRST} AS first, {_LAST} AS last
+        FROM (SELECT {FIRST} AS first, {LAST} AS last
               FROM {SNAPSHOTS} WHERE session_id = {session_id:d}) n,
-             (SELECT {_FIRST} AS first, {_LAST} AS last,
-                     coalesce(bool_or({_BOTH_SIZES}), false) AS b
+             (SELECT {FIRST} AS first, {LAST} AS last,
+                     coalesce(bool_or({BOTH_SIZES}), false) AS b
               FROM {DELTAS} WHERE session_id = {session_id:d}) d""")
     return (None if row[0] is None else (row[0], row[1], row[2])), row[3]
 
@@ -304,7 +157,7 @@ def _session(
         kept[read.market],
         read.events,
         trades_recorded=False,
-        source=_SOURCE + era,
+        source=SOURCE + era,
         started_ms=None if span is None else span[0],
         last_message_ms=None if span is None else span[1],
         counts=counts,

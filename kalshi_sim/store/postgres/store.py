@@ -11,7 +11,8 @@ from typing import Any
 
 from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Session, SessionInfo, validate_events
-from kalshi_sim.store.kalshiflow import sessions as kalshiflow
+from kalshi_sim.store.kalshiflow import listing as kalshiflow
+from kalshi_sim.store.kalshiflow import sessions as kalshiflow_sessions
 from kalshi_sim.store.postgres import tables as pg_tables
 from kalshi_sim.store.postgres.connection import Target, in_transaction, run, twin
 from kalshi_sim.store.urls import parse_address
@@ -183,7 +184,7 @@ class PostgresStore:
         async def body(connection: Any) -> Session:
             second = partial(twin, self._target, connection)
             if await self._is_recorded(connection, session_id):
-                return await kalshiflow.load(
+                return await kalshiflow_sessions.load(
                     connection, second, session_id, markets, skip_bad_rows=skip
                 )
             return await pg_tables.load(connection, second, session_id, markets)

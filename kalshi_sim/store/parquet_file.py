@@ -1,0 +1,308 @@
+"""The Parquet file of one session: what it holds, how it is written, read and checked.
+
+A file holds the event table as columns, sorted by market, in row groups that end at market
+boundaries, so that loading some markets reads little else; all metadata lie in the footer, with
+checksums of themselves and of each market's events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kalshi_sim.errors import DataError, StoreError
+from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
+from kalshi_sim.store.metadata import (
+    SessionMetadata,
+    content_digest,
+    decode_metadata,
+    encode_metadata,
+)
+from kalshi_sim.text import printable
+
+_SMALL: Final = frozenset({"kind", "side", "flags"})
+_SCHEMA: Final = pa.schema(
+    [(f.name, pa.int8() if f.name in _SMALL else pa.int64()) for f in fields(Events)]
+)
+_METADATA_KEY: Final = b"kalshi-sim.session"
+_INFO_KEY: Final = b"kalshi-sim.info"
+_CONTENT_KEY: Final = b"kalshi-sim.content"
+_CHECKS_KEY: Final = b"kalshi-sim.checks"
+_CHECKED_KEYS: Final = (_METADATA_KEY, _INFO_KEY, _CONTENT_KEY)
+_GROUP_ROWS: Final = 65_536
+"""A row group is closed at the first market boundary beyond so many rows."""
+_DICTIONARY: Final = ["kind", "side", "price", "size", "traded", "sid", "flags"]
+"""Columns of few distinct values; the others rise slowly, so their differences are stored."""
+_ENCODING: Final = dict.fromkeys(("ts_ms", "seq", "frame"), "DELTA_BINARY_PACKED")
+
+
+def file_name(session_id: int) -> str:
+    """The name of a session's file in its folder."""
+    return f"session-{session_id}.parquet"
+
+
+def read_session(path: Path, session_id: int, markets: Sequence[str] | None) -> Session:
+    """The session of a file, with all of its markets or only those named.
+
+    Args:
+        path: the file.
+        session_id: the session that it must hold.
+        markets: tickers wanted; None for all.
+
+    Returns:
+        The session.
+
+    Raises:
+        SessionNotFoundError: the session has no such market.
+        StoreError: the file is damaged, foreign or of a newer version.
+        DataError: an event has a value that cannot be right.
+    """
+    with _opened(path) as file:
+        metadata = _metadata(file, path)
+        if metadata.session_id != session_id:
+            raise StoreError(
+                f"{path} holds session {metadata.session_id}; rename it to "
+                f"{file_name(metadata.session_id)}"
+            )
+        rows = metadata.market_rows(markets)
+        events = _read_events(file, rows)
+        checks = _checks(file)
+    session = metadata.session(events, markets)
+    validate_events(session)
+    damaged = _damaged_market(checks, metadata, markets, events, rows)
+    if damaged is not None:
+        raise StoreError(
+            f"{path}: the events of market {printable(damaged)} are damaged; restore the file "
+            "from a copy, or import the recording again"
+        )
+    return session
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The open file; whatever is wrong with it becomes a StoreError that names it."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"{path} is damaged or no Parquet file ({_first_line(error)}); restore it from a "
+            "copy, or delete it and import the recording again"
+        ) from error
+    except DataError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
+    header: dict[bytes, bytes] = file.schema_arrow.metadata or {}
+    if _METADATA_KEY not in header or _INFO_KEY not in header:
+        raise StoreError(
+            f"{path} is a Parquet file, but holds no session of kalshi-sim; move it out of the "
+            "store, or import the recording it came from"
+        )
+    return header
+
+
+def _checked_header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
+    header = _header(file, path)
+    checks = _checks(file)
+    if checks is not None and checks.header != {
+        key.decode(): _digest(header.get(key, b"")) for key in _CHECKED_KEYS
+    }:
+        raise DataError("its description is damaged; import the recording again")
+    return header
+
+
+class _Checks(msgspec.Struct):
+    """Checksums of all that a file says, kept in its footer."""
+
+    header: dict[str, str]
+    """SHA-256 of each part of the description."""
+    markets: list[int]
+    """CRC-32 of each market's events."""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _checks(file: pq.ParquetFile) -> _Checks | None:
+    """The checksums of a file; None in older files, which have none and are read as they are.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    found: dict[bytes, bytes] = file.schema_arrow.metadata or {}
+    if _CHECKS_KEY not in found:
+        return None
+    try:
+        return msgspec.json.decode(found[_CHECKS_KEY], type=_Checks)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError("its checksums are damaged; import the recording again") from error
+
+
+def _checksum(events: Events, first: int, stop: int) -> int:
+    """CRC-32 of rows of an event table."""
+    value = 0
+    for column in fields(Events):
+        rows: np.ndarray = np.ascontiguousarray(getattr(events, column.name)[first:stop])
+        value = zlib.crc32(rows.view(np.uint8).data, value)
+    return value
+
+
+def _damaged_market(
+    checks: _Checks | None,
+    metadata: SessionMetadata,
+    markets: Sequence[str] | None,
+    events: Events,
+    rows: list[tuple[int, int]],
+) -> str | None:
+    """The first market whose events are not those of its checksum, None if all are."""
+    if checks is None:
+        return None
+    place = {market.ticker: i for i, market in enumerate(metadata.markets)}
+    wanted = range(len(place)) if markets is None else [place[ticker] for ticker in markets]
+    at = 0
+    for index, (first, last) in zip(wanted, rows, strict=True):
+        stop = at + last - first
+        if index >= len(checks.markets) or _checksum(events, at, stop) != checks.markets[index]:
+            return metadata.markets[index].ticker
+        at = stop
+    return None
+
+
+def read_info(path: Path) -> SessionInfo:
+    """The line of a store's list; reads the footer only.
+
+    Raises:
+        StoreError: the file is damaged, foreign or of a newer version.
+    """
+    with _opened(path) as file:
+        text = _checked_header(file, path)[_INFO_KEY]
+        try:
+            return replace(msgspec.json.decode(text, type=SessionInfo), location=path.name)
+        except msgspec.MsgspecError as error:
+            raise DataError(f"its description cannot be read ({error})") from error
+
+
+def _metadata(file: pq.ParquetFile, path: Path) -> SessionMetadata:
+    metadata = decode_metadata(_header(file, path)[_METADATA_KEY])
+    _checked_header(file, path)
+    if not file.schema_arrow.equals(_SCHEMA, check_metadata=False):
+        raise DataError("its columns are not those of a session; import the recording again")
+    if file.metadata.num_rows != metadata.market_offsets[-1]:
+        raise DataError("its rows do not fit its markets; import the recording again")
+    return metadata
+
+
+def _read_events(file: pq.ParquetFile, rows: list[tuple[int, int]]) -> Events:
+    """The events in `rows`, (first, one past the last) of each wanted market, in that order."""
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    wanted = [
+        i
+        for i, (start, stop) in enumerate(pairwise(starts))
+        if any(first < stop and last > start for first, last in rows)
+    ]
+    table = file.read_row_groups(wanted, use_threads=True)
+    events = Events(*(_column(table.column(f.name)) for f in fields(Events)))
+    if len(wanted) == len(sizes) and _in_file_order(rows, int(starts[-1])):
+        return events
+    kept = np.concatenate([[0], np.cumsum([sizes[i] for i in wanted])]).astype(np.int64)
+    shift = {i: int(kept[k] - starts[i]) for k, i in enumerate(wanted)}
+    group = np.searchsorted(starts, [first for first, _ in rows], side="right") - 1
+    parts = [
+        events[slice(first + shift[int(g)], last + shift[int(g)])]
+        for (first, last), g in zip(rows, group, strict=True)
+        if last > first
+    ]
+    return Events.concatenate(parts)
+
+
+def _in_file_order(rows: list[tuple[int, int]], n: int) -> bool:
+    at = 0
+    for first, last in rows:
+        if first != at:
+            return False
+        at = last
+    return at == n
+
+
+def _column(column: pa.ChunkedArray) -> Any:
+    values = column.to_numpy()
+    return np.require(values, requirements=["C", "W"]) if values.flags.writeable else values.copy()
+
+
+def read_fingerprint(path: Path) -> str:
+    """Names the content of a file's session; reads the footer only.
+
+    Raises:
+        StoreError: the file is damaged, foreign or of a newer version.
+    """
+    with _opened(path) as file:
+        return _checked_header(file, path)[_CONTENT_KEY].decode()
+
+
+def write_session(path: Path, session: Session) -> None:
+    """Write a session to a new file.
+
+    Args:
+        path: the file.
+        session: what to write.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    header = {
+        _METADATA_KEY: encode_metadata(session),
+        _INFO_KEY: msgspec.json.encode(session.info),
+        _CONTENT_KEY: content_digest(session).encode(),
+    }
+    bounds = pairwise(session.market_offsets.tolist())
+    checks = _Checks(
+        header={key.decode(): _digest(header[key]) for key in _CHECKED_KEYS},
+        markets=[_checksum(session.events, first, stop) for first, stop in bounds],
+    )
+    header[_CHECKS_KEY] = msgspec.json.encode(checks)
+    schema = _SCHEMA.with_metadata(header)
+    table = pa.table(
+        [pa.array(getattr(session.events, f.name)) for f in fields(Events)], schema=schema
+    )
+    with (
+        path.open("wb") as stream,
+        pq.ParquetWriter(
+            stream,
+            schema,
+            compression="zstd",
+            use_dictionary=_DICTIONARY,
+            column_encoding=_ENCODING,
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        for first, stop in _row_groups(session.market_offsets):
+            writer.write_table(table.slice(first, stop - first), row_group_size=stop - first)
+        writer.close()
+
+
+def _row_groups(offsets: Int64Array) -> Iterator[tuple[int, int]]:
+    """Row ranges of whole markets, each as short as `_GROUP_ROWS` allows."""
+    first = 0
+    for stop in offsets[1:].tolist():
+        if stop - first >= _GROUP_ROWS or (stop == offsets[-1] and stop > first):
+            yield first, stop
+            first = stop
