@@ -1,4 +1,4 @@
-"""`kalshi-sim exchange`: a local exchange that replays a session, to test clients against."""
+"""`kalshi-sim exchange`: a local exchange to test clients against: a session replayed, or generated markets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tyro.conf import arg
 
 from kalshi_sim.cli.console import print_json
 from kalshi_sim.cli.options import JsonOption, SkipOption, StoreOption, checked_id
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.interrupts import Interrupted
 from kalshi_sim.store import open_store
 
@@ -22,8 +23,20 @@ if TYPE_CHECKING:
 
 
 def exchange(
-    session: Annotated[int, arg(metavar="ID", help="The session it replays.")],
+    session: Annotated[
+        int | None, arg(metavar="ID", help="The session it replays; with --generate: its number.")
+    ] = None,
     store: StoreOption = None,
+    generated: Annotated[
+        bool,
+        arg(
+            name="generate",
+            help="Trade generated markets order by order, in a true price-time queue.",
+        ),
+    ] = False,
+    markets: Annotated[int, arg(help="With --generate: how many markets.")] = 500,
+    minutes: Annotated[float, arg(help="With --generate: length in minutes.")] = 35.0,
+    seed: Annotated[int, arg(help="With --generate: the same seed, the same markets.")] = 9,
     speed: Annotated[
         float, arg(help="Its seconds in one of the wall clock; 0: as fast as clients read.")
     ] = 1.0,
@@ -46,16 +59,26 @@ def exchange(
     skip_bad_rows: SkipOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """A local exchange that replays a session over WebSocket and REST, until Ctrl-C."""
+    """A local exchange over WebSocket and REST, of a session or generated, until Ctrl-C."""
     from kalshi_sim.live.exchange import LocalExchange
     from kalshi_sim.live.exchange.accounts import load_keys
     from kalshi_sim.live.exchange.faults import load_faults
 
     given = None if keys is None else load_keys(keys)
     waiting = [] if faults is None else load_faults(faults)
-    recorded = open_store(store, skip_bad_rows=skip_bad_rows).load(checked_id(session))
+    if generated:
+        from kalshi_sim.synthetic.session import generate_with_truth
+
+        number = 0 if session is None else checked_id(session)
+        replayed, truth = generate_with_truth(number, markets=markets, minutes=minutes, seed=seed)
+    elif session is None:
+        raise ConfigError("say what it trades: --session ID of the store, or --generate")
+    else:
+        replayed = open_store(store, skip_bad_rows=skip_bad_rows).load(checked_id(session))
+        truth = None
     server = LocalExchange(
-        recorded,
+        replayed,
+        truth=truth,
         speed=speed,
         begin=begin,
         host=host,

@@ -58,6 +58,11 @@ class TrueQueue:
     def __init__(self, logs: Mapping[str, MarketLog]) -> None:
         self._logs = dict(logs)
 
+    @property
+    def logs(self) -> Mapping[str, MarketLog]:
+        """Every change of every market's book, by ticker."""
+        return self._logs
+
     def _log(self, ticker: str) -> MarketLog:
         if ticker not in self._logs:
             raise SessionNotFoundError(f"the generated session has no market {ticker!r}")

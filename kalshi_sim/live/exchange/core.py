@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, Literal
 
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.live.exchange.accounts import Keys
 from kalshi_sim.live.exchange.clock import ExchangeClock
 from kalshi_sim.live.exchange.commands import Commands
 from kalshi_sim.live.exchange.faults import Fault, Faults
+from kalshi_sim.live.exchange.flow import FlowOrder, flow
 from kalshi_sim.live.exchange.hub import Hub
 from kalshi_sim.live.exchange.log import SentLog
 from kalshi_sim.live.exchange.markets import (
@@ -27,6 +29,7 @@ from kalshi_sim.live.exchange.messages import (
     life_message,
     trade_message,
 )
+from kalshi_sim.live.exchange.queue import TrueQueueFlow
 from kalshi_sim.live.exchange.schedule import (
     BookFrame,
     Change,
@@ -36,6 +39,7 @@ from kalshi_sim.live.exchange.schedule import (
 )
 from kalshi_sim.live.interface import PING_SECONDS, Channel
 from kalshi_sim.session import EventKind, Session
+from kalshi_sim.synthetic.truth import TrueQueue
 
 Begin = Literal["subscription", "now", "control"]
 _BATCH: Final = 200
@@ -55,6 +59,7 @@ class Exchange:
         ping_seconds: float = PING_SECONDS,
         log: SentLog | None = None,
         faults: Iterable[Fault] = (),
+        truth: TrueQueue | None = None,
     ) -> None:
         """Make an exchange whose markets are those of a session.
 
@@ -67,11 +72,15 @@ class Exchange:
             ping_seconds: time between pings.
             log: notes every frame that is sent.
             faults: which wait from the start.
+            truth: the queues behind a generated session, whose orders then come one by one; None:
+                the frames of the session are replayed.
 
         Raises:
-            ConfigError: the session cannot be replayed.
+            ConfigError: the session cannot be replayed, or `truth` is of another one.
         """
         check_session(session)
+        if truth is not None and not {m.ticker for m in session.markets} <= truth.logs.keys():
+            raise ConfigError(f"truth is not that of session {session.session_id}")
         self.session = session
         self.clock = ExchangeClock(first_ms(session), speed)
         self.markets = {m.ticker: Market(m, first_ms(session)) for m in session.markets}
@@ -85,6 +94,8 @@ class Exchange:
         self.trading_active = True
         self.finished = asyncio.Event()
         """Set once everything has happened."""
+        self._flow = TrueQueueFlow(self, self.matching)
+        self._truth = truth
         self._speed = speed
         self._faults = tuple(faults)
         self._ordered = list(self.markets.values())
@@ -157,7 +168,10 @@ class Exchange:
         await self._begun.wait()
         self.clock.start()
         since_pause = 0
-        happenings = replay(self.session)
+        if self._truth is None:
+            happenings = replay(self.session)
+        else:
+            happenings = flow(self.session, self._truth.logs)
         following = next(happenings, None)
         while following is not None:
             ms, what = following
@@ -179,7 +193,7 @@ class Exchange:
             for connection in list(self.hub.connections):
                 await connection.room()
 
-    def happen(self, what: BookFrame | Change, ms: int) -> None:
+    def happen(self, what: BookFrame | Change | FlowOrder, ms: int) -> None:
         """Let one thing happen.
 
         Args:
@@ -190,19 +204,15 @@ class Exchange:
         self.expire()
         if isinstance(what, Change):
             self._change(market, what, ms)
+        elif isinstance(what, FlowOrder):
+            self._flow.apply(market, what, ms)
         elif what.kind == EventKind.GAP:
             # What the recorder missed cannot be sent: the book stays until its next snapshot.
             market.known = False
         elif what.kind == EventKind.SNAPSHOT:
             market.known = True
             market.book.replace_others(what.levels)
-            own_ms = ms if what.ts_ms is None else what.ts_ms
-            self.hub.publish_book(
-                "orderbook_snapshot",
-                market,
-                lambda yes: market.snapshot(use_yes_price=yes),
-                own_ms,
-            )
+            self.send_snapshot(market, ms if what.ts_ms is None else what.ts_ms)
             if market.altered:
                 self.matching.meet_all(market, ms)
         elif what.kind == EventKind.DELTA:
@@ -210,6 +220,12 @@ class Exchange:
                 self._delta(market, what, ms)
         else:
             self._trade(market, what, ms)
+
+    def send_snapshot(self, market: Market, ms: int) -> None:
+        """Send the whole book of a market."""
+        self.hub.publish_book(
+            "orderbook_snapshot", market, lambda yes: market.snapshot(use_yes_price=yes), ms
+        )
 
     def expire(self) -> None:
         """Cancel the orders whose time is over."""

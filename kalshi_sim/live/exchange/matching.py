@@ -76,7 +76,7 @@ class Matching:
             order.resting = Resting(order.side, order.price, left, order)
             order.maker_multiplier = self.terms(market).maker_multiplier
             market.book.add(order.resting)
-            self._send_delta(market, order.side, order.price, left, ms, order)
+            self.send_delta(market, order.side, order.price, left, ms, order)
         else:
             order.status = "executed" if order.filled == order.count else "canceled"
         self._send_order(order)
@@ -98,7 +98,7 @@ class Matching:
         if resting.size == 0:
             order.resting, order.status = None, "canceled"
         ms = self._exchange.now_ms()
-        self._send_delta(order.market, order.side, order.price, -part, ms, order)
+        self.send_delta(order.market, order.side, order.price, -part, ms, order)
         self._send_order(order)
         return part
 
@@ -113,14 +113,14 @@ class Matching:
             order.market.book.reduce(order.resting, size)
             order.resting = None
             ms = self._exchange.now_ms()
-            self._send_delta(order.market, order.side, order.price, -size, ms, order)
+            self.send_delta(order.market, order.side, order.price, -size, ms, order)
 
     def put_back(self, order: OwnOrder, size: int) -> None:
         """Put an order to the back of its queue."""
         order.resting = Resting(order.side, order.price, size, order)
         order.market.book.add(order.resting)
         ms = self._exchange.now_ms()
-        self._send_delta(order.market, order.side, order.price, size, ms, order)
+        self.send_delta(order.market, order.side, order.price, size, ms, order)
 
     # The replayed market.
 
@@ -146,7 +146,7 @@ class Matching:
             if resting.own is None:
                 book.reduce(resting, part)
             else:
-                self._fill_maker(market, resting, part, ms, public=False)
+                self.fill_maker(market, resting, part, ms, public=False)
         target = max(0, before + what.size)
         now = self._others(market, side, price)
         if now > target:
@@ -155,7 +155,7 @@ class Matching:
             book.add_others(side, price, what.size)
         change = self._others(market, side, price) - before
         if change:
-            self._send_delta(market, side, price, change, ms)
+            self.send_delta(market, side, price, change, ms)
         if what.size > 0:
             self.meet(market, side, price, what.size, ms)
 
@@ -179,8 +179,8 @@ class Matching:
             part = min(size, resting.size)
             size -= part
             market.book.withdraw_others(side, price, part)
-            self._send_delta(market, side, price, -part, ms)
-            self._fill_maker(market, resting, part, ms, public=True)
+            self.send_delta(market, side, price, -part, ms)
+            self.fill_maker(market, resting, part, ms, public=True)
 
     def _others(self, market: Market, side: int, price: int) -> int:
         level = market.book.levels[side].get(price)
@@ -193,10 +193,10 @@ class Matching:
         side, price = maker.side, maker.price
         if maker.own is None:
             market.book.reduce(maker, size)
-            self._send_delta(market, side, price, -size, ms)
-            number = self._send_trade(market, side, price, size, ms)
+            self.send_delta(market, side, price, -size, ms)
+            number = self.send_trade(market, side, price, size, ms)
         else:
-            number = self._fill_maker(market, maker, size, ms, public=True)
+            number = self.fill_maker(market, maker, size, ms, public=True)
         own_price = mirror(price, PRICE_SCALE)
         fee = fill_fee(size, own_price, self.terms(market), maker=False)
         taker.filled += size
@@ -205,10 +205,15 @@ class Matching:
         taker.last_update_reason = "Trade"
         self._send_fill(taker, own_price, size, fee, number, ms, is_taker=True)
 
-    def _fill_maker(
+    def fill_maker(
         self, market: Market, maker: Resting, size: int, ms: int, *, public: bool
     ) -> int:
-        """A client's resting order is hit; returns the trade's number."""
+        """A client's resting order is hit; returns the trade's number.
+
+        Args:
+            maker: the order in its queue.
+            public: whether the trade is still to be sent to all.
+        """
         order = maker.own
         assert order is not None
         market.book.reduce(maker, size)
@@ -221,9 +226,9 @@ class Matching:
         order.last_update_reason = "Trade"
         if maker.size == 0:
             order.resting, order.status = None, "executed"
-        self._send_delta(market, maker.side, maker.price, -size, ms, order)
+        self.send_delta(market, maker.side, maker.price, -size, ms, order)
         if public:
-            number = self._send_trade(market, maker.side, maker.price, size, ms)
+            number = self.send_trade(market, maker.side, maker.price, size, ms)
         else:
             number = self._exchange.next_trade()
         self._send_fill(order, maker.price, size, fee, number, ms, is_taker=False)
@@ -232,7 +237,7 @@ class Matching:
 
     # Messages.
 
-    def _send_delta(
+    def send_delta(
         self,
         market: Market,
         side: int,
@@ -241,6 +246,11 @@ class Matching:
         ms: int,
         order: OwnOrder | None = None,
     ) -> None:
+        """Send a change of a book.
+
+        Args:
+            order: of a client, if it is its doing.
+        """
         what = BookFrame(0, EventKind.DELTA, side, price, size, ts_ms=ms)
         mine: Message = {}
         if order is not None:
@@ -253,7 +263,8 @@ class Matching:
             None if order is None else (order.account, mine),
         )
 
-    def _send_trade(self, market: Market, side: int, price: int, size: int, ms: int) -> int:
+    def send_trade(self, market: Market, side: int, price: int, size: int, ms: int) -> int:
+        """Send a trade; returns its number."""
         what = BookFrame(0, EventKind.TRADE, side, price, size, ts_ms=ms)
         market.record_trade(side, price, size)
         number = self._exchange.next_trade()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from kalshi_sim.session import (
     Session,
 )
 from kalshi_sim.units import MS_PER_SECOND
+
+if TYPE_CHECKING:
+    from kalshi_sim.live.exchange.flow import FlowOrder
 
 _LIFE_FIRST: Final = 0
 _FRAME: Final = 1
@@ -61,7 +64,7 @@ class Change:
     value: int | None = None
 
 
-Happening = tuple[int, "BookFrame | Change"]
+Happening = tuple[int, "BookFrame | Change | FlowOrder"]
 
 
 def check_session(session: Session) -> None:
@@ -85,14 +88,24 @@ def first_ms(session: Session) -> int:
 
 
 def replay(session: Session) -> Iterator[Happening]:
-    """Everything that happens, with times that never run backwards."""
+    """Everything that happens in a recorded session, with times that never run backwards."""
+    return in_order_of_time(session, [lives(session), _frames(session)])
+
+
+def in_order_of_time(
+    session: Session, streams: Iterable[Iterable[tuple[int, int, BookFrame | Change | FlowOrder]]]
+) -> Iterator[Happening]:
+    """Streams merged by time; of the same time, the first stream's comes first.
+
+    Args:
+        session: it begins not before its first time.
+        streams: of (time in ms, order within it, what happens), each ascending.
+
+    Yields:
+        (time, what happens); times never run backwards.
+    """
     latest = first_ms(session)
-    streams: list[Iterable[tuple[int, int, BookFrame | Change]]] = [
-        _lives(session),
-        _frames(session),
-    ]
-    merged = heapq.merge(*streams, key=lambda item: item[:2])
-    for ms, _, what in merged:
+    for ms, _, what in heapq.merge(*streams, key=lambda item: item[:2]):
         latest = max(latest, ms)
         yield latest, what
 
@@ -154,7 +167,7 @@ def _frames(session: Session) -> Iterator[tuple[int, int, BookFrame]]:
         )
 
 
-def _lives(session: Session) -> list[tuple[int, int, Change]]:
+def lives(session: Session) -> list[tuple[int, int, Change]]:
     """All changes of markets' lives by time; what holds from the start has no time."""
     found: list[tuple[int, Change]] = []
     start = first_ms(session)

@@ -29,6 +29,7 @@ from kalshi_sim.live.exchange.trading import Trading
 from kalshi_sim.live.interface import PING_SECONDS, REST_ROOT, WS_PATH
 from kalshi_sim.live.keys import PrivateKey, new_private_key
 from kalshi_sim.session import Session
+from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.validated import Within, check_value
 
 LOOPBACK: Final = "127.0.0.1"
@@ -54,6 +55,7 @@ class LocalExchange:
         faults: Iterable[Fault] = (),
         log: str | Path | None = None,
         ping_seconds: float = PING_SECONDS,
+        truth: TrueQueue | None = None,
     ) -> None:
         """Make an exchange that replays a session.
 
@@ -68,9 +70,12 @@ class LocalExchange:
             faults: which wait from the start.
             log: a file for every frame that is sent, as JSON lines.
             ping_seconds: time between pings.
+            truth: the queues behind a generated session (`generate_with_truth`): its orders then
+                come one by one, and clients' orders stand among them.
 
         Raises:
-            ConfigError: the session cannot be replayed, or an argument is outside its range.
+            ConfigError: the session cannot be replayed, `truth` is of another one, or an argument
+                is outside its range.
         """
         check_value("speed", speed, float, Within(0, 1_000_000))
         check_value("port", port, int, Within(0, 65_535))
@@ -91,6 +96,7 @@ class LocalExchange:
             ping_seconds=ping_seconds,
             log=self._log,
             faults=faults,
+            truth=truth,
         )
         self._host, self._port = host, port
         self._runner: web.AppRunner | None = None

@@ -21,6 +21,39 @@ from kalshi_sim.synthetic.session import generate_session
 COMMAND = [sys.executable, "-m", "kalshi_sim.cli", "exchange"]
 
 
+def test_generated_markets_trade_order_by_order() -> None:
+    options = ["--generate", "--session", "4", "--markets", "2", "--minutes", "1", "--json"]
+    running = subprocess.Popen(
+        [*COMMAND, *options, "--port", "0", "--speed", "0", "--begin", "now"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        text = ""
+        while "}" not in text:
+            text += running.stdout.readline()
+            assert running.poll() is None, text
+        rest = json.loads(text)["rest"]
+        expected = [m.ticker for m in generate_session(4, markets=2, minutes=1, seed=9).markets]
+
+        async def listed() -> list[str]:
+            async with ClientSession() as http, http.get(f"{rest}/markets") as answer:
+                return [market["ticker"] for market in (await answer.json())["markets"]]
+
+        assert sorted(asyncio.run(listed())) == sorted(expected)
+    finally:
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 130
+        running.communicate()
+
+
+def test_the_command_asks_what_to_trade() -> None:
+    done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "say what it trades: --session ID of the store, or --generate" in done.stderr
+
+
 def test_the_command_serves_a_session_until_it_is_interrupted(tmp_path: Path) -> None:
     made = generate_session(4, markets=2, minutes=1, seed=5)
     open_store(str(tmp_path / "store")).save(made)

@@ -16,6 +16,7 @@ from kalshi_sim.ingest import import_captures
 from kalshi_sim.live.exchange import LocalExchange
 from kalshi_sim.session import EventKind, Events, Pause, Session
 from kalshi_sim.synthetic.session import generate_session
+from kalshi_sim.synthetic.truth import TrueQueue
 from tests.support.exchange_client import client_of
 
 SMALL = generate_session(3, markets=6, minutes=4, seed=5)
@@ -23,10 +24,15 @@ CHANNELS = ["orderbook_delta", "trade", "market_lifecycle_v2", "ticker"]
 
 
 async def recorded(
-    session: Session, into: Path, *, use_yes_price: bool = False, log: Path | None = None
+    session: Session,
+    into: Path,
+    *,
+    use_yes_price: bool = False,
+    log: Path | None = None,
+    truth: TrueQueue | None = None,
 ) -> list[dict[str, Any]]:
     """Replay a session as fast as it is read, and write what came over the socket."""
-    exchange = LocalExchange(session, speed=0, begin="control", log=log)
+    exchange = LocalExchange(session, speed=0, begin="control", log=log, truth=truth)
     async with client_of(exchange) as client, client.socket() as socket:
         tickers = [m.ticker for m in session.markets]
         params = {
