@@ -1,4 +1,4 @@
-"""`kalshi-sim exchange`: a local exchange to test clients against: a session replayed, or generated markets."""
+"""`kalshi-sim exchange`: a local exchange of a session or generated markets, for clients."""
 
 from __future__ import annotations
 
