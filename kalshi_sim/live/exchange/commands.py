@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from kalshi_sim.live.exchange.command_params import (
+    RefusedError,
+    check_channel,
+    decoded,
+    sids_of,
+    tickers_of,
+)
 from kalshi_sim.live.exchange.faults import COMMAND_FAULTS
 from kalshi_sim.live.exchange.subscriptions import Subscription
 from kalshi_sim.live.exchange.wire import Message, encoded
@@ -15,16 +20,11 @@ from kalshi_sim.live.interface import (
     ACTIONS,
     ADD_MARKETS,
     CHANNELS,
-    COMMUNICATIONS,
-    ERROR_TEXTS,
     GET_SNAPSHOT,
-    INDEX_VALUES,
-    INDEX_VALUES_5HZ,
     LIST_SUBSCRIPTIONS,
     MAX_COMMANDS_PER_SECOND,
     MAX_MARKETS_PER_SESSION,
     ORDERBOOK,
-    PYTH_VALUES,
     SUBSCRIBE,
     TICKER,
     UNSUBSCRIBE,
@@ -36,31 +36,6 @@ from kalshi_sim.live.interface import (
 if TYPE_CHECKING:
     from kalshi_sim.live.exchange.connection import Connection
     from kalshi_sim.live.exchange.core import Exchange
-
-_ONLY_ON: Final = {
-    "use_yes_price": (ORDERBOOK, bool),
-    "send_initial_snapshot": (TICKER, bool),
-    "skip_ticker_ack": (None, bool),
-    "market_id": (TICKER, str),
-    "market_ids": (TICKER, list),
-    "user_filter": (COMMUNICATIONS, str),
-}
-"""Parameters of `subscribe`: the channel that takes them (None: any), and their type."""
-
-
-class RefusedError(Exception):
-    """A command cannot be done; says why with a code."""
-
-    def __init__(self, code: ErrorCode, detail: str = "") -> None:
-        """Make the refusal.
-
-        Args:
-            code: of the interface.
-            detail: what is wrong, if the code's own words do not say it.
-        """
-        text = ERROR_TEXTS.get(code, code.name.replace("_", " ").capitalize())
-        super().__init__(f"{text}: {detail}" if detail else text)
-        self.code = code
 
 
 class Commands:
@@ -79,7 +54,7 @@ class Commands:
         """
         number = 0
         try:
-            command = _decoded(data)
+            command = decoded(data)
             number = command["id"]
             self._check_rate(connection)
             self._do(connection, command)
@@ -133,10 +108,10 @@ class Commands:
                 raise RefusedError(ErrorCode.UNKNOWN_CHANNEL, str(name))
             chosen.append(CHANNELS[name])
         for channel in chosen:
-            self._check(channel, chosen, params)
+            check_channel(channel, chosen, params)
             if not connection.account.may_read(channel):
                 raise RefusedError(ErrorCode.AUTH_REQUIRED, f"the key may not read {channel.name}")
-        tickers = self._tickers(params)
+        tickers = tickers_of(params, self._exchange.markets)
         for channel in chosen:
             if channel.needs_markets and not tickers:
                 raise RefusedError(ErrorCode.TICKER_REQUIRED)
@@ -146,47 +121,6 @@ class Commands:
         for channel in chosen:
             self._open(connection, number, channel, tickers, params)
         self._exchange.subscribed(chosen)
-
-    def _check(self, channel: Channel, chosen: list[Channel], params: Message) -> None:
-        """Refuse parameters that a channel does not take, or that it lacks."""
-        for name, (only, kind) in _ONLY_ON.items():
-            if name not in params:
-                continue
-            if only is not None and only not in chosen:
-                raise RefusedError(ErrorCode.INVALID_PARAMETER, f"{name} is for {only.name}")
-            if not isinstance(params[name], kind):
-                raise RefusedError(ErrorCode.INVALID_PARAMETER, f"{name}={params[name]!r}")
-        if channel in (INDEX_VALUES, INDEX_VALUES_5HZ) and not params.get("index_ids"):
-            raise RefusedError(ErrorCode.INDEX_IDS, "index_ids required")
-        if channel == PYTH_VALUES and not params.get("underlying_tickers"):
-            raise RefusedError(ErrorCode.UNDERLYINGS, "underlying_tickers required")
-        if channel == COMMUNICATIONS:
-            _check_shards(params)
-
-    def _tickers(self, params: Message) -> list[str] | None:
-        """The markets that a command names; None: it names none.
-
-        Raises:
-            RefusedError: it names them twice, or some that are not there.
-        """
-        one, many = params.get("market_ticker"), params.get("market_tickers")
-        if one is not None and many is not None:
-            raise RefusedError(
-                ErrorCode.INVALID_PARAMETER, "either market_ticker or market_tickers"
-            )
-        ids = params.get("market_ids") or ([params["market_id"]] if "market_id" in params else [])
-        if ids:
-            by_id = {market.market_id: ticker for ticker, market in self._exchange.markets.items()}
-            many = [by_id.get(name, str(name)) for name in ids] + (many or [])
-        found = many if one is None else [one]
-        if not found:
-            return None
-        if not isinstance(found, list):
-            raise RefusedError(ErrorCode.INVALID_PARAMETER, f"market_tickers={found!r}")
-        for ticker in found:
-            if not isinstance(ticker, str) or ticker not in self._exchange.markets:
-                raise RefusedError(ErrorCode.INVALID_PARAMETER, f"no market {ticker!r}")
-        return list(dict.fromkeys(found))
 
     def _open(
         self,
@@ -272,7 +206,7 @@ class Commands:
     # Ending and changing.
 
     def _unsubscribe(self, connection: Connection, number: int, params: Message) -> None:
-        sids = _sids(params)
+        sids = sids_of(params)
         if not sids:
             raise RefusedError(ErrorCode.SIDS_REQUIRED)
         for sid in sids:
@@ -284,7 +218,7 @@ class Commands:
             connection.drop(subscription)
 
     def _update(self, connection: Connection, number: int, params: Message) -> None:
-        sids = _sids(params)
+        sids = sids_of(params)
         if len(sids) != 1:
             raise RefusedError(ErrorCode.EXACTLY_ONE_SID)
         subscription = connection.subscriptions.get(sids[0])
@@ -315,7 +249,7 @@ class Commands:
             )
         if action == GET_SNAPSHOT and "market_ticker" in params:
             raise RefusedError(ErrorCode.INVALID_PARAMETER, "get_snapshot takes market_tickers")
-        tickers = self._tickers(params)
+        tickers = tickers_of(params, self._exchange.markets)
         if not tickers:
             raise RefusedError(ErrorCode.TICKER_REQUIRED)
         if subscription.markets is None:
@@ -337,43 +271,3 @@ class Commands:
                 subscription.markets.pop(ticker, None)
             self._exchange.hub.forget(subscription, tickers)
             self._ok(connection, subscription, number)
-
-
-def _decoded(data: str | bytes) -> Message:
-    """A command with an id (0: none), a name and parameters.
-
-    Raises:
-        RefusedError: it is none.
-    """
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise RefusedError(ErrorCode.PROCESS_MESSAGE) from None
-    if not isinstance(found, dict):
-        raise RefusedError(ErrorCode.PROCESS_MESSAGE)
-    number = found.get("id", 0)
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
-        raise RefusedError(ErrorCode.PROCESS_MESSAGE, "id must be a whole number")
-    return {"id": number, "cmd": found.get("cmd"), "params": found.get("params")}
-
-
-def _sids(params: Message) -> list[int]:
-    sids = params.get("sids", [params["sid"]] if "sid" in params else [])
-    if not isinstance(sids, list) or not all(type(sid) is int for sid in sids):
-        raise RefusedError(ErrorCode.INVALID_PARAMETER, f"sids={sids!r}")
-    return sids
-
-
-def _check_shards(params: Message) -> None:
-    """Refuse half of a shard, or one that cannot be."""
-    factor, key = params.get("shard_factor"), params.get("shard_key")
-    if factor is None and key is None:
-        return
-    if factor is None:
-        raise RefusedError(ErrorCode.SHARD_FACTOR_REQUIRED)
-    if key is None:
-        raise RefusedError(ErrorCode.SHARD_KEY_REQUIRED)
-    if type(factor) is not int or factor < 1:
-        raise RefusedError(ErrorCode.SHARD_FACTOR_INVALID, str(factor))
-    if type(key) is not int or not 0 <= key < factor:
-        raise RefusedError(ErrorCode.SHARD_KEY_INVALID, str(key))

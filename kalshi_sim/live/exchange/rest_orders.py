@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 
 from kalshi_sim.live.exchange.auth import RestError
+from kalshi_sim.live.exchange.order_requests import OrderRequest
 from kalshi_sim.live.exchange.orders import OwnOrder
 from kalshi_sim.live.exchange.queries import bad, number, paged
-from kalshi_sim.live.exchange.trading import OrderRequest, Trading
+from kalshi_sim.live.exchange.trading import Trading
 from kalshi_sim.live.exchange.wire import contracts
 from kalshi_sim.live.interface import CANCEL_COST, CREATE_COST, DEFAULT_COST, MAX_PAGE
 

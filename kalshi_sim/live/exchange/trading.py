@@ -1,59 +1,30 @@
-"""What clients' orders must be, and what becomes of them: create, cancel, amend, decrease."""
+"""What becomes of clients' orders: create, cancel, amend, decrease."""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from kalshi_sim.grid import grid_prices
 from kalshi_sim.live.exchange.auth import RestError
 from kalshi_sim.live.exchange.markets import ACTIVE, Market
 from kalshi_sim.live.exchange.matching import Matching
+from kalshi_sim.live.exchange.order_requests import (
+    FOK,
+    GTC,
+    OrderRequest,
+    bad_request,
+    check_words,
+    side_price,
+    size_of,
+)
 from kalshi_sim.live.exchange.orders import OwnOrder
 from kalshi_sim.live.exchange.wire import contracts, dollars
-from kalshi_sim.live.interface import (
-    MAX_SUBACCOUNT,
-    SELF_TRADE_PREVENTION,
-    SIDES,
-    TIMES_IN_FORCE,
-)
-from kalshi_sim.units import (
-    MS_PER_SECOND,
-    PRICE_SCALE,
-    SIZE_SCALE,
-    mirror,
-    parse_contracts,
-    parse_dollars,
-)
+from kalshi_sim.live.interface import SIDES
+from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE, SIZE_SCALE, mirror
 
 if TYPE_CHECKING:
     from kalshi_sim.live.exchange.accounts import Account
     from kalshi_sim.live.exchange.core import Exchange
-
-FOK, GTC, IOC = TIMES_IN_FORCE
-LARGEST: Final = 10**12
-"""In 1/100 contract."""
-
-
-class OrderRequest(msgspec.Struct):
-    """The body of an order; keys that are not known are passed over, as the exchange does."""
-
-    ticker: str
-    side: str
-    count: str
-    price: str
-    time_in_force: str
-    self_trade_prevention_type: str
-    client_order_id: str = ""
-    expiration_time: int | None = None
-    post_only: bool = False
-    cancel_order_on_pause: bool = False
-    reduce_only: bool = False
-    subaccount: int = 0
-    order_group_id: str = ""
-    exchange_index: int = 0
 
 
 class Trading:
@@ -98,13 +69,13 @@ class Trading:
         Raises:
             RestError: it is refused.
         """
-        self._check_words(wanted)
+        check_words(wanted)
         market = self._exchange.markets.get(wanted.ticker)
         if market is None:
             raise RestError(404, "not_found", "not found", f"no market {wanted.ticker[:80]!r}")
         side = SIDES.index(wanted.side)
-        price = self._price(market, side, wanted.price)
-        count = _count(wanted.count, "count")
+        price = side_price(market, side, wanted.price)
+        count = size_of(wanted.count, "count")
         self._check_open(market)
         known = account.client_ids
         if wanted.client_order_id and wanted.client_order_id in known:
@@ -128,7 +99,7 @@ class Trading:
         if wanted.expiration_time is not None:
             order.expiration_ms = wanted.expiration_time * MS_PER_SECOND
             if order.expiration_ms <= now:
-                raise _bad("invalid_parameters", "expiration_time has passed")
+                raise bad_request("invalid_parameters", "expiration_time has passed")
             self._matching.expiring.add(order)
         reason = self._stops(order, wanted)
         account.check_cash(order, count, self._matching.terms(market))
@@ -141,40 +112,11 @@ class Trading:
             self._matching.enter(order, rests=wanted.time_in_force == GTC)
         return self._answer(order)
 
-    def _check_words(self, wanted: OrderRequest) -> None:
-        for name, allowed in (
-            ("side", SIDES),
-            ("time_in_force", TIMES_IN_FORCE),
-            ("self_trade_prevention_type", SELF_TRADE_PREVENTION),
-        ):
-            if getattr(wanted, name) not in allowed:
-                raise _bad("invalid_parameters", f"{name}: one of {', '.join(allowed)}")
-        if not 0 <= wanted.subaccount <= MAX_SUBACCOUNT:
-            raise _bad("invalid_parameters", f"subaccount: 0 to {MAX_SUBACCOUNT}")
-        if wanted.exchange_index not in (-1, 0):
-            raise _bad("invalid_parameters", "exchange_index: a local exchange has shard 0 alone")
-        if wanted.expiration_time is not None and wanted.time_in_force != GTC:
-            raise _bad("invalid_parameters", f"expiration_time goes with {GTC} alone")
-        if wanted.reduce_only and wanted.time_in_force != IOC:
-            raise _bad("invalid_parameters", f"reduce_only goes with {IOC} alone")
-        if wanted.post_only and wanted.time_in_force != GTC:
-            raise _bad("invalid_parameters", f"post_only goes with {GTC} alone")
-
-    def _price(self, market: Market, side: int, text: str) -> int:
-        """A price of the YES leg, as that of the side whose contracts are bought."""
-        try:
-            price = parse_dollars(text)
-        except ValueError:
-            price = 0
-        if price not in grid_prices(market.ranges):
-            raise _bad("invalid_price", f"{text[:30]!r} is not on the market's grid")
-        return price if side == 0 else mirror(price, PRICE_SCALE)
-
     def _check_open(self, market: Market) -> None:
         if not self._exchange.exchange_active or not self._exchange.trading_active:
-            raise _bad("trading_paused", "trading is paused")
+            raise bad_request("trading_paused", "trading is paused")
         if market.status != ACTIVE or not market.known:
-            raise _bad("MARKET_INACTIVE", f"{market.ticker} is {market.status}")
+            raise bad_request("MARKET_INACTIVE", f"{market.ticker} is {market.status}")
 
     def _stops(self, order: OwnOrder, wanted: OrderRequest) -> str | None:
         """Why an order is cancelled at once; None: it is not."""
@@ -212,7 +154,7 @@ class Trading:
         """
         order = self._resting(account, order_id)
         if ticker is not None and ticker != order.market.ticker:
-            raise _bad("order_ticker_mismatch", f"the order is in {order.market.ticker}")
+            raise bad_request("order_ticker_mismatch", f"the order is in {order.market.ticker}")
         reduced = self._matching.cancel(order, "")
         return {
             "order_id": order.order_id,
@@ -248,12 +190,12 @@ class Trading:
             RestError: neither or both are given, or there is no such order that rests.
         """
         if (reduce_by is None) == (reduce_to is None):
-            raise _bad("invalid_parameters", "give reduce_by or reduce_to")
+            raise bad_request("invalid_parameters", "give reduce_by or reduce_to")
         order = self._resting(account, order_id)
         if reduce_by is not None:
-            size = _count(reduce_by, "reduce_by")
+            size = size_of(reduce_by, "reduce_by")
         else:
-            size = max(0, order.remaining - _count(reduce_to or "", "reduce_to", least=0))
+            size = max(0, order.remaining - size_of(reduce_to or "", "reduce_to", least=0))
         reduced = self._matching.cancel(order, "Decrease", size)
         return {**self._answer(order), "reduced_by": contracts(reduced)}
 
@@ -290,15 +232,15 @@ class Trading:
         """
         order = self._resting(account, order_id)
         if ticker != order.market.ticker:
-            raise _bad("order_ticker_mismatch", f"the order is in {order.market.ticker}")
+            raise bad_request("order_ticker_mismatch", f"the order is in {order.market.ticker}")
         if side != SIDES[order.side]:
-            raise _bad("order_side_mismatch", f"the order is a {SIDES[order.side]}")
+            raise bad_request("order_side_mismatch", f"the order is a {SIDES[order.side]}")
         if client_order_id not in (None, order.client_order_id):
-            raise _bad("order_id_and_client_order_id_mismatch", "of another order")
-        new_price = self._price(order.market, order.side, price)
-        rest = _count(count, "count") - order.filled
+            raise bad_request("order_id_and_client_order_id_mismatch", "of another order")
+        new_price = side_price(order.market, order.side, price)
+        rest = size_of(count, "count") - order.filled
         if rest <= 0:
-            raise _bad("invalid_order_size", "count must be more than was filled")
+            raise bad_request("invalid_order_size", "count must be more than was filled")
         self._check_open(order.market)
         if new_price != order.price or rest > order.remaining:
             self._move(order, new_price, rest)
@@ -332,7 +274,7 @@ class Trading:
         if order.resting is None:
             raise RestError(404, "not_found", "not found", f"the order is {order.status}")
         if not self._exchange.exchange_active:
-            raise _bad("exchange_paused", "the exchange is paused")
+            raise bad_request("exchange_paused", "the exchange is paused")
         return order
 
     def _answer(self, order: OwnOrder) -> dict[str, Any]:
@@ -350,18 +292,3 @@ class Trading:
             answer["average_fill_price"] = dollars(yes)
             answer["average_fee_paid"] = dollars(fees * SIZE_SCALE // order.filled)
         return answer
-
-
-def _bad(code: str, details: str) -> RestError:
-    return RestError(400, code, code.replace("_", " ").lower(), details)
-
-
-def _count(text: str, name: str, least: int = 1) -> int:
-    """A size in 1/100 contract."""
-    try:
-        size = parse_contracts(text)
-    except ValueError:
-        size = -1
-    if not least <= size <= LARGEST:
-        raise _bad("invalid_order_size", f"{name}={text[:30]!r}")
-    return size

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.keys import load_private_key
-from kalshi_sim.live.recorder.recorder import Credentials
+from kalshi_sim.live.recorder.options import Credentials
 
 KEY_ID: Final = "KALSHI_API_KEY_ID"
 KEY_FILE: Final = "KALSHI_PRIVATE_KEY_FILE"

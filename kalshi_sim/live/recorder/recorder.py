@@ -1,4 +1,4 @@
-"""A recorder: markets found and found again, spread over connections, everything on tape."""
+"""A recorder: markets found and found again, connections kept up, everything on tape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,17 +14,12 @@ import aiohttp
 
 from kalshi_sim.ingest.segments import connection_number
 from kalshi_sim.live import interface as names
-from kalshi_sim.live.keys import PrivateKey, request_headers
 from kalshi_sim.live.recorder.audit import Audit, Books
 from kalshi_sim.live.recorder.commands import AuthenticationError, ConnectionLostError
-from kalshi_sim.live.recorder.connection import Connection, Timing, Want
-from kalshi_sim.live.recorder.discovery import (
-    ExchangeError,
-    KeyRefusedError,
-    Rest,
-    Selection,
-    SignedHeaders,
-)
+from kalshi_sim.live.recorder.connection import Connection
+from kalshi_sim.live.recorder.discovery import ExchangeError, KeyRefusedError, Rest
+from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
+from kalshi_sim.live.recorder.placement import Placement, Slot
 from kalshi_sim.live.recorder.sequence import Head
 from kalshi_sim.live.recorder.status import Rate, Status
 from kalshi_sim.live.recorder.tape import FrameTape
@@ -40,71 +34,10 @@ _OVER: Final = ("determined", "settled")
 """Changes of a market's life after which it sends nothing more."""
 _NS: Final = 1_000_000_000
 _MS: Final = 1_000
-_NS_PER_MS: Final = 1_000_000
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Names a key; the key itself is in no message and in no `repr`."""
-
-    key_id: str = field(repr=False)
-    key: PrivateKey = field(repr=False)
-
-
-@dataclass(frozen=True)
-class RecorderOptions:
-    """What to record, from where, and how carefully."""
-
-    websocket: str
-    """Address of the exchange's WebSocket: scheme, host, port."""
-    rest: str
-    selection: Selection
-    market_channels: tuple[str, ...] = (names.ORDERBOOK.name, names.TRADE.name)
-    other_channels: tuple[str, ...] = (names.LIFECYCLE.name,)
-    index_ids: tuple[str, ...] = ()
-    use_yes_price: bool = False
-    markets_per_connection: int = 500
-    discover_every_s: float = 60.0
-    audit_every_s: float = 300.0
-    """0: never."""
-    timing: Timing = field(default_factory=Timing)
-
-
-def signer(credentials: Credentials | None) -> SignedHeaders:
-    """What signs requests; no headers where there is no key.
-
-    Args:
-        credentials: the key, or None.
-
-    Returns:
-        A function of (method, path below the root of the API, or the WebSocket's path).
-    """
-
-    def signed(method: str, path: str) -> dict[str, str]:
-        if credentials is None:
-            return {}
-        whole = path if path.startswith(names.WS_PATH) else names.REST_ROOT + path
-        now_ms = time.time_ns() // _NS_PER_MS
-        return request_headers(credentials.key_id, credentials.key, method, whole, now_ms)
-
-    return signed
-
-
-class _Slot:
-    """Part of the markets, on one connection after the other."""
-
-    def __init__(self, want: Want) -> None:
-        self.want = want
-        self.connection: Connection | None = None
-        self.limit: int | None = None
-
-    @property
-    def connected(self) -> bool:
-        return self.connection is not None and self.connection.opened_ns > 0
 
 
 class Recorder:
-    """Records until it is known to stop."""
+    """Records until it is stopped."""
 
     def __init__(
         self,
@@ -127,16 +60,14 @@ class Recorder:
         self.audit = Audit()
         self._signed = signer(credentials)
         self._say = say
-        self._slots: list[_Slot] = []
+        self._placement = Placement(options, self._open)
         self._connections = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._books = Books()
-        self._lost: dict[_Slot, dict[str, int]] = {}
-        self._over: set[str] = set()
-        self._missed: set[str] = set()
+        self._lost: dict[Slot, dict[str, int]] = {}
         self._rate = Rate()
         self._begun = time.monotonic()
         self._last_ns: int | None = None
@@ -162,8 +93,8 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as http:
             self._rest = Rest(http, self.options.rest, self._signed)
-            self._apply(await self._rest.markets(self.options.selection), http)
-            work = [self._discover(http), self._watch_clock()]
+            self._apply(await self._rest.markets(self.options.selection))
+            work = [self._discover(), self._watch_clock()]
             if self.options.audit_every_s > 0:
                 work.append(self._audit_now_and_then())
             for coroutine in work:
@@ -190,7 +121,7 @@ class Recorder:
 
     # which markets, on which connection
 
-    async def _discover(self, http: aiohttp.ClientSession) -> None:
+    async def _discover(self) -> None:
         assert self._rest is not None
         while True:
             await asyncio.sleep(self.options.discover_every_s)
@@ -201,63 +132,23 @@ class Recorder:
                 self._say(str(error))
                 continue
             self._problems.pop("discovery", None)
-            self._apply(found, http)
+            self._apply(found)
 
-    def _apply(self, found: Iterable[str], http: aiohttp.ClientSession) -> None:
-        """Add markets that are new; let those go that are over, or twice not listed."""
-        wanted = set(found) - self._over
-        now = {ticker for slot in self._slots for ticker in slot.want.markets}
-        gone = now - wanted
-        leaving = gone & (self._missed | self._over)
-        self._missed = gone - leaving
-        for slot in self._slots:
-            slot.want.markets -= leaving
-            if leaving and slot.connection is not None:
-                slot.connection.changed()
+    def _apply(self, found: Iterable[str]) -> None:
+        new, leaving = self._placement.apply(found)
         for ticker in leaving:
             self._books.forget(ticker)
-        new = sorted(wanted - now)
         if new or leaving:
-            self._say(f"{len(new)} markets added, {len(leaving)} let go")
-        self._place(new, http)
-
-    def _place(self, tickers: list[str], http: aiohttp.ClientSession) -> None:
-        """Each on the first connection with room; a market stays where it is."""
-        changed: set[int] = set()
-        for ticker in tickers:
-            at = next((i for i, slot in enumerate(self._slots) if self._has_room(slot)), None)
-            if at is None:
-                at = len(self._slots)
-                self._slots.append(self._new_slot(first=at == 0))
-                self._start(self._keep_connected(self._slots[at], http))
-            self._slots[at].want.markets.add(ticker)
-            changed.add(at)
-        if not self._slots:  # the life of markets is recorded also before there are any
-            self._slots.append(self._new_slot(first=True))
-            self._start(self._keep_connected(self._slots[0], http))
-        for at in changed:
-            connection = self._slots[at].connection
-            if connection is not None:
-                connection.changed()
-
-    def _has_room(self, slot: _Slot) -> bool:
-        limit = self.options.markets_per_connection
-        return len(slot.want.markets) < min(limit, slot.limit or limit)
-
-    def _new_slot(self, *, first: bool) -> _Slot:
-        return _Slot(
-            Want(
-                market_channels=self.options.market_channels,
-                other_channels=self.options.other_channels if first else (),
-                use_yes_price=self.options.use_yes_price,
-                index_ids=self.options.index_ids,
-            )
-        )
+            self._say(f"{new} markets added, {len(leaving)} let go")
 
     # connections
 
-    async def _keep_connected(self, slot: _Slot, http: aiohttp.ClientSession) -> None:
+    def _open(self, slot: Slot) -> None:
+        self._start(self._keep_connected(slot))
+
+    async def _keep_connected(self, slot: Slot) -> None:
         """One connection after the other; only a refused key, several times, ends that."""
+        assert self._rest is not None
         failures = refusals = 0
         lost: dict[str, int] = {}
         while True:
@@ -269,12 +160,11 @@ class Recorder:
             try:
                 headers = self._signed("GET", names.WS_PATH)
                 url = self.options.websocket + names.WS_PATH
-                await connection.live(http, url, headers)
+                await connection.live(self._rest.http, url, headers)
             except AuthenticationError as error:
                 refusals += 1
                 why = str(error)
                 if refusals >= _AUTHENTICATION_TRIES:
-                    assert self._rest is not None
                     with contextlib.suppress(ExchangeError):
                         await self._rest.get("/exchange/status")
                     raise KeyRefusedError(
@@ -297,22 +187,10 @@ class Recorder:
             self.reconnects += 1
             self._problems["connection"] = why
             self._say(f"connection {self._connections}: {why}; again in {wait:.1f} s")
-            self._move_what_is_too_much(slot, connection, http)
+            self._placement.move_what_is_too_much(slot, connection)
             self._lost[slot] = lost
             await asyncio.sleep(wait)
             self._lost.pop(slot)
-
-    def _move_what_is_too_much(
-        self, slot: _Slot, connection: Connection, http: aiohttp.ClientSession
-    ) -> None:
-        """Markets beyond what the exchange takes on one connection go to another."""
-        if connection.market_limit is None:
-            return
-        slot.limit = max(1, connection.market_limit)
-        over = sorted(slot.want.markets)[slot.limit :]
-        slot.want.markets -= set(over)
-        connection.market_limit = None
-        self._place(over, http)
 
     def _seen(self, data: bytes, head: Head) -> None:
         self._last_ns = time.monotonic_ns()
@@ -326,7 +204,7 @@ class Recorder:
             except (ValueError, KeyError):
                 self._books.forget(message.market_ticker or "")
         if message.event_type in _OVER and message.market_ticker is not None:
-            self._over.add(message.market_ticker)
+            self._placement.over.add(message.market_ticker)
 
     # now and then
 
@@ -338,14 +216,9 @@ class Recorder:
                 self._say(f"the wall clock was set by {jump / _NS:+.1f} s")
             if self.tape.writer.error is not None:
                 self._stop.set()
-            for slot in list(self._slots):
-                if slot.connection is not None and slot.connection.market_limit is not None:
-                    await self._move_live(slot)
-
-    async def _move_live(self, slot: _Slot) -> None:
-        assert self._rest is not None
-        assert slot.connection is not None
-        self._move_what_is_too_much(slot, slot.connection, self._rest.http)
+            for slot in list(self._placement.slots):
+                if slot.connection is not None:
+                    self._placement.move_what_is_too_much(slot, slot.connection)
 
     async def _audit_now_and_then(self) -> None:
         while True:
@@ -373,7 +246,7 @@ class Recorder:
         audit = Audit()
         known = [
             ticker
-            for slot in self._slots
+            for slot in self._placement.slots
             if slot.connection is not None
             for sub in slot.connection.tracker.by_sid.values()
             if sub.has_books and not sub.ended
@@ -390,9 +263,9 @@ class Recorder:
     def status(self) -> Status:
         """What there is to say now."""
         writer = self.tape.writer
-        live = [slot.connection for slot in self._slots if slot.connection is not None]
-        connected = sum(slot.connected for slot in self._slots)
-        if connected == len(self._slots):
+        live = [slot.connection for slot in self._placement.slots if slot.connection is not None]
+        connected = sum(slot.connected for slot in self._placement.slots)
+        if connected == len(self._placement.slots):
             self._problems.pop("connection", None)
         now = time.monotonic_ns()
         unknown_ns = self._unknown_ns + sum(c.tracker.unknown_ns for c in live)
@@ -404,8 +277,8 @@ class Recorder:
         age = None if self._last_ns is None else (now - self._last_ns) / _NS
         return Status(
             connections=connected,
-            connections_wanted=len(self._slots),
-            markets_wanted=sum(len(slot.want.markets) for slot in self._slots),
+            connections_wanted=len(self._placement.slots),
+            markets_wanted=sum(len(slot.want.markets) for slot in self._placement.slots),
             markets_acknowledged=sum(c.acknowledged for c in live),
             books_unknown=sum(c.unknown for c in live),
             frames=self.tape.frames,

@@ -13,9 +13,10 @@ from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.segments import Header, connection_number, segments_in, sid_of
 from kalshi_sim.live.exchange import LocalExchange
 from kalshi_sim.live.exchange.faults import Fault
-from kalshi_sim.live.recorder.connection import Timing
 from kalshi_sim.live.recorder.discovery import Selection
-from kalshi_sim.live.recorder.recorder import Credentials, Recorder, RecorderOptions
+from kalshi_sim.live.recorder.options import Credentials, RecorderOptions
+from kalshi_sim.live.recorder.recorder import Recorder
+from kalshi_sim.live.recorder.subscriber import Timing
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.synthetic.session import generate_session
