@@ -66,7 +66,7 @@ NO_SETTLEMENT = -1
 
 # a row of the tape, by the arrays of TapeArrays: its features, 40 float32, come first
 # columns of TapeArrays.i64
-ROW_TS = N_TAPE_FEATURES // 2
+ROW_TS = (N_TAPE_FEATURES + 1) // 2
 ROW_FLOW = ROW_TS + 1
 # columns of TapeArrays.i16
 ROW_MARK2 = 4 * (ROW_FLOW + 1)
