@@ -24,6 +24,7 @@ from benchmarks.figures import ratios, seconds
 from kalshi_sim import Session, build_tape
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
+from kalshi_sim.threads import usable_cpus
 
 RECORDED = sessions.recorded_names()
 GROUP = "Import and replay"
@@ -80,13 +81,13 @@ def test_import(benchmark: Any, name: str) -> None:
 
 
 @contextmanager
-def one_processor() -> Iterator[None]:
-    """All work on one processor, where the system can be asked for that."""
+def processors(n: int) -> Iterator[None]:
+    """All work on `n` processors, where the system can be asked for that."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
+    os.sched_setaffinity(0, sorted(before)[:n])
     try:
         yield
     finally:
@@ -126,7 +127,7 @@ def test_import_against_json(
         theirs.append(seconds(lambda: parse(files), time.process_time))
         ours.append(seconds(imported, time.process_time))
 
-    with one_processor():
+    with processors(1):
         benchmark.pedantic(turn, rounds=5, warmup_rounds=1)
     benchmark.extra_info.update(
         group=GROUP,
@@ -136,6 +137,32 @@ def test_import_against_json(
         ratios=ratios(theirs[1:], ours[1:]),
     )
     assert len(imported().markets) == len(files)
+
+
+@pytest.mark.skipif(usable_cpus() < 2, reason="one processor")
+@pytest.mark.parametrize("name", RECORDED[:1])
+def test_import_on_two_processors(benchmark: Any, name: str) -> None:
+    """Wall clock of the whole recording, on one processor and on two in turn."""
+    one: list[float] = []
+    two: list[float] = []
+
+    def imported() -> Session:
+        return import_captures(sessions.captures(name), session_id=1)
+
+    def turn() -> None:
+        with processors(1):
+            one.append(seconds(imported, time.perf_counter))
+        with processors(2):
+            two.append(seconds(imported, time.perf_counter))
+
+    benchmark.pedantic(turn, rounds=5, warmup_rounds=1)
+    benchmark.extra_info.update(
+        group=GROUP,
+        figure="import on two processors against one",
+        at_least=1.7,
+        headline=True,
+        ratios=ratios(one[1:], two[1:]),
+    )
 
 
 def _frames(session: Session) -> int:

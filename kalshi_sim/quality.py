@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kalshi_sim.kernels import replay as kernel
 from kalshi_sim.kernels import replay_state
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import Events, Int64Array, MarketQuality
+from kalshi_sim.threads import usable_cpus
 from kalshi_sim.units import stored_per_money
 
 
@@ -33,10 +35,11 @@ def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[Marke
     Returns:
         The counts of each market, in order.
     """
-    columns = event_columns(events, payout)
     nothing = replay_state.make_rows(0, 0, 1)
-    out = []
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+
+    def audit(market: int) -> MarketQuality:
+        rows = slice(int(offsets[market]), int(offsets[market + 1]))
+        columns = event_columns(events[rows], payout)
         replay = replay_state.make_replay(
             payout=payout,
             depth=0,
@@ -48,20 +51,19 @@ def audit_events(events: Events, offsets: Int64Array, payout: int) -> list[Marke
             close_updates=(),
             history_rows=0,
         )
-        kernel.apply_events(replay, columns, start, stop, nothing, False)
+        kernel.apply_events(replay, columns, 0, len(columns.kind), nothing, False)
         kernel.close_row(replay, nothing, False)
         counts = replay.counts
-        out.append(
-            MarketQuality(
-                gaps=int(counts[replay_state.GAPS]),
-                dropped_before_snapshot=int(counts[replay_state.DROPPED_BEFORE_SNAPSHOT]),
-                dropped_in_gap=int(counts[replay_state.DROPPED_IN_GAP]),
-                clamped_deltas=int(counts[replay_state.CLAMPED]),
-                raised_times=int(counts[replay_state.RAISED]),
-                crossed_ms=int(counts[replay_state.CROSSED]),
-                empty_ms=int(counts[replay_state.EMPTY]),
-                untrusted_levels=int(counts[replay_state.UNTRUSTED]),
-                rows=int(replay.state[replay_state.ROWS]),
-            )
+        return MarketQuality(
+            gaps=int(counts[replay_state.GAPS]),
+            dropped_before_snapshot=int(counts[replay_state.DROPPED_BEFORE_SNAPSHOT]),
+            dropped_in_gap=int(counts[replay_state.DROPPED_IN_GAP]),
+            clamped_deltas=int(counts[replay_state.CLAMPED]),
+            raised_times=int(counts[replay_state.RAISED]),
+            crossed_ms=int(counts[replay_state.CROSSED]),
+            empty_ms=int(counts[replay_state.EMPTY]),
+            untrusted_levels=int(counts[replay_state.UNTRUSTED]),
+            rows=int(replay.state[replay_state.ROWS]),
         )
-    return out
+
+    return list(in_order(range(len(offsets) - 1), audit, usable_cpus()))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 
 from kalshi_sim import gate
 from kalshi_sim.config import TapeOptions
@@ -27,10 +28,12 @@ from kalshi_sim.market_state import (
     states_of_rows,
     taker_updates,
 )
+from kalshi_sim.parallel import in_order
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo, Session
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_rows import best_of
+from kalshi_sim.threads import usable_cpus
 from kalshi_sim.units import (
     MS_PER_SECOND,
     PAYOUT_CENT,
@@ -99,6 +102,9 @@ class _Job:
     start: int
     stop: int
     most_rows: int
+    first_row: int
+    """Where its rows are written, before they move up to those of the views before it."""
+    first_flow: int
     terms: FeeTerms
     schedule: FeeSchedule
 
@@ -108,14 +114,30 @@ def _plan(
     row_interval_ms: int,
     schedule: FeeSchedule,
 ) -> list[_Job]:
-    jobs = []
+    jobs: list[_Job] = []
+    first_row = first_flow = 0
     for session in sessions:
         offsets = session.market_offsets.tolist()
         for i, market in enumerate(session.markets):
             events = session.events[slice(offsets[i], offsets[i + 1])]
             most = _rows_at_most(events, row_interval_ms)
             terms = fee_terms(market, session.first_book_ms, session.first_book_ms, schedule)
-            jobs.append(_Job(session, market, i, offsets[i], offsets[i + 1], most, terms, schedule))
+            jobs.append(
+                _Job(
+                    session=session,
+                    market=market,
+                    index=i,
+                    start=offsets[i],
+                    stop=offsets[i + 1],
+                    most_rows=most,
+                    first_row=first_row,
+                    first_flow=first_flow,
+                    terms=terms,
+                    schedule=schedule,
+                )
+            )
+            first_row += most
+            first_flow += int(np.count_nonzero(events.kind == EventKind.DELTA))
     return jobs
 
 
@@ -275,11 +297,10 @@ def build_tape(
     total = sum(j.stop - j.start for j in jobs)
     views: list[MarketSessionView] = []
     skipped: list[SkippedView] = []
-    columns: dict[int, replay_state.EventColumns] = {}
-    for job in jobs:
-        key = id(job.session)
-        if key not in columns:
-            columns = {key: event_columns(job.session.events, payout)}
+
+    def replayed(job: _Job) -> replay_state.Replay:
+        """One market in its own part of `out`."""
+        events = job.session.events[slice(job.start, job.stop)]
         replay = make_market_replay(
             job.market,
             payout=payout,
@@ -289,18 +310,24 @@ def build_tape(
             terms=job.terms,
             history_rows=job.most_rows,
         )
-        rows = replay_state.rows_from(out, n_rows, n_flow)
-        kernel.apply_events(replay, columns[key], job.start, job.stop, rows, True)
+        rows = replay_state.rows_from(out, job.first_row, job.first_flow)
+        kernel.apply_events(replay, event_columns(events, payout), 0, len(events), rows, True)
         kernel.close_row(replay, rows, True)
         check_sizes(replay, job.market.ticker)
+        return replay
+
+    for job, replay in zip(jobs, in_order(jobs, replayed, usable_cpus()), strict=True):
         made = int(replay.state[replay_state.ROWS])
+        flows = int(replay.state[replay_state.FLOWS])
         after_close = int(replay.counts[replay_state.AFTER_CLOSE])
         if made >= shortest:
-            of_view = row_views(rows.i64[:made])
+            _move(out.i64, n_rows, job.first_row, made)
+            _move(out.flow, n_flow, job.first_flow, flows)
+            of_view = row_views(out.i64[n_rows : n_rows + made])
             views.append(_make_view(job, payout, n_rows, after_close, of_view))
             of_view.i64[:, layout.ROW_FLOW] += n_flow
             n_rows += made
-            n_flow += int(replay.state[replay_state.FLOWS])
+            n_flow += flows
         else:
             reason = _skip_reason(made, after_close, shortest, job)
             skipped.append(SkippedView(job.session.session_id, job.market.ticker, made, reason))
@@ -319,6 +346,12 @@ def build_tape(
         views=tuple(views),
         skipped=tuple(skipped),
     )
+
+
+def _move(rows: npt.NDArray[Any], to: int, first: int, n: int) -> None:
+    """`n` rows from `first` up to `to`, which lies at or before it."""
+    if to < first:
+        rows[to : to + n] = rows[first : first + n]
 
 
 def _no_views_message(

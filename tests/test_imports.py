@@ -19,7 +19,7 @@ ROOMS = (
     "events market_info quality_report session",
     "origins",
     "exclusive",
-    "threads",
+    "threads parallel",
     "kernels",
     "grid",
     "fees quality gate tape_gate",

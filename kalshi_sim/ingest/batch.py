@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
 
 from kalshi_sim.ingest.lifecycle_frames import Lifecycle
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import Int8Array, Int64Array
 
 OTHER: Final = 100
@@ -57,3 +61,26 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+
+_SMALL: Final = frozenset({"kind", "flags", "side", "level_side"})
+
+
+def concatenate(batches: Sequence[Batch], threads: int = 1) -> Batch:
+    """All frames of the batches, one after the other.
+
+    Args:
+        batches: of one import.
+        threads: how many columns are joined at once.
+    """
+    names = [f.name for f in fields(Batch)]
+
+    def column(name: str) -> Any:
+        parts = [getattr(batch, name) for batch in batches]
+        if name in ("lifecycles", "other_types", "channels", "controls"):
+            return tuple(item for part in parts for item in part)
+        none = np.empty(0, dtype=np.int8 if name in _SMALL else np.int64)
+        return np.concatenate([none, *parts])
+
+    columns = in_order(names, column, threads)
+    return Batch(**dict(zip(names, columns, strict=True)))

@@ -1,33 +1,32 @@
-"""Recordings to decoded frames: a reader a file, malformed records by number."""
+"""Recordings to decoded frames: all files of an import, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from kalshi_sim.errors import DataError
-from kalshi_sim.ingest.ahead import read_ahead
-from kalshi_sim.ingest.decoding import MALFORMED, OTHER, Batch, FrameDecoder
-from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
+from kalshi_sim.ingest.batch import OTHER, Batch, concatenate
+from kalshi_sim.ingest.file_frames import FileFrames, FileReader
+from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.readers.segments import header_of, is_segment
-from kalshi_sim.ingest.scanning.batches import scanned_batch
-from kalshi_sim.ingest.scanning.scanner import Scanned, pays
-from kalshi_sim.ingest.scanning.scanner import scan as scan_block
+from kalshi_sim.ingest.scanning.scanner import pays
 from kalshi_sim.ingest.sources import Source
-from kalshi_sim.ingest.unknown import unread_in_first
-from kalshi_sim.session import EventKind
+from kalshi_sim.parallel import in_order
+from kalshi_sim.session import EventKind, Int64Array
 from kalshi_sim.threads import usable_cpus
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all) of the files as they lie on disk."""
 
 _SHOWN: Final = 5
-_MOSTLY: Final = 0.5
-"""A file of which the scanner leaves a larger share of a block is read by the decoder alone."""
 
 
 @dataclass
@@ -92,45 +91,92 @@ def read_captures(
     """
     options = options or ReadOptions()
     errors = _Errors(max_bad_lines)
-    batches: list[Batch] = []
-    lengths: list[int] = []
     notes: list[str] = []
     sources, done = _different([Source(path, options.limits) for path in paths], notes)
     segments = [source for source in sources if is_segment(source)]
-    decoder = FrameDecoder(
-        use_yes_price=_in_yes_terms(sources, segments, use_yes_price),
-        nearest_tick=options.nearest_tick,
-    )
     total = done + sum(source.size for source in sources)
-    if scan is None:
-        scan = pays(total)
-    read = _Reading(options, scan)
-    before = 0
-    for source, part in read_ahead(sources, read, threads or usable_cpus()):
-        if part is not None:
-            batches += _decode(decoder, part, str(source.path), errors)
-            if progress is not None:
-                progress(done + part.read_so_far, total)
-            continue
-        notes += read.notes[source]
-        lengths.append(sum(len(b) for b in batches[before:]))
-        before = len(batches)
-        done += source.size
+    reader = FileReader(
+        options,
+        use_yes_price=_in_yes_terms(sources, segments, use_yes_price),
+        scan=pays(total) if scan is None else scan,
+        max_bad_lines=max_bad_lines,
+    )
+    shown = done
+
+    def show() -> None:
+        nonlocal shown
+        shown = max(shown, done + sum(source.read_so_far for source in sources))
+        if progress is not None:
+            progress(shown, total)
+
+    threads = min(threads or usable_cpus(), len(sources))
+    read = partial(reader.read, progress=show if threads == 1 else _nothing)
+    joined = _Joined()
+    # Closed at once on an error: its traceback would keep the threads waiting.
+    with closing(in_order(sources, read, threads, waiting=show, stop=reader.stop)) as files:
+        for found in files:
+            for where, why in found.bad:
+                errors.add(where, why)
+            if found.failure is not None:
+                raise found.failure
+            notes += found.notes
+            joined.add(found)
+            show()
     notes += [f"skipped malformed line: {text}" for text in errors.first]
-    notes += [f"{said} ({n} frames)" for said, n in sorted(decoder.noticed.items())]
-    if decoder.values.rounded:
-        notes.append(f"{decoder.values.rounded} prices and sizes were rounded to the nearest tick")
-    frames = concatenate(batches)
+    notes += [f"{said} ({n} frames)" for said, n in sorted(joined.noticed.items())]
+    if joined.rounded:
+        notes.append(f"{joined.rounded} prices and sizes were rounded to the nearest tick")
+    frames = concatenate(joined.parts, usable_cpus())
     return Recording(
-        tickers=[str(t) for t in decoder.tickers],
+        tickers=list(joined.tickers),
         frames=frames,
-        file_of=np.repeat(np.arange(len(sources)), lengths),
+        file_of=np.repeat(np.arange(len(sources)), joined.lengths),
         files=[source.name for source in sources],
-        polled=decoder.polled and not (frames.kind == EventKind.DELTA).any(),
+        polled=joined.polled and not (frames.kind == EventKind.DELTA).any(),
         segments=len(segments) == len(sources),
         bad_lines=errors.found,
         notes=notes,
     )
+
+
+class _Joined:
+    """Files one after the other: their markets and trades by the numbers of the import."""
+
+    def __init__(self) -> None:
+        self.parts: list[Batch] = []
+        self.lengths: list[int] = []
+        self.tickers: dict[str, int] = {}
+        self.noticed: Counter[str] = Counter()
+        self.rounded = 0
+        self.polled = False
+        self._trade_ids: dict[str | int, int] = {}
+
+    def add(self, found: FileFrames) -> None:
+        """The next file."""
+        markets = [self.tickers.setdefault(name, len(self.tickers)) for name in found.tickers]
+        known = self._trade_ids
+        trades = [known.setdefault(name, len(known)) for name in found.trade_ids]
+        frames = found.frames
+        self.parts.append(
+            replace(
+                frames,
+                market=_renumbered(frames.market, markets),
+                trade_id=_renumbered(frames.trade_id, trades),
+            )
+        )
+        self.lengths.append(len(frames))
+        self.noticed.update(found.noticed)
+        self.rounded += found.rounded
+        self.polled |= found.polled
+
+
+def _renumbered(numbers: Int64Array, new: list[int]) -> Int64Array:
+    """What `new` has for each of `numbers`, -1 for -1."""
+    return np.array([*new, -1], dtype=np.int64)[numbers]
+
+
+def _nothing() -> None:
+    """The progress of one file among several, which is not shown."""
 
 
 def _in_yes_terms(sources: list[Source], segments: list[Source], asked: bool) -> bool:
@@ -162,97 +208,6 @@ def _different(sources: list[Source], notes: list[str]) -> tuple[list[Source], i
             notes.append(f"{source.name} is the same file as {same.name}: read once")
             skipped += source.size
     return read, skipped
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A block of a file, and what the scanner read of it."""
-
-    block: Block
-    record: str
-    read_so_far: int
-    scanned: Scanned | None
-
-
-class _Reading:
-    """Gives the parts of a file; several files may be read at once."""
-
-    def __init__(self, options: ReadOptions, scan: bool) -> None:
-        self._options = options
-        self._scan = scan
-        self.notes: dict[Source, list[str]] = {}
-        """Sentences on each file."""
-
-    def __call__(self, source: Source) -> Iterator[_Part]:
-        reader = find_reader(source, self._options)
-        unread = unread_in_first(Head(source.path, source.head()).first)
-        self.notes[source] = [f"{source.name}: {unread}"] if unread else []
-        scanning = self._scan
-        for block in reader.blocks(source, self._options):
-            scanned = scan_block(block.text) if scanning else None
-            if scanned is not None and len(scanned.left) > _MOSTLY * scanned.columns.shape[1]:
-                scanned, scanning = None, False  # of a kind that only the decoder reads
-            yield _Part(block, reader.record, source.read_so_far, scanned)
-
-
-def _decode(decoder: FrameDecoder, part: _Part, name: str, errors: _Errors) -> list[Batch]:
-    block = part.block
-    for number, why in block.bad:
-        errors.add(f"{name}, {part.record} {number}", why)
-    try:
-        if part.scanned is None:
-            return [decoder.decode(block.text)]
-        return [scanned_batch(part.scanned, decoder)]
-    except MALFORMED:
-        lines = [
-            (f"{name}, {part.record} {block.first + i}", line)
-            for i, line in enumerate(block.text.split(b"\n"))
-            if line.strip()
-        ]
-        return _search(decoder, lines, errors)
-
-
-def _search(decoder: FrameDecoder, lines: list[tuple[str, bytes]], errors: _Errors) -> list[Batch]:
-    """Decode lines of which some are malformed, by halves, so that few are read alone."""
-    if not lines:
-        return []
-    try:
-        return [decoder.decode(b"\n".join(line for _, line in lines))]
-    except MALFORMED as error:
-        if len(lines) > 1:
-            half = len(lines) // 2
-            return [
-                *_search(decoder, lines[:half], errors),
-                *_search(decoder, lines[half:], errors),
-            ]
-        where, line = lines[0]
-        try:
-            return [decoder.decode_other(line)]
-        except MALFORMED:
-            errors.add(where, str(error))
-            return []
-
-
-def concatenate(batches: list[Batch]) -> Batch:
-    """All frames of the batches, one after the other."""
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(b, name) for b in batches])
-
-    if not batches:
-        batches = [FrameDecoder().decode(b"")]
-    joined: dict[str, object] = {
-        "lifecycles": _flat([b.lifecycles for b in batches]),
-        "other_types": _flat([b.other_types for b in batches]),
-        "channels": _flat([b.channels for b in batches]),
-        "controls": _flat([b.controls for b in batches]),
-    }
-    names = [f.name for f in fields(Batch) if f.name not in joined]
-    return Batch(**{name: column(name) for name in names}, **joined)  # type: ignore[arg-type]  # by name
-
-
-def _flat(parts: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
-    return tuple(item for part in parts for item in part)
 
 
 __all__ = ["OTHER", "Progress", "Recording", "concatenate", "read_captures"]

@@ -18,8 +18,8 @@ from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.formats import Limits
 from kalshi_sim.ingest.segments import HEAD as SEGMENT_HEAD
 
-_BLOCK: Final = 1 << 18
-"""Bytes read and decoded at a time: enough to amortise the call, little enough for the cache."""
+_BLOCK: Final = 1 << 21
+"""Bytes read and decoded at a time: enough that threads seldom wait for Python's lock."""
 _HEAD: Final = 1 << 16
 _SYNCED: Final = 64
 """Zeros at the end of a file that no compressed data end in: blocks a power cut left unwritten."""
@@ -117,6 +117,7 @@ class Source:
         self.path = Path(path)
         self.limits = limits or Limits()
         self.read_so_far = 0
+        self._head: bytes | None = None
         try:
             self.size = self.path.stat().st_size
         except OSError as error:
@@ -132,7 +133,9 @@ class Source:
 
     def head(self) -> bytes:
         """The first bytes of its content, unpacked and as UTF-8 if it is text."""
-        return next(self.chunks(), b"")[:_HEAD]
+        if self._head is None:
+            self._head = next(self.chunks(_HEAD), b"")[:_HEAD]
+        return self._head
 
     def same_as(self, other: Source) -> bool:
         """Whether the two hold the same bytes."""
@@ -140,13 +143,16 @@ class Source:
             return False
         return self._digest() == other._digest()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, size: int | None = None) -> Iterator[bytes]:
         """The content in pieces: unpacked, UTF-16 as UTF-8, no byte order mark.
+
+        Args:
+            size: bytes of a piece as they are unpacked; None for what is decoded at a time.
 
         Raises:
             DataError: it cannot be read, is damaged, or unpacks to more than is allowed.
         """
-        pieces = self._unpacked()
+        pieces = self._unpacked(size or _BLOCK)
         first = next(pieces, b"")
         while 0 < len(first) < len(_BYTE_ORDER_MARK) and (more := next(pieces, b"")):
             first += more
@@ -222,11 +228,11 @@ class Source:
                 f"{self.path}: {error.strerror or error}; give capture files"
             ) from error
 
-    def _unpacked(self) -> Iterator[bytes]:
+    def _unpacked(self, size: int) -> Iterator[bytes]:
         packing = self._packing
         with self._opened() as file:
             if packing is None:
-                while chunk := file.read(_BLOCK):
+                while chunk := file.read(size):
                     self.read_so_far = file.tell()
                     yield chunk
                 return
@@ -234,7 +240,7 @@ class Source:
             segment = False
             try:
                 stream = packing.open(file)
-                while chunk := stream.read(_BLOCK):  # type: ignore[attr-defined]  # all have read
+                while chunk := stream.read(size):  # type: ignore[attr-defined]  # all have read
                     self.read_so_far = min(file.tell(), self.size)
                     segment |= total == 0 and chunk.startswith(SEGMENT_HEAD)
                     total += len(chunk)

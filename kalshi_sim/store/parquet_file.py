@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kalshi_sim.errors import DataError, StoreError
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
 from kalshi_sim.store.metadata import (
     SessionMetadata,
@@ -30,6 +31,7 @@ from kalshi_sim.store.metadata import (
     encode_metadata,
 )
 from kalshi_sim.text import printable
+from kalshi_sim.threads import usable_cpus
 
 _SMALL: Final = frozenset({"kind", "side", "flags"})
 _SCHEMA: Final = pa.schema(
@@ -177,12 +179,11 @@ def _damaged_market(
         return None
     place = {market.ticker: i for i, market in enumerate(metadata.markets)}
     wanted = range(len(place)) if markets is None else [place[ticker] for ticker in markets]
-    at = 0
-    for index, (first, last) in zip(wanted, rows, strict=True):
-        stop = at + last - first
-        if index >= len(checks.markets) or _checksum(events, at, stop) != checks.markets[index]:
+    starts = np.cumsum([0, *(last - first for first, last in rows)]).tolist()
+    sums = in_order(list(pairwise(starts)), lambda part: _checksum(events, *part), usable_cpus())
+    for index, found in zip(wanted, sums, strict=True):
+        if index >= len(checks.markets) or found != checks.markets[index]:
             return metadata.markets[index].ticker
-        at = stop
     return None
 
 

@@ -159,14 +159,15 @@ class _Begin(NamedTuple):
 def _begin(frames: Frames, markets: Sequence[Placed]) -> dict[int, _Begin]:
     files = sorted(set().union(*(placed.places.files for placed in markets)))
     book = np.flatnonzero(frames.is_book)
+    file_of = frames.file_of[book]
     out = {}
     for file in files:
-        rows = book[slice(*np.searchsorted(frames.file_of[book], [file, file + 1]))]
+        rows = book[slice(*np.searchsorted(file_of, [file, file + 1]))]
         times, first = frames.batch.ts_ms[rows], int(rows[0])
         out[file] = _Begin(
             int(times[times != NO_TIME].min(initial=_ENDLESS)),
             int(frames.seq[first]),
             int(frames.batch.sid[first]),
-            int(frames.line[first] >> np.uint64(1)),
+            int(frames.line[rows[:1]][0]) >> 1,
         )
     return out

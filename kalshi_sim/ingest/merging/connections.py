@@ -238,7 +238,7 @@ class _Walk:
             connection = max(ahead, key=lambda c: (number == c.last + 1, c.number))
             connection.last = number
             connection.used.add(number)
-            connection.count_change(int(self._frames.content[row]))
+            connection.count_change(self._frames.content.of(row))
             self._append(row, connection.number)
             return
         in_time = NO_TIME in (ts_ms, self._latest) or self._latest - ts_ms <= APART_MS
@@ -250,7 +250,7 @@ class _Walk:
                 return
             place = self._place(connection, number)
             if place is not None and self._may_precede(ts_ms, place):
-                connection.count_change(int(self._frames.content[row]))
+                connection.count_change(self._frames.content.of(row))
                 self._rows.insert(place, row)
                 self._connection.insert(place, connection.number)
                 connection.used.add(number)

@@ -150,7 +150,7 @@ def _tie(
             known = sid in latest and seq >= 0
             anew = 0 if known and step > 0 else 1
             place = phase(int(of[queue[0]]))
-            return place, anew, step if known and step > 0 else seq, sid, int(frames.line[row] >> 1)
+            return place, anew, step if known and step > 0 else seq, sid, frames.line.of(row) >> 1
 
         queue = min(queues, key=key)
         chosen = queue.pop(0)

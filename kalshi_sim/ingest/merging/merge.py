@@ -15,7 +15,7 @@ from kalshi_sim.ingest.merging.holes import find_holes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
 from kalshi_sim.ingest.merging.places import Book, Placed, Places
 from kalshi_sim.ingest.merging.trades import place_trades
-from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.ingest.merging.view import Frames, distinct
 from kalshi_sim.session import NO_TIME, Int64Array, MarketQuality
 
 
@@ -82,7 +82,8 @@ def merge_frames(
     events = np.flatnonzero(frames.is_book | frames.is_trade)
     events = events[np.argsort(batch.market[events], kind="stable")]
     cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
-    markets = [_merge_market(frames, rows) for rows in np.split(events, cuts) if len(rows)]
+    of_markets = [rows for rows in np.split(events, cuts) if len(rows)]
+    markets = [_merge_market(frames, rows) for rows in of_markets]
     markets.sort(key=lambda market: tickers[market.book.market])
     placed = [market.placed for market in markets]
     arrival = Arrival(frames, placed)
@@ -109,7 +110,7 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
     nothing = np.empty(0, dtype=np.int64)
     stream, sent = Stream(nothing, nothing, {}), SentFrames(nothing, nothing, 0, {})
     if is_book.any():
-        files = np.unique(frames.file_of[rows[is_book]])
+        files = distinct(frames.file_of[rows[is_book]])
         stream = join_pieces(frames, rows[np.isin(frames.file_of[rows], files)])
         sent = assign_connections(frames, stream)
     over, ends = passed_over(sent.connection, frames.is_snapshot[sent.rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -16,6 +16,7 @@ from kalshi_sim.session import NO_TIME, EventKind, Int64Array
 
 BoolArray = npt.NDArray[np.bool_]
 UInt64Array = npt.NDArray[np.uint64]
+Rows = Int64Array | slice
 
 APART_MS: Final = 1_000
 """A frame that continues a connection, or was written late, is at most so much earlier."""
@@ -25,6 +26,40 @@ _CONSTANT: Final = 3
 """So many equal numbers, and no other, number nothing."""
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_AGAIN: Final = np.uint64(0xBF58476D1CE4E5B9)
+
+
+class Hashes:
+    """A 64-bit number of each frame, made for the frames that are asked for.
+
+    Merging asks for few frames of most recordings, and for all of some: those are then kept.
+    """
+
+    def __init__(self, n: int, of: Callable[[Rows], UInt64Array]) -> None:
+        """Have none yet.
+
+        Args:
+            n: how many frames there are.
+            of: makes the numbers of some rows, int64 [k] or a slice: uint64 [k].
+        """
+        self._left = n
+        self._of = of
+        self._all: UInt64Array | None = None
+
+    def __getitem__(self, rows: Int64Array) -> UInt64Array:
+        self._left -= len(rows)
+        if self._all is None and self._left >= 0:
+            return self._of(rows)
+        return self._whole[rows]
+
+    def of(self, row: int) -> int:
+        """The number of one frame."""
+        return int(self._whole[row])
+
+    @property
+    def _whole(self) -> UInt64Array:
+        if self._all is None:
+            self._all = self._of(slice(None))
+        return self._all
 
 
 @dataclass(frozen=True)
@@ -84,29 +119,40 @@ class Frames:
         return out
 
     @cached_property
-    def _market(self) -> Int64Array:
-        """The market of each frame by its place among the tickers, whatever file came first."""
+    def _rank(self) -> Int64Array:
+        """The place of each market among the tickers, whatever file came first; last: of none."""
         rank = np.argsort(np.argsort(np.array([*self.tickers, ""]), kind="stable"), kind="stable")
-        return np.asarray(rank[self.batch.market], dtype=np.int64)  # -1: the last, of no market
+        return np.asarray(rank, dtype=np.int64)
 
     @cached_property
-    def message(self) -> UInt64Array:
+    def message(self) -> Hashes:
         """Equal where sid, seq, content and exchange time (of a trade: its id) are."""
-        batch = self.batch
-        columns = (batch.kind, self._market, batch.sid, self.seq, batch.side, batch.price)
-        recorded = np.where(self.is_snapshot, NO_TIME, batch.ts_ms)
-        return _hashed((*columns, batch.size, recorded, batch.trade_id))
+        return Hashes(len(self.batch), self._message)
+
+    def _message(self, rows: Rows) -> UInt64Array:
+        b, seq = self.batch, self.seq
+        recorded = np.where(self.is_snapshot[rows], NO_TIME, b.ts_ms[rows])
+        columns = (b.kind[rows], self._rank[b.market[rows]], b.sid[rows], seq[rows], b.side[rows])
+        return _hashed((*columns, b.price[rows], b.size[rows], recorded, b.trade_id[rows]))
 
     @cached_property
-    def content(self) -> UInt64Array:
+    def content(self) -> Hashes:
         """Equal where two deltas make the same change at the same time."""
-        batch = self.batch
-        return _hashed((batch.kind, self._market, batch.side, batch.price, batch.size, batch.ts_ms))
+        return Hashes(len(self.batch), self._content)
+
+    def _content(self, rows: Rows) -> UInt64Array:
+        b = self.batch
+        columns = (b.kind[rows], self._rank[b.market[rows]], b.side[rows], b.price[rows])
+        return _hashed((*columns, b.size[rows], b.ts_ms[rows]))
 
     @cached_property
-    def line(self) -> UInt64Array:
+    def line(self) -> Hashes:
         """Equal where two frames are the same line: the message and its receive time."""
-        return _hashed((self.message.view(np.int64), self.batch.recv_ns, self.batch.ts_ms))
+        return Hashes(len(self.batch), self._line)
+
+    def _line(self, rows: Rows) -> UInt64Array:
+        b = self.batch
+        return _hashed((self._message(rows).view(np.int64), b.recv_ns[rows], b.ts_ms[rows]))
 
     @cached_property
     def file_kinds(self) -> tuple[frozenset[int], frozenset[int]]:
@@ -123,17 +169,25 @@ class Frames:
 
 
 def group_numbers(*columns: Int64Array) -> Int64Array:
-    """Numbers from 0, equal where all columns are, in the columns' order; int64 [n].
-
-    Few different values are expected: they are found by hashing, without sorting the columns.
-    """
+    """Numbers from 0, equal where all columns are, in the columns' order; int64 [n]."""
     out = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
-        values = np.unique(column)
-        if len(values) > 1:
-            out = out * len(values) + np.searchsorted(values, column)
-            out = np.searchsorted(np.unique(out), out)
+        number, count = _ranks(column)
+        if count > 1:
+            out, _ = _ranks(out * count + number)
     return out
+
+
+def _ranks(column: Int64Array) -> tuple[Int64Array, int]:
+    """The place of each value among the different ones, int64 [n], and how many those are."""
+    low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+    if high - low > len(column):
+        values = distinct(column)
+        return np.searchsorted(values, column), len(values)
+    there = np.zeros(high - low + 1, dtype=np.int64)
+    there[column - low] = 1
+    place = np.cumsum(there) - 1
+    return place[column - low], int(place[-1]) + 1
 
 
 def two_sockets(frames: Frames, rows: Int64Array) -> DataError:
@@ -149,6 +203,20 @@ def two_sockets(frames: Frames, rows: Int64Array) -> DataError:
         "two sockets under one sid, and nothing distinguishes their frames; record each socket "
         "to a file of its own with receive times, or import the frames of one"
     )
+
+
+def distinct(values: Int64Array) -> Int64Array:
+    """The different values; quick where equal ones follow one another.
+
+    Args:
+        values: int64 [n].
+
+    Returns:
+        int64 [k], ascending.
+    """
+    if len(values) == 0:
+        return values
+    return np.unique(values[np.append(True, values[1:] != values[:-1])])
 
 
 def _hashed(columns: Sequence[npt.NDArray[np.integer]]) -> UInt64Array:
