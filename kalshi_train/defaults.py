@@ -45,6 +45,27 @@ def _a2c(n_envs: int, n_steps: int | None) -> dict[str, Any]:
     }
 
 
+def _recurrent_ppo(n_envs: int, n_steps: int | None) -> dict[str, Any]:
+    return {**_ppo(n_envs, n_steps), "lstm_hidden_size": 64}
+
+
+def _dqn(n_envs: int, n_steps: int | None) -> dict[str, Any]:
+    # Between two updates a round of steps, as the other algorithms have their rollouts.
+    return {
+        "learning_rate": 5e-4,
+        "n_steps": n_steps or max(1, 256 // n_envs),
+        "batch_size": 256,
+        "gamma": 0.99,
+        "max_grad_norm": 10.0,
+        "buffer_size": 200_000,
+        "learning_starts": 10_000,
+        "gradient_steps": 4,
+        "target_update_interval": 10_000,
+        "exploration_fraction": 0.3,
+        "exploration_final_eps": 0.02,
+    }
+
+
 def _rollout_steps(n_envs: int, rollout: int, *, shortest: int, longest: int) -> int:
     """Steps of each environment, a multiple of 8, for a rollout of about `rollout` transitions."""
     return min(longest, max(shortest, rollout // n_envs // 8 * 8))
@@ -59,15 +80,25 @@ def _even_batch(rollout: int) -> int:
 
 
 Defaults = Callable[[int, int | None], dict[str, Any]]
-ALGORITHM_DEFAULTS: Final[dict[str, Defaults]] = {"ppo": _ppo, "a2c": _a2c}
+ALGORITHM_DEFAULTS: Final[dict[str, Defaults]] = {
+    "ppo": _ppo,
+    "a2c": _a2c,
+    "dqn": _dqn,
+    "maskable-ppo": _ppo,
+    "recurrent-ppo": _recurrent_ppo,
+}
 
 
-def only_of(algorithm: str) -> tuple[str, ...]:
-    """Settings that only this algorithm has.
+def algorithms_with(setting: str) -> tuple[str, ...]:
+    """The algorithms that have a setting; empty if it is none that depends on the algorithm."""
+    return tuple(a for a, of in ALGORITHM_DEFAULTS.items() if setting in of(1, None))
+
+
+def foreign_to(algorithm: str) -> tuple[str, ...]:
+    """Settings that other algorithms have and this one has not.
 
     Returns:
         Names of settings.
     """
-    others = [d(1, None) for name, d in ALGORITHM_DEFAULTS.items() if name != algorithm]
-    mine = ALGORITHM_DEFAULTS[algorithm](1, None)
-    return tuple(k for k in mine if all(k not in other for other in others))
+    known = dict.fromkeys(k for of in ALGORITHM_DEFAULTS.values() for k in of(1, None))
+    return tuple(k for k in known if algorithm not in algorithms_with(k))

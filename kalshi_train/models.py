@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.extras import import_module
 from kalshi_sim.text import printable
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 OWN_FOLDER: Final = b"kalshi_train/"
 """Where in a zip our members lie."""
+STATE_MEMBER: Final = "kalshi_train/state.npz"
+"""Arrays of a run's state, and what observations are scaled by."""
 _SEAL: Final = b"kalshi-train sha256 "
 _SEAL_BYTES: Final = len(_SEAL) + 2 * hashlib.sha256().digest_size
 _END: Final = b"PK\x05\x06"
@@ -162,15 +166,17 @@ def algorithm_of(data: Mapping[str, Any]) -> str:
     kinds = (data.get("policy_class"), data.get("rollout_buffer_class"))
     names = [_class_name(kind) for kind in kinds]
     if any(name.startswith("Maskable") for name in names):
-        return "MaskablePPO"
+        return "maskable-ppo"
     if any(name.startswith("Recurrent") for name in names):
-        return "RecurrentPPO"
+        return "recurrent-ppo"
     if "cg_max_steps" in data:
         return "trpo"
     if "clip_range" in data or "clip_range_vf" in data:
         return "ppo"
     if "n_steps" in data and "normalize_advantage" in data:
         return "a2c"
+    if "exploration_rate" in data and _class_name(data.get("policy_class")) != "QRDQNPolicy":
+        return "dqn"
     return "another algorithm"
 
 
@@ -182,7 +188,8 @@ def _class_name(kind: object) -> str:
 def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
     """A model saved by Stable-Baselines3 or `kalshi-train`.
 
-    Weights are read as tensors and attributes through a list of what they may name: no code of
+    One that was trained with `--normalize` scales its observations in `predict` itself. Weights
+    are read as tensors and attributes through a list of what they may name: no code of
     the file is run.
 
     Args:
@@ -205,7 +212,7 @@ def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
             model = kind.load(path, device="cpu")
             if hasattr(model.policy, "lstm_actor"):  # only a policy's parts show it
                 model = import_module("sb3_contrib").RecurrentPPO.load(path, device="cpu")
-            return model
+            return _normalizing(model, path)
         except Exception as error:  # a pickle of another version can raise anything
             raise ConfigError(f"{path} cannot be read as a model: {error}") from error
     for name in _NEEDED:
@@ -216,7 +223,7 @@ def load_model(path: Path, *, trust: bool = False) -> BaseAlgorithm:
             )
     weights = model_weights(path, "cpu")
     try:
-        return _made(kind, data, weights)
+        return _normalizing(_made(kind, data, weights), path)
     except Exception as error:  # attributes of another version can be anything
         raise ConfigError(f"{path} cannot be read as a model: {printable(str(error))}") from error
 
@@ -225,23 +232,46 @@ def _algorithm(path: Path, attributes: Mapping[str, Any]) -> type[BaseAlgorithm]
     from stable_baselines3 import A2C, DQN, PPO
 
     name = algorithm_of(attributes)
-    if name in ("MaskablePPO", "RecurrentPPO"):
-        kind: type[BaseAlgorithm] = getattr(import_module("sb3_contrib"), name)
+    contrib = {"maskable-ppo": "MaskablePPO", "recurrent-ppo": "RecurrentPPO"}
+    if name in contrib:
+        kind: type[BaseAlgorithm] = getattr(import_module("sb3_contrib"), contrib[name])
         return kind
-    policy = _class_name(attributes.get("policy_class"))
-    is_dqn = "exploration_rate" in attributes and policy != "QRDQNPolicy"
-    kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C}
+    kinds: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
     if attributes.get("mask") is True:  # their `predict` takes masks
         from kalshi_train.learner.algorithms import FastA2C, FastPPO
 
-        kinds = {"ppo": FastPPO, "a2c": FastA2C}
-    found = kinds.get(name, DQN if is_dqn else None)
+        kinds |= {"ppo": FastPPO, "a2c": FastA2C}
+    found = kinds.get(name)
     if found is None:
+        policy = _class_name(attributes.get("policy_class"))
         raise ConfigError(
             f"{path}: a model of {name} (its policy: {printable(policy, 100)}); what can be read "
             "is PPO, A2C, DQN, and MaskablePPO and RecurrentPPO of sb3-contrib"
         )
     return found
+
+
+def _normalizing(model: BaseAlgorithm, path: Path) -> BaseAlgorithm:
+    """The model, whose `predict` scales observations if its training did."""
+    with open_model(path) as archive:
+        if STATE_MEMBER not in archive.namelist():
+            return model
+        with np.load(io.BytesIO(archive.read(STATE_MEMBER)), allow_pickle=False) as stored:
+            prefix = "model/normalization/"
+            kept = {n.removeprefix(prefix): stored[n] for n in stored.files if n.startswith(prefix)}
+    if not kept:
+        return model
+    from kalshi_train.learner.normalization import Normalizer
+
+    normalizer, predict = Normalizer.from_arrays(kept), model.predict
+
+    @functools.wraps(predict)  # with its arguments, by which a live market asks it
+    def scaled(observation: Any, *args: Any, **kwargs: Any) -> Any:
+        return predict(normalizer(observation), *args, **kwargs)
+
+    changed: Any = model
+    changed.normalizer, changed.predict = normalizer, scaled
+    return model
 
 
 def _made(

@@ -18,7 +18,7 @@ from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.extras import require_extra
 from kalshi_sim.text import printable
 from kalshi_train.config import TrainConfig, named_sessions
-from kalshi_train.defaults import only_of
+from kalshi_train.defaults import foreign_to
 
 _DESCRIPTION = """Train an agent on recorded Kalshi order books.
 
@@ -191,9 +191,10 @@ def _base_config(arguments: Sequence[str]) -> TrainConfig:
     changes: dict[str, Any] = {}
     if _value_of(arguments, "--session", "--sessions") is not None:
         changes |= {"session": None, "sessions": ()}
-    if _value_of(arguments, "--algorithm") not in (None, config.learner.algorithm):
+    other = _value_of(arguments, "--algorithm")
+    if other not in (None, config.learner.algorithm):
         # So that the message names the algorithm, not a clash of settings.
-        changes |= dict.fromkeys(only_of(config.learner.algorithm))
+        changes |= dict.fromkeys(foreign_to(str(other)))
     return config.changed(**changes)
 
 

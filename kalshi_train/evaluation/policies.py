@@ -19,6 +19,7 @@ from kalshi_sim.spaces import check_actions_of, table_of_space
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.contrib import Choose, chooser_of
+from kalshi_train.learner.normalization import Normalizer
 from kalshi_train.models import load_model
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ def policy_from_model(
     """A policy that takes a model's most probable actions.
 
     Small actor networks of `MlpPolicy` are played compiled; everything else is asked in batches.
-    sb3-contrib's MaskablePPO is given the action masks, RecurrentPPO its memory of the episode.
+    sb3-contrib's MaskablePPO is given the action masks, RecurrentPPO its memory of the episode. A
+    model that was trained in `VecNormalize` sees observations scaled as its training has left off.
 
     Args:
         model: of stable-baselines3 or sb3-contrib.
@@ -195,16 +197,33 @@ def policy_from_model(
             f"{actions} actions; the simulation has ({width},) and those of an action table. With "
             "features of your own give policy_from_model(model, name, features=own)"
         )
-    kind = type(model).__name__
+    normalizer = Normalizer.of_model(model)
     begin = chooser_of(model)
-    text = f"{kind}, most probable action"
+    text = f"{type(model).__name__}, most probable action"
     if begin is not None:
-        return Policy(name, text, begin=begin, model=model, features=features)
-    network = _compiled_network(model) if features is None else None
+        seeing = begin if normalizer is None else _scaled_begin(begin, normalizer)
+        return Policy(name, text, begin=seeing, model=model, features=features)
+    network = _compiled_network(model) if features is None and normalizer is None else None
     if network is None:
-        return Policy(name, text, act=deterministic(model), model=model, features=features)
+        act = deterministic(model)
+        sees = act if normalizer is None else _scaled(act, normalizer)
+        return Policy(name, text, act=sees, model=model, features=features)
     shape, weights = network
     return Policy(name, text, shape=shape, weights=weights, model=model)
+
+
+def _scaled(act: Act, normalizer: Normalizer) -> Act:
+    return lambda observations: act(normalizer(observations))
+
+
+def _scaled_begin(
+    begin: Callable[[int], Choose], normalizer: Normalizer
+) -> Callable[[int], Choose]:
+    def scaled(n: int) -> Choose:
+        choose = begin(n)
+        return lambda episodes, seen, masks: choose(episodes, normalizer(seen), masks)
+
+    return scaled
 
 
 def deterministic(model: BaseAlgorithm) -> Act:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.validated import Validated, Within
-from kalshi_train.defaults import ALGORITHM_DEFAULTS, only_of
+from kalshi_train.defaults import ALGORITHM_DEFAULTS, algorithms_with, foreign_to
 from kalshi_train.flag_types import LayerSizes
 
-Algorithm = Literal["ppo", "a2c"]
+Algorithm = Literal["ppo", "a2c", "dqn", "maskable-ppo", "recurrent-ppo"]
 Schedule = Literal["constant", "linear"]
 
 
@@ -23,17 +23,18 @@ class LearnerConfig(Validated):
     """
 
     algorithm: Algorithm = "ppo"
-    """Learning algorithm."""
+    """Learning algorithm; maskable-ppo and recurrent-ppo are those of sb3-contrib, dqn that of
+    Stable-Baselines3."""
     learning_rate: Annotated[float | None, Within(1e-12, 1.0)] = None
     """Learning rate."""
     lr_schedule: Schedule = "constant"
     """Whether the learning rate stays, or falls linearly to 0 at total_timesteps."""
     n_steps: Annotated[int | None, Within(1, 10**7)] = None
-    """Steps of each environment per rollout."""
+    """Steps of each environment per rollout (dqn: between updates)."""
     batch_size: Annotated[int | None, Within(2, 10**9)] = None
-    """Transitions per gradient step (ppo)."""
+    """Transitions per gradient step."""
     n_epochs: Annotated[int | None, Within(1, 1000)] = None
-    """Passes over a rollout (ppo)."""
+    """Passes over a rollout."""
     gamma: Annotated[float | None, Within(0.0, 1.0)] = None
     """Discount per step."""
     gae_lambda: Annotated[float | None, Within(0.0, 1.0)] = None
@@ -45,9 +46,25 @@ class LearnerConfig(Validated):
     vf_coef: Annotated[float | None, Within(0.0, 100.0)] = None
     """Weight of the value loss."""
     clip_range: Annotated[float | None, Within(1e-6, 10.0)] = None
-    """Clipping of the policy ratio (ppo)."""
+    """Clipping of the policy ratio."""
     max_grad_norm: Annotated[float | None, Within(1e-6, 1e6)] = None
     """Largest norm of a gradient."""
+    buffer_size: Annotated[int | None, Within(1, 10**9)] = None
+    """Transitions that are kept to learn from."""
+    learning_starts: Annotated[int | None, Within(0, 10**9)] = None
+    """Transitions that are collected before anything is learned."""
+    gradient_steps: Annotated[int | None, Within(1, 10**6)] = None
+    """Gradient steps of an update."""
+    target_update_interval: Annotated[int | None, Within(1, 10**9)] = None
+    """Steps between two updates of the target network."""
+    exploration_fraction: Annotated[float | None, Within(0.0, 1.0, low_excluded=True)] = None
+    """Share of the run in which random actions become rarer."""
+    exploration_final_eps: Annotated[float | None, Within(0.0, 1.0)] = None
+    """Share of random actions after that."""
+    lstm_hidden_size: Annotated[int | None, Within(1, 65_536)] = None
+    """Units of the memory (LSTM), of the policy and of the value network each."""
+    normalize: bool = False
+    """Scale each feature by its running mean and deviation, which are kept with the model."""
     net_arch: LayerSizes = (64, 64)
     """Hidden layers of the policy and of the value network."""
     device: str = "cpu"
@@ -63,16 +80,29 @@ class LearnerConfig(Validated):
         Raises:
             ConfigError: a setting belongs to another algorithm, or a layer has no unit.
         """
-        for name in only_of("ppo"):
-            if self.algorithm != "ppo" and getattr(self, name) is not None:
-                raise ConfigError(f"{name} is a setting of ppo, not of {self.algorithm}")
+        for name in foreign_to(self.algorithm):
+            if getattr(self, name) is not None:
+                theirs = " and ".join(algorithms_with(name))
+                raise ConfigError(f"{name} is a setting of {theirs}, not of {self.algorithm}")
+        self._check_switches()
+        if any(size < 1 for size in self.net_arch):
+            raise ConfigError(f"net_arch={self.net_arch}: layers need at least 1 unit")
+
+    def _check_switches(self) -> None:
+        own = self.algorithm in ("ppo", "a2c")
+        if self.mask and self.algorithm in ("dqn", "recurrent-ppo"):
+            raise ConfigError(
+                f"mask: {self.algorithm} has no masks; ppo, a2c and maskable-ppo have"
+            )
+        if self.stock_sb3 and not own:
+            raise ConfigError(
+                f"stock_sb3 chooses between two forms of ppo and a2c; {self.algorithm} has one"
+            )
         if self.mask and self.stock_sb3:
             raise ConfigError(
                 "mask with stock_sb3: Stable-Baselines3's own algorithms have no masks; "
-                "leave out one of the two"
+                "leave out one of the two, or take --algorithm maskable-ppo"
             )
-        if any(size < 1 for size in self.net_arch):
-            raise ConfigError(f"net_arch={self.net_arch}: layers need at least 1 unit")
 
     def resolve(self, n_envs: int) -> LearnerConfig:
         """The same with every None replaced by the algorithm's default for `n_envs` environments.
@@ -81,7 +111,7 @@ class LearnerConfig(Validated):
             n_envs: environments of the run.
 
         Returns:
-            The settings, none of them None.
+            The settings; None is left of those that the algorithm has not.
 
         Raises:
             ConfigError: a batch would be larger than a rollout, or a rollout too small.
@@ -90,15 +120,27 @@ class LearnerConfig(Validated):
         chosen = {
             k: v if getattr(self, k) is None else getattr(self, k) for k, v in defaults.items()
         }
-        if self.algorithm == "ppo":
-            _check_batch(n_envs, chosen["n_steps"], chosen["batch_size"])
+        if "n_epochs" in chosen:
+            _check_batch(self.algorithm, n_envs, chosen["n_steps"], chosen["batch_size"])
+        if "buffer_size" in chosen:
+            _check_buffer(chosen)
         return replace(self, **chosen)
 
 
-def _check_batch(n_envs: int, n_steps: int, batch_size: int) -> None:
+def _check_buffer(chosen: dict[str, Any]) -> None:
+    size = chosen["buffer_size"]
+    for name in ("learning_starts", "batch_size"):
+        if chosen[name] > size:
+            raise ConfigError(
+                f"{name} {chosen[name]} is larger than buffer_size {size}; lower the one or "
+                "raise the other"
+            )
+
+
+def _check_batch(algorithm: str, n_envs: int, n_steps: int, batch_size: int) -> None:
     rollout = n_envs * n_steps
     if rollout < 2:
-        raise ConfigError("n_envs 1 with n_steps 1: ppo needs a rollout of 2 or more")
+        raise ConfigError(f"n_envs 1 with n_steps 1: {algorithm} needs a rollout of 2 or more")
     if batch_size > rollout:
         raise ConfigError(
             f"batch_size {batch_size} is larger than a rollout of {rollout} "

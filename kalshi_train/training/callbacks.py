@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -25,6 +26,7 @@ from kalshi_train.evaluation.heldout import HeldoutResult, play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.training import checkpoints
 from kalshi_train.training.metrics import MIN_STEPS_PER_RECORD, TradingMetrics
+from kalshi_train.training.model_state import model_state
 from kalshi_train.training.randomness import random_state
 from kalshi_train.training.state import RunState
 
@@ -102,6 +104,8 @@ class TrainingCallback(BaseCallback):
         self._recorded_at = 0
         self._mark = 0.0
         self._learning = False
+        self._actions: list[npt.NDArray[Any]] = []
+        """Of the rollout, where no buffer has them."""
 
     def _on_training_start(self) -> None:
         self._recorded_at = self.num_timesteps
@@ -112,6 +116,8 @@ class TrainingCallback(BaseCallback):
         self._between_rollouts(last=False)
 
     def _on_step(self) -> bool:
+        if "rollout_buffer" not in self.locals:
+            self._actions.append(np.array(self.locals["actions"]))
         dones = self.locals["dones"]
         if dones.any():
             infos = self.locals["infos"]
@@ -122,7 +128,10 @@ class TrainingCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.metrics.clock.collect += time.perf_counter() - self._mark
-        self.metrics.rollout(self._env.state(), self.locals["rollout_buffer"].actions)
+        buffer = self.locals.get("rollout_buffer")
+        actions = np.stack(self._actions) if buffer is None else buffer.actions
+        self.metrics.rollout(self._env.state(), actions)
+        self._actions.clear()
         self.state.episodes = self.metrics.episodes
         self._rollouts += 1
         self._learning = True
@@ -283,6 +292,7 @@ class TrainingCallback(BaseCallback):
                 "random": random_state(),
                 "sim": self._env.get_simulation_state(),
                 "curriculum": self.curriculum.state(),
+                "model": model_state(self.model),
             }
         )
 

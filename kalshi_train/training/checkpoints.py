@@ -22,7 +22,14 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_whole
-from kalshi_train.models import algorithm_of, model_data, note_if_unsealed, open_model, seal
+from kalshi_train.models import (
+    STATE_MEMBER,
+    algorithm_of,
+    model_data,
+    note_if_unsealed,
+    open_model,
+    seal,
+)
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -31,10 +38,14 @@ logger = logging.getLogger(__name__)
 
 FOLDER: Final = "checkpoints"
 RUN_MEMBER: Final = "kalshi_train/run.json"
-STATE_MEMBER: Final = "kalshi_train/state.npz"
 _NAME: Final = re.compile(r"model_(\d+)_steps\.zip")
 # Batch-sized arrays that state.npz has anyway; SB3 would store them pickled.
-_EXCLUDED: Final = ("_last_obs", "_last_episode_starts", "_last_original_obs")
+_EXCLUDED: Final = (
+    "_last_obs",
+    "_last_episode_starts",
+    "_last_original_obs",
+    "_last_lstm_states",
+)
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrainResult:
     """Summary over all training episodes."""
     results: dict[str, Any] = field(repr=False)
     """All of it, as `training_results.json` has it."""
-    model: OnPolicyAlgorithm = field(repr=False)
+    model: BaseAlgorithm = field(repr=False)
 
     def __repr__(self) -> str:
         best = f", best {self.best_model_path}" if self.best_model_path else ""

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.features import FEATURES
 from kalshi_sim.spaces import check_actions_of
+from kalshi_train.config import TrainConfig
 from kalshi_train.models import model_data, model_weights
 from kalshi_train.training import checkpoints
 from kalshi_train.training.model import HYPERPARAMETERS
+from kalshi_train.training.model_state import restore_model_state
 from kalshi_train.training.randomness import set_random_state
 from kalshi_train.training.state import RunState
 
 if TYPE_CHECKING:
-    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
     from kalshi_sim.tape import Tape
     from kalshi_sim.vec_env import KalshiVecEnv
-    from kalshi_train.config import TrainConfig
     from kalshi_train.environments.curriculum import SimpleSessionCurriculum
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ _PART_OF_EXACT: Final = (
     "market_order",
     "device",
     "mask",
+    "normalize",
     *HYPERPARAMETERS,
 )
 
@@ -55,13 +57,18 @@ def check_resume(config: TrainConfig) -> checkpoints.Checkpoint | None:
     path, n_actions = checkpoint.path, len(config.sim.table)
     checkpoints.check_model(path, config.learner.algorithm, len(FEATURES), n_actions)
     check_actions_of(str(path), model_data(path)["action_space"], config.sim)
+    if checkpoint.exact and config.learner.normalize != checkpoint.config.get("normalize", False):
+        was, now = ("without", "with") if config.learner.normalize else ("with", "without")
+        raise ConfigError(
+            f"{path} was trained {was} --normalize and cannot go on {now} it; start anew"
+        )
     return checkpoint
 
 
 def restore(
     checkpoint: checkpoints.Checkpoint,
     config: TrainConfig,
-    model: OnPolicyAlgorithm,
+    model: BaseAlgorithm,
     env: KalshiVecEnv,
     curriculum: SimpleSessionCurriculum,
 ) -> RunState | None:
@@ -89,7 +96,7 @@ def restore(
 def _restore(
     checkpoint: checkpoints.Checkpoint,
     config: TrainConfig,
-    model: OnPolicyAlgorithm,
+    model: BaseAlgorithm,
     env: KalshiVecEnv,
     curriculum: SimpleSessionCurriculum,
 ) -> RunState | None:
@@ -112,6 +119,7 @@ def _restore(
     _warn_of_changes(run, config)
     set_random_state(arrays["random"])
     same_batch = len(arrays["last_episode_starts"]) == config.n_envs
+    same_episodes = False
     if run["data"] == views_digest(env.tape) and same_batch:
         curriculum.load_state(arrays["curriculum"])
         curriculum.update(env)
@@ -122,14 +130,21 @@ def _restore(
         else:
             model._last_obs = arrays["last_obs"]
             model._last_episode_starts = arrays["last_episode_starts"]
+            same_episodes = True
     else:
         logger.warning("other markets or another n_envs: the episodes start anew")
+    restore_model_state(model, arrays.get("model", {}), same_episodes=same_episodes)
+    if hasattr(model, "replay_buffer"):
+        logger.warning(
+            "the transitions of the run are not kept: %s are collected before it learns on",
+            f"{config.learner.learning_starts:,}",
+        )
     logger.info("resumed from %s at %s steps", checkpoint.path, f"{model.num_timesteps:,}")
     return RunState(**run["progress"])
 
 
 def _restore_weights(
-    checkpoint: checkpoints.Checkpoint, config: TrainConfig, model: OnPolicyAlgorithm
+    checkpoint: checkpoints.Checkpoint, config: TrainConfig, model: BaseAlgorithm
 ) -> None:
     try:
         model.set_parameters(model_weights(checkpoint.path, str(model.device)), device=model.device)
@@ -143,12 +158,13 @@ def _restore_weights(
 
 
 def _warn_of_changes(run: dict[str, Any], config: TrainConfig) -> None:
-    theirs, mine = run["config"], json.loads(json.dumps(config.to_json()))
-    changed = [k for k in _PART_OF_EXACT if theirs.get(k) != mine[k]]
+    theirs = TrainConfig().to_json() | run["config"]
+    mine = json.loads(json.dumps(config.to_json()))
+    changed = [k for k in _PART_OF_EXACT if theirs[k] != mine[k]]
     if changed:
         logger.warning(
             "not the settings of the checkpoint: %s; the run goes on, not bit for bit",
-            ", ".join(f"{k} {mine[k]} (was {theirs.get(k)})" for k in changed),
+            ", ".join(f"{k} {mine[k]} (was {theirs[k]})" for k in changed),
         )
 
 

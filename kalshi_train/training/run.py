@@ -158,7 +158,7 @@ class _Run:
             f"{len(self.data.train.views):,}",
             f"{steps_before:,}",
             f"{config.total_timesteps:,}",
-            f"{config.n_envs * model.n_steps:,}",
+            f"{config.n_envs * (config.learner.n_steps or 1):,}",
         )
         remaining = config.total_timesteps - steps_before
         if remaining <= 0:

@@ -19,7 +19,7 @@ from kalshi_train.config import TrainConfig
 from kalshi_train.data.prepare import prepare
 from kalshi_train.evaluation.heldout import play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
-from kalshi_train.training.checkpoints import STATE_MEMBER
+from kalshi_train.models import STATE_MEMBER
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.run import train
 
