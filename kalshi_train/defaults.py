@@ -90,7 +90,11 @@ ALGORITHM_DEFAULTS: Final[dict[str, Defaults]] = {
 
 
 def algorithms_with(setting: str) -> tuple[str, ...]:
-    """The algorithms that have a setting; empty if it is none that depends on the algorithm."""
+    """The algorithms that have a setting.
+
+    Returns:
+        Their names; none of a setting that does not depend on the algorithm.
+    """
     return tuple(a for a, of in ALGORITHM_DEFAULTS.items() if setting in of(1, None))
 
 
