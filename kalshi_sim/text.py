@@ -8,11 +8,34 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from kalshi_sim.units import CENTS_PER_DOLLAR
+
+_FINE_CENTS: Final = 10
+"""Smaller amounts than this are shown to 1/100 cent."""
 _SHORTEST_CUT: Final = 16
 _FIRST_ASTRAL: Final = 0x10000
 _LONGEST_NAME: Final = 120
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that steer a terminal or a reader's eye instead of showing a glyph."""
+
+
+def dollars(cents: float | None, *, signed: bool = False) -> str:
+    """Money as people read it: $1,234.50, of less than ten cents to 1/100 cent; "-" is no amount.
+
+    Args:
+        cents: the amount; None if there is none.
+        signed: a gain or a loss, so that a plus stands before a gain.
+
+    Returns:
+        The text, in ASCII; a minus stands before the dollar sign.
+    """
+    if cents is None:
+        return "-"
+    digits = 4 if 0 < abs(cents) < _FINE_CENTS else 2
+    amount = f"{abs(cents) / CENTS_PER_DOLLAR:,.{digits}f}"
+    if not float(amount.replace(",", "")):
+        return "$0.00"
+    return f"{'-' if cents < 0 else '+' if signed else ''}${amount}"
 
 
 def printable(text: str, most: int | None = None) -> str:

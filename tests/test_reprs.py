@@ -77,6 +77,6 @@ def test_an_evaluation_says_what_was_earned(tape: Tape) -> None:
     views = len(tape.views)
     assert repr(found) == (
         f"Evaluation(idle, hold on {views} markets under through / queue / touch; "
-        "idle +0.0 cents a market)"
+        "idle $0.00 a market)"
     )
-    assert repr(found.run("idle")) == f"Run(idle under queue: {views} markets, +0.0 cents a market)"
+    assert repr(found.run("idle")) == f"Run(idle under queue: {views} markets, $0.00 a market)"

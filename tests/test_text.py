@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kalshi_sim.text import file_names, printable, printable_lines
+from kalshi_sim.text import dollars, file_names, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,19 @@ def test_every_ticker_has_a_file_of_its_own() -> None:
         assert len(name) < 200
         assert name.partition(".")[0].upper() not in {"CON", "NUL", "LPT1"}
     assert file_names(["A_B", "A/B"]) == [names[1], names[0]]
+
+
+@pytest.mark.parametrize(
+    ("cents", "plain", "gain"),
+    [
+        (123_456.0, "$1,234.56", "+$1,234.56"),
+        (-50.0, "-$0.50", "-$0.50"),
+        (9.9, "$0.0990", "+$0.0990"),
+        (-0.31, "-$0.0031", "-$0.0031"),
+        (0.0, "$0.00", "$0.00"),
+        (-0.001, "$0.00", "$0.00"),
+        (None, "-", "-"),
+    ],
+)
+def test_money_is_shown_in_dollars(cents: float | None, plain: str, gain: str) -> None:
+    assert (dollars(cents), dollars(cents, signed=True)) == (plain, gain)

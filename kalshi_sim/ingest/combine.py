@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from kalshi_sim.errors import DataError
+from kalshi_sim.ingest.continued import continued
 from kalshi_sim.session import Events, MarketQuality, QualityReport, Session
 
 
@@ -16,14 +17,16 @@ def combine_sessions(sessions: Sequence[Session], session_id: int) -> Session:
     """One session with all markets of several, by ticker.
 
     Args:
-        sessions: two or more, of one kind, no market in two of them.
+        sessions: two or more, of one kind. A market may be in several that were recorded one after
+            the other: it goes on with the snapshot of the later one.
         session_id: of the new session.
 
     Returns:
         The new session; it begins with the earliest and ends with the latest of them.
 
     Raises:
-        DataError: they share a market, only some have trades, or they are of different kinds.
+        DataError: they recorded a market at the same time, only some have trades, or they are of
+            different kinds.
     """
     first = sessions[0]
     for other in sessions[1:]:
@@ -38,15 +41,8 @@ def combine_sessions(sessions: Sequence[Session], session_id: int) -> Session:
                 f"only session {with_trades.session_id} was recorded with trades: sessions with "
                 "and without trades are not merged, as their orders fill by different rules"
             )
-    seen = Counter(m.ticker for s in sessions for m in s.markets)
-    twice = sorted(ticker for ticker, n in seen.items() if n > 1)
-    if twice:
-        shown = ", ".join(twice[:3]) + (", …" if len(twice) > 3 else "")
-        raise DataError(
-            f"{shown}: in more than one of the sessions; import their recordings together, so that "
-            "what was recorded twice is read once"
-        )
-    parts = sorted(((m, s.market_events(m.ticker)) for s in sessions for m in s.markets), key=_name)
+    tickers = sorted({m.ticker for s in sessions for m in s.markets})
+    parts = [continued(sessions, ticker) for ticker in tickers]
     offsets = np.concatenate([[0], np.cumsum([len(events) for _, events in parts])])
     starts = [s.first_book_ms if s.started_ms is None else s.started_ms for s in sessions]
     return replace(
@@ -64,15 +60,12 @@ def combine_sessions(sessions: Sequence[Session], session_id: int) -> Session:
     )
 
 
-def _name(part: tuple[object, Events]) -> str:
-    return str(getattr(part[0], "ticker", ""))
-
-
 def _quality(sessions: Sequence[Session]) -> QualityReport:
     markets: dict[str, MarketQuality] = {}
     others: Counter[str] = Counter()
     for session in sessions:
-        markets |= session.quality.markets
+        for ticker, found in session.quality.markets.items():
+            markets[ticker] = markets.get(ticker, MarketQuality()) + found
         others.update(session.quality.other_frames)
     merged = ", ".join(str(s.session_id) for s in sessions)
     notes = [f"session {s.session_id}: {note}" for s in sessions for note in s.quality.notes]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kalshi_sim.errors import ConfigError, KalshiSimError
-from kalshi_sim.origins import origin_of
-from kalshi_train.evaluation.provenance import ModelOrigin, Provenance, SessionOrigin
+from kalshi_sim.errors import KalshiSimError
+from kalshi_train.evaluation.provenance import (
+    ModelOrigin,
+    Provenance,
+    SessionOrigin,
+    now,
+    origins_of,
+    shown_command,
+)
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -65,19 +68,8 @@ def session_origins(tape: Tape, store: str | None) -> tuple[SessionOrigin, ...]:
     """
     from kalshi_sim.store import open_store
 
-    ids = sorted({v.session_id for v in tape.views})
     sources = {i.session_id: i.source for i in open_store(store).list_sessions()}
-    return tuple(
-        SessionOrigin(
-            session_id=number,
-            origin=origin_of(
-                sources.get(number, ""),
-                (v.market_ticker for v in tape.views if v.session_id == number),
-            ),
-            source=sources.get(number),
-        )
-        for number in ids
-    )
+    return origins_of(tape, sources)
 
 
 def model_origin(
@@ -136,34 +128,3 @@ def _share(tape: Tape, others: Iterable[Market]) -> int:
     tickers = {ticker for _, ticker, _ in known}
     events = {event for _, _, event in known if event}
     return sum(v.market_ticker in tickers or v.event in events for v in tape.views)
-
-
-def shown_command(words: Sequence[str]) -> str:
-    """A command as one would type it, without the passwords of addresses in it."""
-    return shlex.join(_without_secret(word) for word in words)
-
-
-def _without_secret(word: str) -> str:
-    from kalshi_sim.store.urls import is_address, mask_addresses, without_password
-
-    name, equals, value = word.partition("=")
-    if equals and name.startswith("-") and is_address(value):
-        return f"{name}={without_password(value)}"
-    return without_password(word) if is_address(word) else mask_addresses(word)
-
-
-def now() -> str:
-    """The time in UTC, as 2026-03-18T23:10:00Z; SOURCE_DATE_EPOCH takes its place if it is set.
-
-    Raises:
-        ConfigError: SOURCE_DATE_EPOCH is no number of seconds.
-    """
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    if given is None:
-        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    try:
-        return datetime.fromtimestamp(int(given), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        raise ConfigError(
-            f"SOURCE_DATE_EPOCH={given}: must be whole seconds since 1970, or not be set"
-        ) from None

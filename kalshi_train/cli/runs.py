@@ -16,7 +16,7 @@ from kalshi_sim.cli.console import decimal, print_json, print_notes
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout, print_table
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.text import printable
+from kalshi_sim.text import dollars, printable
 
 _DESCRIPTION = """The training runs below a folder side by side.
 
@@ -99,7 +99,7 @@ def _run(arguments: Sequence[str]) -> int:
         layout = Layout(command.wide, command.columns)
         layout.check(columns)
         print_table(
-            f"{len(runs)} runs below {command.folder}; profit in cents a held-out market",
+            f"{len(runs)} runs below {command.folder}; profit a held-out market after fees",
             columns,
             [_row(run, command.folder, varied) for run in runs],
             words=("state",),
@@ -166,10 +166,10 @@ def _row(run: RunSummary, folder: Path, varied: Sequence[str]) -> tuple[str, ...
     return (
         _name(run, folder),
         decimal(found["steps"], 0),
-        "-" if profit is None else f"{profit:+,.1f}",
-        decimal(found["standard_error_cents"]),
+        dollars(profit, signed=True),
+        dollars(found["standard_error_cents"]),
         decimal(found["events"], 0),
-        "-" if best is None else f"{best:+,.1f}",
+        dollars(best, signed=True),
         decimal(found["steps_per_second"], 0),
         "finished" if found["finished"] else "not finished",
         *(_text(run.settings.get(name)) for name in varied),

@@ -11,6 +11,7 @@ from kalshi_sim.cli.console import count, decimal
 from kalshi_sim.cli.tables import print_table, print_text
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_json
+from kalshi_sim.text import dollars
 from kalshi_train.config import TrainConfig
 
 SUMMARY_FILE: Final = "runs.json"
@@ -45,12 +46,15 @@ def configs_of(config: TrainConfig, seeds: int) -> list[TrainConfig]:
     ]
 
 
-def train_all(configs: Sequence[TrainConfig], folder: Path) -> dict[str, Any]:
+def train_all(
+    configs: Sequence[TrainConfig], folder: Path, command: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Train one after the other, and write what they came to into `folder`.
 
     Args:
         configs: of the runs.
         folder: where `runs.json` goes.
+        command: the words of the command line that asked for them.
 
     Returns:
         Figures of every run, their mean, spread and the best, as JSON has them.
@@ -63,7 +67,7 @@ def train_all(configs: Sequence[TrainConfig], folder: Path) -> dict[str, Any]:
 
     runs: list[dict[str, Any]] = []
     for config in configs:
-        result = train(config)
+        result = train(config, command=command)
         heldout = result.heldout or {}
         runs.append(
             {
@@ -96,13 +100,13 @@ def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def show_runs(summary: dict[str, Any]) -> None:
     """Print the runs, their mean and spread, and the best."""
     print_table(
-        "Profit in cents: a held-out market, and an episode of training",
+        "Profit after fees: of a held-out market, and of an episode of training",
         ("run", "held-out", "+-", "training", "steps/s"),
         [
             (
                 Path(run["folder"]).name,
                 _signed(run["heldout_profit_cents"]),
-                decimal(run["standard_error_cents"]),
+                dollars(run["standard_error_cents"]),
                 _signed(run["training_profit_cents"]),
                 decimal(run["steps_per_second"], 0),
             )
@@ -114,11 +118,11 @@ def show_runs(summary: dict[str, Any]) -> None:
         return
     spread, mean = summary["standard_deviation_cents"], summary["mean_profit_cents"]
     print_text(
-        f"mean of {count(len(summary['runs']))} runs: {mean:+,.1f} cents a held-out market, "
-        f"standard deviation {decimal(spread)}; best: {summary['best']} "
+        f"mean of {count(len(summary['runs']))} runs: {_signed(mean)} a held-out market, "
+        f"standard deviation {dollars(spread)}; best: {summary['best']} "
         f"({summary['note']})"
     )
 
 
 def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+,.1f}"
+    return dollars(value, signed=True)

@@ -65,6 +65,8 @@ class _Run:
 class _Command:
     run: TrainConfig
     asked: _Run
+    words: tuple[str, ...] = ()
+    """As it was typed."""
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +108,7 @@ def _train(command: _Command) -> int:
     from kalshi_train.training.progress import show_result
     from kalshi_train.training.run import train
 
-    result = train(config)
+    result = train(config, command=command.words)
     if command.asked.json:
         print(json.dumps(result.results, allow_nan=False))
     else:
@@ -127,7 +129,7 @@ def _several(command: _Command) -> int:
     else:
         assert asked.seeds is not None
         runs = configs_of(config, asked.seeds)
-    summary = train_all(runs, config.run_folder)
+    summary = train_all(runs, config.run_folder, command.words)
     if asked.json:
         print(json.dumps(summary, allow_nan=False))
     else:
@@ -223,4 +225,4 @@ def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     path = values["model_save_path"]
     if path.suffix != ".zip":  # a folder, for all that a run writes
         values["model_save_path"] = path / TrainConfig().model_save_path.name
-    return _Command(base.changed(**values), found.run)
+    return _Command(base.changed(**values), found.run, ("kalshi-train", *arguments))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kalshi_sim.text import dollars
 from kalshi_train.evaluation.measure import Episode, events, profits
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
 from kalshi_train.evaluation.statistics import Interval, mean_interval
@@ -89,12 +90,11 @@ def _sentence(
     more = "more" if found.mean >= 0 else "less"
     of = "1 event" if event_count == 1 else f"{event_count} events"
     where = f"{markets} markets of {of}, fill model {fill_model}"
-    start = f"{first} earned {abs(found.mean):,.1f} cents a market {more} than {second}"
+    start = f"{first} earned {dollars(abs(found.mean))} a market {more} than {second}"
     if found.low is None or found.high is None:
         return f"{start} ({where}); one event is too few for an interval."
-    interval = f"{confidence:.0%} interval {found.low:+,.1f} to {found.high:+,.1f}".replace(
-        "%", " %"
-    )
+    ends = f"{dollars(found.low, signed=True)} to {dollars(found.high, signed=True)}"
+    interval = f"{100 * confidence:.0f} % interval {ends}"
     few = " With so few events the interval is rough." if event_count < 10 else ""
     if found.excludes_zero:
         return f"{start} ({interval}; {where}): more than chance explains.{few}"

@@ -16,6 +16,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.kernels import layout
 from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
+from kalshi_sim.text import dollars
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.episodes import Played, play_all
 from kalshi_train.evaluation.policies import Policy
@@ -88,7 +89,7 @@ class HeldoutResult:
         """One plain sentence: is the profit after fees above zero, and how surely."""
         events = len(set(self.events))
         start = (
-            f"held-out profit after fees: {self.mean_profit:+.1f} cents a market "
+            f"held-out profit after fees: {dollars(self.mean_profit, signed=True)} a market "
             f"({len(self.tickers)} markets of {events} events)"
         )
         distance = self.standard_errors_above_zero

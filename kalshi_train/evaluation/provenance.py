@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from kalshi_sim import __version__
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.origins import Origin, origin_of
 
 if TYPE_CHECKING:
@@ -134,6 +138,29 @@ class Provenance:
         )
 
 
+def origins_of(tape: Tape, sources: Mapping[int, str]) -> tuple[SessionOrigin, ...]:
+    """Where the books of a tape's sessions come from.
+
+    Args:
+        tape: the markets.
+        sources: what their store, or they themselves, say of it, by session.
+
+    Returns:
+        The origin of each session, by number.
+    """
+    return tuple(
+        SessionOrigin(
+            session_id=number,
+            origin=origin_of(
+                sources.get(number, ""),
+                (v.market_ticker for v in tape.views if v.session_id == number),
+            ),
+            source=sources.get(number),
+        )
+        for number in sorted({v.session_id for v in tape.views})
+    )
+
+
 def _seen_origin(tape: Tape, session_id: int) -> SessionOrigin:
     tickers = [v.market_ticker for v in tape.views if v.session_id == session_id]
     generated = origin_of("", tickers) == "generated"
@@ -167,3 +194,34 @@ def _model_texts(model: ModelOrigin) -> list[str]:
 
 def _events(count: int) -> str:
     return "1 event" if count == 1 else f"{count:,} events"
+
+
+def shown_command(words: Sequence[str]) -> str:
+    """A command as one would type it, without the passwords of addresses in it."""
+    return shlex.join(_without_secret(word) for word in words)
+
+
+def _without_secret(word: str) -> str:
+    from kalshi_sim.store.urls import is_address, mask_addresses, without_password
+
+    name, equals, value = word.partition("=")
+    if equals and name.startswith("-") and is_address(value):
+        return f"{name}={without_password(value)}"
+    return without_password(word) if is_address(word) else mask_addresses(word)
+
+
+def now() -> str:
+    """The time in UTC, as 2026-03-18T23:10:00Z; SOURCE_DATE_EPOCH takes its place if it is set.
+
+    Raises:
+        ConfigError: SOURCE_DATE_EPOCH is no number of seconds.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given is None:
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(int(given), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(
+            f"SOURCE_DATE_EPOCH={given}: must be whole seconds since 1970, or not be set"
+        ) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kalshi_sim.config import FillModel, SimConfig
 from kalshi_sim.frames import Tabular
 from kalshi_sim.tape import Tape
+from kalshi_sim.text import dollars
 from kalshi_train.evaluation.compare import Comparison
 from kalshi_train.evaluation.evidence import model_caveats
 from kalshi_train.evaluation.figures import TotalFigures
@@ -46,7 +47,7 @@ class Run:
         profit = self.total.profit_per_market_cents
         return (
             f"Run({self.policy.name} under {self.fill_model}: {len(self.episodes)} markets, "
-            f"{profit:+,.1f} cents a market)"
+            f"{dollars(profit, signed=True)} a market)"
         )
 
 
@@ -148,9 +149,12 @@ class Evaluation(Tabular):
     def __repr__(self) -> str:
         names = ", ".join(p.name for p in self.policies)
         models = " / ".join(self.fill_models)
+
+        def profit_of(name: str) -> float:
+            return self.run(name).total.profit_per_market_cents
+
         found = "".join(
-            f"; {name} {self.run(name).total.profit_per_market_cents:+,.1f} cents a market"
-            for name in self.models
+            f"; {name} {dollars(profit_of(name), signed=True)} a market" for name in self.models
         )
         return f"Evaluation({names} on {len(self.tape.views)} markets under {models}{found})"
 

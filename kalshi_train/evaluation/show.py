@@ -9,6 +9,7 @@ from kalshi_sim.actions import FIVE, by_intent
 from kalshi_sim.cli.console import count, decimal
 from kalshi_sim.cli.tables import Layout, print_pairs, print_table, print_text
 from kalshi_sim.config import FillModel
+from kalshi_sim.text import dollars
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.figures import TotalFigures
@@ -83,7 +84,7 @@ def show(evaluation: Evaluation, layout: Layout | None = None) -> None:
     tape, config = evaluation.tape, evaluation.config
     rows = sum(len(v) for v in tape.views)
     rules = (
-        f"{count(config.cash_start)} cents a market, orders of {config.order_size}, "
+        f"{dollars(config.cash_start)} a market, orders of {config.order_size}, "
         f"pricing {config.pricing}, latency {config.latency_ms} ms, "
         f"fees {'on' if config.fees else 'off'}, fill model {config.fill_model}, "
         f"{count(rows)} rows"
@@ -125,8 +126,9 @@ def _verdict(evaluation: Evaluation, name: str) -> str:
     chosen = evaluation.run(name).total
     low, high = (evaluation.run(name, m).total.profit_per_market_cents for m in _ends(evaluation))
     start = (
-        f"{name}: {chosen.profit_per_market_cents:+,.1f} cents a market after fees "
-        f"(fill model {evaluation.config.fill_model}; through {low:+,.1f}, touch {high:+,.1f})"
+        f"{name}: {_profit(chosen.profit_per_market_cents)} a market after fees "
+        f"(fill model {evaluation.config.fill_model}; through {_profit(low)}, "
+        f"touch {_profit(high)})"
     )
     if not any(evaluation.run(name, m).total.fills for m in evaluation.fill_models):
         return f"{start}: it did not trade."
@@ -152,7 +154,7 @@ def interval_text(total: TotalFigures, confidence: float) -> str:
         confidence: of the interval, between 0 and 1.
     """
     low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
-    return f"{100 * confidence:g} % interval {low:+,.1f} to {high:+,.1f}"
+    return f"{100 * confidence:g} % interval {_profit(low)} to {_profit(high)}"
 
 
 def _ends(evaluation: Evaluation) -> tuple[str, str]:
@@ -161,6 +163,10 @@ def _ends(evaluation: Evaluation) -> tuple[str, str]:
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _profit(cents: float | None) -> str:
+    return dollars(cents, signed=True)
 
 
 def _signed(value: float | None, digits: int = 1) -> str:
@@ -182,19 +188,19 @@ def _profit_table(evaluation: Evaluation, layout: Layout) -> None:
         t = run.total
         low, high = t.profit_per_market_low_cents, t.profit_per_market_high_cents
         return (
-            _signed(t.profit_per_market_cents),
-            "-" if low is None else f"{low:+,.0f} to {high:+,.0f}",
-            _signed(t.profit_cents, 0),
+            _profit(t.profit_per_market_cents),
+            "-" if low is None else f"{_profit(low)} to {_profit(high)}",
+            _profit(t.profit_cents),
             _percent(t.return_on_capital, 2),
             _percent(t.win_rate, 0),
-            decimal(t.max_drawdown_cents, 0),
-            decimal(t.fees_cents, 0),
+            dollars(t.max_drawdown_cents),
+            dollars(t.fees_cents),
             decimal(t.sharpe, 2),
-            decimal(t.turnover_cents, 0),
+            dollars(t.turnover_cents),
         )
 
     print_table(
-        f"Profit after fees, in cents; interval: {100 * evaluation.confidence:g} %",
+        f"Profit after fees; interval: {100 * evaluation.confidence:g} %",
         PROFIT_COLUMNS,
         _rows(evaluation, cells),
         left=2,
@@ -245,10 +251,10 @@ def _market_table(evaluation: Evaluation, name: str, layout: Layout) -> None:
         rows.append(
             [
                 f.market_ticker,
-                *(_signed(runs[m][i].figures.profit_cents) for m in evaluation.fill_models),
+                *(_profit(runs[m][i].figures.profit_cents) for m in evaluation.fill_models),
                 count(f.fills),
-                decimal(f.fees_cents, 0),
-                decimal(f.max_drawdown_cents, 0),
+                dollars(f.fees_cents),
+                dollars(f.max_drawdown_cents),
                 _percent(f.maker_share, 0),
                 _signed(f.spread_capture_cents, 2),
                 _signed(f.markout_60s_cents, 2),
@@ -260,7 +266,7 @@ def _market_table(evaluation: Evaluation, name: str, layout: Layout) -> None:
         )
     left_out = len(chosen) - len(rows)
     print_table(
-        f"{name} by market, in cents; all but profit under fill model "
+        f"{name} by market (spread and 60 s: cents a contract); all but profit under fill model "
         f"{evaluation.config.fill_model}"
         + (f" ({left_out} markets with less profit or loss are not shown)" if left_out else ""),
         _with_fill_models(MARKET_COLUMNS, evaluation),
@@ -284,15 +290,15 @@ def _stress_table(evaluation: Evaluation, name: str, layout: Layout) -> None:
         rows.append(
             [
                 condition,
-                *(_signed(found[m].profit_per_market_cents) for m in evaluation.fill_models),
+                *(_profit(found[m].profit_per_market_cents) for m in evaluation.fill_models),
                 count(chosen.fills),
                 count(chosen.contracts),
                 _percent(chosen.return_on_capital, 2),
-                decimal(chosen.fees_cents, 0),
+                dollars(chosen.fees_cents),
             ]
         )
     print_table(
-        f"{name} under stress: profit a market in cents",
+        f"{name} under stress: profit a market",
         _with_fill_models(STRESS_COLUMNS, evaluation),
         rows,
         layout=layout,

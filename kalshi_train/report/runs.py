@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from kalshi_sim.files import whole_file
 from kalshi_sim.text import printable
+from kalshi_sim.units import CENTS_PER_DOLLAR
 from kalshi_train.report.drawing import COLOURS
 
 _CURVES: Final = (
@@ -38,7 +39,7 @@ def write_runs_page(folders: Mapping[str, Path], path: Path) -> None:
             figure.add_trace(
                 go.Scatter(
                     x=[x for x, _ in points],
-                    y=[y for _, y in points],
+                    y=[y / CENTS_PER_DOLLAR for _, y in points],
                     name=printable(name).replace("<", "&lt;"),
                     legendgroup=name,
                     showlegend=column == 1,
@@ -48,7 +49,7 @@ def write_runs_page(folders: Mapping[str, Path], path: Path) -> None:
                 col=column,
             )
     figure.update_xaxes(title_text="steps")
-    figure.update_yaxes(title_text="profit in cents", col=1)
+    figure.update_yaxes(title_text="profit in dollars", col=1)
     figure.update_layout(legend={"orientation": "h", "y": -0.2}, template="plotly_white")
     with whole_file(path) as temporary:
         figure.write_html(temporary, include_plotlyjs=True)

@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kalshi_sim.cli.tables import print_text
+from kalshi_sim.cli.tables import print_pairs, print_text
+from kalshi_sim.text import dollars
 from kalshi_train.training.result import TrainResult
 
 if TYPE_CHECKING:
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES: Final = 10.0
+_PROFIT: Final = "dollars"
 # Figures of a record worth a glance: name, label, format.
 _SHOWN: Final = (
     ("time/steps_per_second", "steps/s", "{:,.0f}"),
     ("rollout/episodes", "episodes", "{:,.0f}"),
     ("rollout/ep_rew_mean", "mean reward", "{:+,.1f}"),
-    ("episode/profit_cents", "profit/episode (c)", "{:+,.1f}"),
+    ("episode/profit_cents", "profit/episode", _PROFIT),
     ("episode/win_rate", "win rate", "{:.0%}"),
-    ("trading/profit_cents_per_1000_steps", "profit/1000 steps (c)", "{:+,.2f}"),
-    ("trading/fees_cents_per_1000_steps", "fees/1000 steps (c)", "{:,.2f}"),
+    ("trading/profit_cents_per_1000_steps", "profit/1000 steps", _PROFIT),
+    ("trading/fees_cents_per_1000_steps", "fees/1000 steps", _PROFIT),
     ("trading/fills_per_1000_steps", "fills/1000 steps", "{:,.1f}"),
     ("trading/position", "position", "{:,.1f}"),
     ("actions/hold", "hold", "{:.0%}"),
-    ("heldout/mean_profit_cents", "held-out profit (c)", "{:+,.1f}"),
+    ("heldout/mean_profit_cents", "held-out profit", _PROFIT),
     ("train/entropy_loss", "entropy loss", "{:.3f}"),
     ("train/explained_variance", "explained variance", "{:.2f}"),
 )
@@ -110,7 +112,10 @@ class Console:
 
 
 def _figures(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(label, form.format(values[k])) for k, label, form in _SHOWN if k in values]
+    def text(form: str, value: Any) -> str:
+        return dollars(value, signed=True) if form is _PROFIT else form.format(value)
+
+    return [(label, text(form, values[k])) for k, label, form in _SHOWN if k in values]
 
 
 def _table(values: Mapping[str, Any]) -> Table:
@@ -128,27 +133,36 @@ def show_result(result: TrainResult) -> None:
             f"nothing was left to train: this run is finished at {result.num_timesteps:,} steps; "
             "give more with --total-timesteps"
         )
-    table = Table(title="Training finished", show_header=False)
+    rests_on = result.results["provenance"]
+    origins = {s["session_id"]: s["origin"] or "origin not stated" for s in rests_on["sessions"]}
+    held_out = result.heldout is not None
     rows = [
+        ("data", "; ".join(f"session {number} {origin}" for number, origin in origins.items())),
+        ("played", _played(rests_on) + (", held out" if held_out else ", those trained on")),
         ("steps", f"{result.num_timesteps:,}"),
         ("time", f"{result.seconds:,.1f} s, {_share_of(result)} of it held-out evaluation"),
         ("speed", f"{result.steps_per_second:,.0f} steps/s, evaluation not counted"),
         ("episodes", f"{training['total_episodes']:,}"),
         ("mean reward", f"{training['avg_reward']:+,.2f} (cents times {scale:g})"),
-        ("mean profit", f"{training['avg_profit_cents']:+,.1f} cents an episode, after fees"),
+        (
+            "mean profit",
+            f"{dollars(training['avg_profit_cents'], signed=True)} an episode, after fees",
+        ),
         ("fills", f"{training['fills']:,}"),
-        ("fees", f"{training['fees_cents']:,.0f} cents"),
+        ("fees", dollars(training["fees_cents"])),
         ("win rate", f"{training['win_rate']:.0%}"),
         ("model", str(result.model_path)),
     ]
     if result.best_model_path is not None:
         best = result.results["best_model"]
         rows.append(("best model", f"{result.best_model_path} (step {best['timesteps']:,})"))
-    for label, text in rows:
-        table.add_row(label, text)
-    console = RichConsole()
-    console.print(table)
+    print_pairs("Training finished", rows)
     print_text(result.verdict)
+
+
+def _played(provenance: Mapping[str, Any]) -> str:
+    markets, events = provenance["markets"], provenance["events"]
+    return f"{markets:,} markets of {events:,} events"
 
 
 def _share_of(result: TrainResult) -> str:

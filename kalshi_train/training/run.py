@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,9 +20,9 @@ from kalshi_train.config_file import write_settings
 from kalshi_train.data.prepare import TrainingData, prepare
 from kalshi_train.environments.curriculum import Order, SimpleSessionCurriculum
 from kalshi_train.evaluation.evidence import caveats
-from kalshi_train.evaluation.provenance import Provenance
 from kalshi_train.training import checkpoints
 from kalshi_train.training.callbacks import BEST_MODEL, TrainingCallback
+from kalshi_train.training.foundation import provenance_of_run, sources_of
 from kalshi_train.training.metrics import JsonLinesWriter, TradingMetrics, timed_steps
 from kalshi_train.training.model import make_model
 from kalshi_train.training.progress import Console
@@ -33,6 +33,7 @@ from kalshi_train.training.state import RunState
 
 if TYPE_CHECKING:
     from kalshi_sim.session import Session
+    from kalshi_train.evaluation.provenance import Provenance
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +42,18 @@ RESULTS_FILE: Final = "training_results.json"
 CONFIG_FILE: Final = "config.json"
 
 
-def train(config: TrainConfig, *, sessions: Sequence[Session] | None = None) -> TrainResult:
+def train(
+    config: TrainConfig,
+    *,
+    sessions: Sequence[Session] | None = None,
+    command: Sequence[str] | None = None,
+) -> TrainResult:
     """Train as `config` says and write everything into the folder of `model_save_path`.
 
     Args:
         config: the settings; fields that are None are chosen for the run.
         sessions: train on these instead of loading them from the store.
+        command: the words of the command line that asked for it, as the results note them.
 
     Returns:
         The model and what it came to; money in cents.
@@ -63,7 +70,8 @@ def train(config: TrainConfig, *, sessions: Sequence[Session] | None = None) -> 
         logger.info("loading the sessions")
         data = prepare(config, sessions)
         with deferred(_say_stopping) as stop:
-            return _Run(config.resolve(data.longest_heldout), data, checkpoint, stop).learn()
+            run = _Run(config.resolve(data.longest_heldout), data, checkpoint, stop)
+            return run.learn(sources_of(config, sessions), command)
 
 
 def _with_own_fees(config: TrainConfig) -> TrainConfig:
@@ -136,7 +144,7 @@ class _Run:
                 self.metrics.episodes = restored.episodes
         timed_steps(self.env, self.metrics.clock)
 
-    def learn(self) -> TrainResult:
+    def learn(self, sources: Mapping[int, str], command: Sequence[str] | None) -> TrainResult:
         config, model = self.config, self.model
         write_settings(config.run_folder / CONFIG_FILE, config.to_json())
         callback = TrainingCallback(
@@ -179,7 +187,11 @@ class _Run:
             model.logger.close()
         callback.save(config.model_save_path)
         seconds = time.perf_counter() - begin
-        return self._result(callback, seconds, model.num_timesteps - steps_before)
+        models = {"final": config.model_save_path}
+        if self.state.best_profit is not None:
+            models["best"] = config.run_folder / BEST_MODEL
+        rests_on = provenance_of_run(config, self.data, sources, self.state, models, command)
+        return self._result(callback, seconds, model.num_timesteps - steps_before, rests_on)
 
     def _writers(self) -> list[KVWriter]:
         kept = self.model.num_timesteps or None
@@ -189,13 +201,14 @@ class _Run:
             writers.append(TensorBoardOutputFormat(str(folder)))
         return writers
 
-    def _result(self, callback: TrainingCallback, seconds: float, steps: int) -> TrainResult:
+    def _result(
+        self, callback: TrainingCallback, seconds: float, steps: int, provenance: Provenance
+    ) -> TrainResult:
         config, heldout = self.config, callback.last_heldout
         training = self.curriculum.get_overall_summary()
         summary = None if heldout is None else heldout.summary()
         verdict = "nothing was held out" if heldout is None else heldout.verdict()
-        origins = Provenance.of_tape(self.data.train, (), config.seed).sessions
-        verdict = " No evidence: ".join((verdict, *caveats(origins)))
+        verdict = " No evidence: ".join((verdict, *caveats(provenance.sessions)))
         trained = seconds - callback.evaluation_seconds
         rate = steps / trained if trained > 0 else 0.0
         best_path = config.run_folder / BEST_MODEL
@@ -212,6 +225,7 @@ class _Run:
             "final_model_path": str(config.model_save_path),
             "heldout": summary,
             "verdict": verdict,
+            "provenance": provenance.to_json(),
             "best_model": best,
             "training": training,
             "sessions": [r.get_summary() for r in self.curriculum.session_results()],

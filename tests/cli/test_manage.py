@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from kalshi_sim import TapeOptions, load_tape
+from kalshi_sim import TapeOptions, build_tape, load_tape
 from kalshi_sim.cli.commands import main
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.store import SessionStore, open_store
 from support.kalshiflow_writer import create_schema, random_recording, write_session
 from support.postgres import Database
 from tests.store.test_postgres_store import assert_same
-from tests.support.wire import MARKET, delta, snapshot, write
+from tests.support.wire import MARKET, delta, received, snapshot, write
 
 OTHER = "KXGAME-26MAR18AB-B"
 
@@ -107,6 +108,38 @@ def test_merge(store: SessionStore, capsys: pytest.CaptureFixture[str], tmp_path
     together = import_captures(sorted(tmp_path.glob("*.jsonl")), session_id=8)
     assert merged.events.kind.tolist() == together.events.kind.tolist()
     assert merged.info.deltas == together.info.deltas
+
+
+def test_recordings_of_a_market_one_after_the_other_are_merged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The rows are those of an import of both, whose second connection starts anew."""
+    monkeypatch.setenv("DATABASE_URL", str(tmp_path / "sessions"))
+    store = open_store(str(tmp_path / "sessions"))
+    files = []
+    for number, (price, start) in {5: ("0.4000", 0), 6: ("0.4300", 90_000)}.items():
+        book = ([[price, "10.00"]], [["0.5000", "10.00"]])
+        frames = [received(snapshot(1, *book), start)]
+        for i in range(2, 30):
+            at = start + 1000 * i
+            frames.append(received(delta(i, at, price=price), at))
+        files.append(write(tmp_path / f"{number}.jsonl", *frames))
+        store.save(import_captures([files[-1]], session_id=number))
+    assert as_json(capsys, "merge", "6", "5", "--session", "8")["markets"] == 1
+    merged, together = store.load(8), import_captures(files, session_id=8)
+    (one,), (other,) = (build_tape(s).views for s in (merged, together))
+    assert len(one) == len(other) == 58  # two snapshots, 56 deltas
+    for name in ("ts_ms", "px", "qty", "mark2", "features"):
+        np.testing.assert_array_equal(*(getattr(build_tape(s), name) for s in (merged, together)))
+    first, second = (store.load(i).quality.markets[MARKET] for i in (5, 6))
+    assert merged.quality.markets[MARKET] == first + second
+    # The other way round in time, or at the same time, nothing is made of them.
+    assert "recorded at the same time in sessions" in refused(capsys, 1, "merge", "5", "8")
+    known = tmp_path / "markets.csv"
+    for number, result in ((5, "yes"), (6, "no")):
+        known.write_text(f"market_ticker,result\n{MARKET},{result}\n")
+        run(capsys, "results", str(known), str(number))
+    assert "differ in its result (10000, 0)" in refused(capsys, 1, "merge", "5", "6")
 
 
 def test_results_are_those_an_import_would_have_had(

@@ -135,7 +135,7 @@ def test_totals_and_comparison() -> None:
     pair = next(c for c in found.comparisons if c.fill_model == "queue")
     assert (pair.first, pair.second, pair.difference_cents) == ("idle", "always-buy", 86.0)
     assert (pair.first_better, pair.second_better) == (1, 0)
-    assert "86.0 cents a market more than always-buy" in pair.sentence
+    assert "$0.86 a market more than always-buy" in pair.sentence
     assert "one event is too few" in pair.sentence
 
 

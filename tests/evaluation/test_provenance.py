@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 from stable_baselines3 import PPO
 
 from kalshi_sim import SimConfig, Tape, __version__
+from kalshi_sim.session import POLLED, REBUILT_SUFFIX
 from kalshi_sim.store import open_store
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.cli.train import evaluate_main, train_main
+from kalshi_train.config import TrainConfig
 from kalshi_train.evaluation import evaluate
 from kalshi_train.evaluation.show import verdict
 from kalshi_train.report.page import _words
+from kalshi_train.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +125,7 @@ def test_the_terminal_says_it_too(folder: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_no_password_is_kept(folder: Path) -> None:
-    from kalshi_train.cli.origins import shown_command
+    from kalshi_train.evaluation.provenance import shown_command
 
     for word in ("--store=postgresql://me:secret@host/db", "postgresql://me:secret@host/db"):
         text = shown_command(["kalshi-evaluate", "--store", word])
@@ -137,3 +141,48 @@ def test_from_python_what_the_tape_shows(tape: Tape, model: PPO) -> None:
     assert out.provenance.made_at is None
     assert "No evidence: session 5 is generated" in verdict(out, "mine")
     assert all(v["tone"] != "good" for v in _words(out)["verdicts"])
+
+
+def test_a_run_says_what_its_results_rest_on(folder: Path) -> None:
+    results = json.loads((folder / "one" / "training_results.json").read_text())
+    rests_on = results["provenance"]
+    (session,) = rests_on["sessions"]
+    assert (session["session_id"], session["origin"]) == (5, "generated")
+    final, best = rests_on["models"]
+    assert (final["name"], final["chosen_among"]) == ("final model", None)
+    assert best["name"] == "best model"
+    assert best["chosen_among"] >= 2
+    for model in (final, best):
+        assert (model["sight"], model["markets"], model["settings_of"]) == (
+            "held out",
+            2,
+            "this run",
+        )
+        assert (model["trained_on"], model["training_seed"]) == ([5], 3)
+    assert rests_on["seed"] == 3
+    assert rests_on["version"] == __version__
+    assert rests_on["command"].startswith("kalshi-train --store ")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", rests_on["made_at"])
+    assert "session 5 is generated" in results["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("source", "caveat"),
+    [
+        (POLLED, "is made of polls"),
+        ("capture" + REBUILT_SUFFIX, "began without a recorded snapshot"),
+    ],
+)
+def test_training_on_books_that_are_a_guess_says_so(
+    source: str, caveat: str, tmp_path: Path
+) -> None:
+    session = replace(generate_session(7, markets=3, minutes=10, seed=4, deltas=300), source=source)
+    settings = {"total_timesteps": 64, "n_envs": 2, "n_steps": 32, "eval_fraction": 0.0}
+    config = TrainConfig().changed(
+        **settings, tensorboard=False, model_save_path=tmp_path / "run" / "m.zip"
+    )
+    result = train(config, sessions=[session])
+    assert caveat in result.verdict
+    rests_on = result.results["provenance"]
+    assert rests_on["models"][0]["sight"] == "seen in training"
+    assert rests_on["command"] is None

@@ -10,10 +10,11 @@ const doubted = new Set(read("charts-data").words.doubted);
 const number = (value, digits) =>
   value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const none = "–";
+const amount = (v) => number(Math.abs(v) / 100, v && Math.abs(v) < 10 ? 4 : 2);
 const signed = (text, value) => (value > 0 ? "+" : "") + text;
 const formats = {
-  dollars: (v) => (v < 0 ? "−$" : "$") + number(Math.abs(v) / 100, 2),
-  profit: (v) => (v < 0 ? "−$" : v > 0 ? "+$" : "$") + number(Math.abs(v) / 100, 2),
+  dollars: (v) => (v < 0 ? "−$" : "$") + amount(v),
+  profit: (v) => (v < 0 ? "−$" : v > 0 ? "+$" : "$") + amount(v),
   cents: (v) => signed(number(v, 2), v).replace("-", "−") + " ¢",
   percent: (v) => number(100 * v, 1).replace("-", "−") + " %",
   ratio: (v) => number(v, 2).replace("-", "−"),
