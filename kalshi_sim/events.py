@@ -53,7 +53,7 @@ class EventFlag(IntEnum):
     """Not recorded: part of the smallest book that a recording without a first snapshot allows."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Events(Tabular):
     """The event table: arrays of shape [n_events]; `to_pandas` and the like show it readably.
 
@@ -77,6 +77,11 @@ class Events(Tabular):
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    def __repr__(self) -> str:
+        counts = np.bincount(self.kind, minlength=len(KIND_NAMES))
+        kinds = [f"{n:,} {name}" for name, n in zip(KIND_NAMES, counts, strict=False) if n]
+        return f"Events({len(self):,}: {', '.join(kinds) or 'none'})"
 
     def __getitem__(self, rows: slice | Int64Array | npt.NDArray[np.bool_]) -> Events:
         return Events(*(getattr(self, f.name)[rows] for f in fields(self)))

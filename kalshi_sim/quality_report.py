@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MarketQuality:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QualityReport:
     """The quality of a session: counts per market, and notes on the whole."""
 
@@ -71,3 +71,10 @@ class QualityReport:
     def total(self) -> MarketQuality:
         """The counts of all markets together."""
         return sum(self.markets.values(), MarketQuality())
+
+    def __repr__(self) -> str:
+        counts = [f"{name} {n:,}" for name, n in asdict(self.total).items() if n]
+        return (
+            f"QualityReport({len(self.markets):,} markets: {', '.join(counts) or 'nothing counted'}"
+            f"; {len(self.notes)} notes)"
+        )

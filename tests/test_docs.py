@@ -99,6 +99,25 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
             assert anchor in anchors(target), f"{file}#{anchor}"
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    """Also said by `make docs`, which needs what the other tests do without."""
+    listed = re.findall(
+        r"^ +- [^:]+: ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_files_that_documents_name_are_there() -> None:
+    folders = "kalshi_sim|kalshi_train|tests|benchmarks|support|examples|docs"
+    named = {
+        (document.name, path)
+        for document in DOCUMENTS
+        for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text("utf-8"))
+    }
+    assert len(named) > 40
+    assert [where for where in sorted(named) if not (ROOT / where[1]).exists()] == []
+
+
 SOURCES = [
     path
     for folder in ("kalshi_sim", "kalshi_train", "tests", "benchmarks", "support", "examples")

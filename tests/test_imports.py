@@ -273,3 +273,26 @@ def test_every_room_has_a_folder_of_tests(package: str) -> None:
     folders = {apart.get(name, name) for name in rooms}
     assert len(folders) >= 6
     assert [f for f in sorted(folders) if not list((tests / f).rglob("test_*.py"))] == []
+
+
+# Files of tests that stand outside the folder of what they test, and why.
+APART = {
+    "test_docs": "documents",
+    "test_docstrings": "every module",
+    "test_examples": "notebooks",
+    "test_additions": "what CONTRIBUTING says",
+    "test_extras": "what is installed",
+    "test_full_disk": "every writer",
+    "test_imports": "every module",
+    "test_language": "every text",
+    "test_notebook": "the public names of both packages",
+    "test_reprs": "objects of several rooms",
+}
+
+
+def test_tests_of_one_module_have_its_name() -> None:
+    """Beside the folders only tests of a module of that name, or of what belongs to no room."""
+    tests = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
+    named = {f"test_{room(m).rpartition('.')[2]}" for m in modules(*PACKAGES)}
+    assert sorted(tests - named - APART.keys()) == []
+    assert sorted(APART.keys() - tests) == []

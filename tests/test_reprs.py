@@ -16,9 +16,14 @@ from kalshi_sim import (
     build_tape,
     open_store,
 )
-from kalshi_sim.session import Session
+from kalshi_sim.session import QualityReport, Session
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_train import SessionBasedEnvironment, evaluate
+from kalshi_train import (
+    CurriculumEnvironmentFactory,
+    SessionBasedEnvironment,
+    SessionDataLoader,
+    evaluate,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,28 @@ def test_a_session_and_its_tape(session: Session, tape: Tape) -> None:
     assert repr(view).startswith(
         f"MarketSessionView({view.market_ticker} of session 7: {len(view):,} rows, 0:{len(view)}"
     )
+
+
+def test_events_and_a_report_are_counts(session: Session) -> None:
+    info = session.info
+    assert repr(session.events).startswith(
+        f"Events({len(session.events)}: {info.snapshots} snapshot"
+    )
+    assert repr(session.events).endswith(f"{info.deltas} delta, {info.trades} trade)")
+    assert repr(session.events[:0]) == "Events(0: none)"
+    assert repr(session.quality).startswith("QualityReport(3 markets: frames ")
+    assert len(repr(session.quality)) < 400
+    assert repr(QualityReport()) == "QualityReport(0 markets: nothing counted; 0 notes)"
+
+
+def test_what_makes_environments_names_its_store_without_a_password(tmp_path: Path) -> None:
+    assert (
+        repr(SessionDataLoader(tmp_path)) == f"SessionDataLoader(ParquetStore({str(tmp_path)!r}))"
+    )
+    factory = CurriculumEnvironmentFactory("postgresql://me:secret@db/sessions")
+    assert "secret" not in repr(factory)
+    assert "me@db/sessions" in repr(factory)
+    assert repr(CurriculumEnvironmentFactory(None)) == "CurriculumEnvironmentFactory(None)"
 
 
 def test_a_session_without_events_has_no_time() -> None:

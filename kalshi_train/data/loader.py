@@ -60,6 +60,9 @@ class SessionDataLoader:
         self.store: SessionStore = store
         self.concurrency = concurrency
 
+    def __repr__(self) -> str:
+        return f"SessionDataLoader({self.store!r})"
+
     async def get_available_sessions(self) -> list[SessionInfo]:
         """What the store holds, by id.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kalshi_sim.store.urls import without_password
 from kalshi_train.data.loader import SessionDataLoader
 from kalshi_train.environments.sessions import SessionBasedEnvironment
 from kalshi_train.environments.settings import SB3TrainingConfig
@@ -20,6 +21,10 @@ class CurriculumEnvironmentFactory:
             database_url: folder or URL of the store, as in `SessionBasedEnvironment`.
         """
         self.database_url = database_url
+
+    def __repr__(self) -> str:
+        store = None if self.database_url is None else without_password(self.database_url)
+        return f"CurriculumEnvironmentFactory({store!r})"
 
     async def create_single_session_env(
         self, session_id: int, config: SB3TrainingConfig | None = None, n_envs: int = 1
