@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help train test check lint types test-interpreted test-boundscheck wheel docs test-lowest \
-	test-pythons bench clean
+	test-pythons bench peers clean
 SHELL := /bin/bash
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -138,6 +138,7 @@ $(DOCS): $(DEV)
 # The figures of docs/performance.md: measure them on a quiet machine.
 # BENCH_ARGS=--full adds the scaling tables.
 bench: $(DEV)
+	-@$(MAKE) --no-print-directory peers
 	@mkdir -p .benchmarks; rm -f .benchmarks/pytest.json
 	@status=0; $(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only \
 		--benchmark-disable-gc --benchmark-json=.benchmarks/pytest.json $(PYTEST_ARGS) || status=$$?; \
@@ -147,5 +148,12 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks.no_edge || status=$$?; \
 	exit $$status
 
+# What `bench` compares with, in an environment of its own: it wants an older numpy.
+peers: .venv-peers/.installed
+.venv-peers/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install -q -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*
+	rm -rf .venv .venv-peers build dist site .mypy_cache .ruff_cache .pytest_cache .benchmarks .coverage*

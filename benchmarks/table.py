@@ -27,7 +27,7 @@ from benchmarks.figures import Figure, figure
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
-MODULES: Final = ("step", "busy", "training", "baselines", "startup", "memory")
+MODULES: Final = ("step", "busy", "training", "baselines", "startup", "memory", "peers")
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 MARKS: Final = {
     "headlines": ("<!-- headlines:start -->", "<!-- headlines:end -->"),
