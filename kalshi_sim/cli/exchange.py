@@ -38,7 +38,7 @@ def exchange(
     minutes: Annotated[float, arg(help="With --generate: length in minutes.")] = 35.0,
     seed: Annotated[int, arg(help="With --generate: the same seed, the same markets.")] = 9,
     speed: Annotated[
-        float, arg(help="Its seconds in one of the wall clock; 0: as fast as clients read.")
+        float, arg(help="Seconds of the session per second; 0: as fast as clients read.")
     ] = 1.0,
     host: Annotated[str, arg(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, arg(help="Port to listen at; 0: any free one.")] = 8765,

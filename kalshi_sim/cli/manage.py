@@ -93,7 +93,7 @@ def merge(
     overwrite: Annotated[bool, arg(help="Replace the session if the store has it.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """One session of several; they stay as they are."""
+    """Make one session of several, which stay as they are."""
     if len(set(session_ids)) < 2 or len(set(session_ids)) < len(session_ids):
         raise ConfigError("name two or more different sessions to merge")
     source = open_store(store)

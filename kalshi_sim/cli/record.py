@@ -25,7 +25,7 @@ def record(
     ] = (),
     status: Annotated[
         Literal["unopened", "open", "paused", "closed", "settled"],
-        arg(help="Of markets that are not named themselves."),
+        arg(help="Status of the markets that are not named one by one."),
     ] = "open",
     min_volume: Annotated[int, arg(help="Contracts traded so far, at least.")] = 0,
     max_spread: Annotated[
@@ -86,7 +86,9 @@ def record(
     use_yes_price: Annotated[
         bool, arg(help="Subscribe with use_yes_price; the header of each segment says so.")
     ] = False,
-    markets_per_connection: Annotated[int, arg(help="More connections for more markets.")] = 500,
+    markets_per_connection: Annotated[
+        int, arg(help="Markets on one connection; more markets take more connections.")
+    ] = 500,
     discover_every: Annotated[
         float, arg(metavar="SECONDS", help="How often markets are listed again.")
     ] = 60.0,
@@ -94,16 +96,21 @@ def record(
         float, arg(metavar="SECONDS", help="How often books are compared with REST; 0: never.")
     ] = 300.0,
     disk_floor_mib: Annotated[
-        int, arg(metavar="MIB", help="Nothing is written below so much free room.")
+        int, arg(metavar="MIB", help="Stop writing while less than this is free.")
     ] = 1024,
     queue_mib: Annotated[
-        int, arg(metavar="MIB", help="What may wait to be written; more is dropped, and marked.")
+        int,
+        arg(
+            metavar="MIB",
+            help="Largest queue of frames to be written; frames beyond it are dropped and marked.",
+        ),
     ] = 256,
     duration: Annotated[
-        float | None, arg(metavar="SECONDS", help="Stop by itself; else upon Ctrl-C or SIGTERM.")
+        float | None,
+        arg(metavar="SECONDS", help="Stop after this time; else on Ctrl-C or SIGTERM."),
     ] = None,
     status_every: Annotated[
-        float, arg(metavar="SECONDS", help="How often a line says how it goes.")
+        float, arg(metavar="SECONDS", help="How often a line of status is printed.")
     ] = 10.0,
     prometheus_port: Annotated[
         int | None, arg(metavar="PORT", help="Serve http://127.0.0.1:PORT/metrics.")

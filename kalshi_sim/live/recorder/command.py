@@ -1,4 +1,4 @@
-"""The work of `kalshi-sim record`: set up, show how it goes, end in order, say what there is."""
+"""The work of `kalshi-sim record`: set up, show its status, end in order, summarise."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class RecordCommand:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _show(self, recorder: Recorder) -> None:
-        """Say how it goes: a table on a terminal, else lines."""
+        """Show the status: a table on a terminal, else lines."""
         if self.as_json or not sys.stderr.isatty():
             while True:
                 await asyncio.sleep(self.status_every_s)
