@@ -124,8 +124,12 @@ def _learner_default(name: str) -> str | None:
         return None
     if len(set(known.values())) == 1 and len(known) == len(found):
         return f"default: {next(iter(known.values())):g}"
+    alike: dict[str, list[str]] = {}
+    for algorithm, value in known.items():
+        alike.setdefault(f"{value:g}", []).append(algorithm)
     by_number = f" at {environments} environments" if name in ("n_steps", "batch_size") else ""
-    return "default: " + ", ".join(f"{a} {value:g}" for a, value in known.items()) + by_number
+    texts = [f"{', '.join(algorithms)} {value}" for value, algorithms in alike.items()]
+    return f"default: {'; '.join(texts)}{by_number}"
 
 
 @functools.cache

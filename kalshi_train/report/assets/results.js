@@ -80,7 +80,9 @@ function fillForest() {
   let before = "";
   found.forEach((c, i) => {
     const b = bands[i];
-    const tone = toneOf(b.from, b.to);
+    // What is no evidence is not shown in green.
+    const doubt = doubted.has(c.first) || doubted.has(c.second);
+    const tone = doubt && toneOf(b.from, b.to) === "up" ? "" : toneOf(b.from, b.to);
     const interval = b.from === null ? "one event: none"
       : `${format("profit", b.from)} to ${format("profit", b.to)}`;
     body.append(element("tr", { class: c.first === before ? "" : "first", title: c.sentence },
