@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.features import FEATURES
+from kalshi_sim.validated import check_value
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -107,15 +108,22 @@ class OwnFeatures:
 
     def __post_init__(self) -> None:
         given: Any = self.names  # people write one name, or a list
-        names = (given,) if isinstance(given, str) else tuple(given)
+        names = (given,) if isinstance(given, str) or not np.iterable(given) else tuple(given)
         object.__setattr__(self, "names", names)
         taken = {f.name for f in FEATURES}
-        if not 1 <= len(names) <= MAX_OWN or len({*names, *taken}) < len(names) + len(taken):
+        texts = all(isinstance(name, str) and name and name.isprintable() for name in names)
+        if (
+            not texts
+            or not 1 <= len(names) <= MAX_OWN
+            or len({*names, *taken}) < len(names) + len(taken)
+        ):
             raise ConfigError(
                 f"names={names!r}: must be 1 to {MAX_OWN} names, all different and none of FEATURES"
             )
-        if not -np.inf < self.low < self.high < np.inf:
-            raise ConfigError(f"low={self.low}, high={self.high}: must be finite, low below high")
+        for end in ("low", "high"):
+            check_value(end, getattr(self, end), float)
+        if not self.low < self.high:
+            raise ConfigError(f"low={self.low}, high={self.high}: low must be below high")
 
     def __len__(self) -> int:
         return len(self.names)

@@ -86,7 +86,10 @@ def _no_features(row: Row, agent: Agent, observation: Float32Array, out: Float32
 
 
 def _checked(function: Callable[..., Any]) -> Any:
-    """The user's function, compiled with checks of its indices: it may not write elsewhere."""
+    """The user's function, compiled with checks of its indices: it may not write elsewhere.
+
+    What it calls is compiled as that itself says, so an index is checked there only if so asked.
+    """
     plain = getattr(function, "py_func", function)
     flags: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": True}
     return numba.njit(boundscheck=True, **flags)(plain)

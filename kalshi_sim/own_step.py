@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,14 +35,17 @@ class OwnStep:
         Raises:
             ConfigError: one is no function, or features have no names.
         """
-        for what, given in (("features", getattr(features, "function", None)), ("reward", reward)):
-            if given is not None and not callable(given):
-                raise ConfigError(f"{what}={given!r}: must be a function that numba can compile")
         if features is not None and not isinstance(features, OwnFeatures):
             raise ConfigError(
                 f"features={features!r}: must be OwnFeatures(function, names=(...)), so that the "
                 "columns have names"
             )
+        given: dict[str, Any] = {} if features is None else {"features": features.function}
+        if reward is not None:
+            given["reward"] = reward
+        for what, function in given.items():
+            if not inspect.isfunction(getattr(function, "py_func", function)):
+                raise ConfigError(f"{what}={function!r}: must be a function that numba can compile")
         self.features = features
         self.has_reward = reward is not None
         self.totals: Float64Array = np.zeros(n_envs)
@@ -168,6 +172,11 @@ def _call(kernel: Any, *given: Any) -> None:
             "numba cannot compile the own features or reward; they are called as "
             "features(row, agent, observation, out) and reward(before, after, row, paid): "
             f"{lines[0] if len(lines) == 1 else ' '.join(lines[1:4])}"
+        ) from error
+    except Exception as error:  # the kernels of the simulation raise nothing
+        cause = error.__cause__ or error  # from threads it comes wrapped
+        raise ConfigError(
+            f"the own features or reward raised {type(cause).__name__}: {cause}"
         ) from error
 
 

@@ -98,6 +98,8 @@ class BatchSimulator:
         self._waiting = np.ones(n_envs, np.bool_)
         self._any_waiting = True
         """Whether a finished (or never started) environment must be started before a step."""
+        self._cut_short = False
+        """Whether an error or a signal ended a step half-way, so that any may stand at its end."""
         self._closed = False
         self._exclusive = Exclusive()
 
@@ -135,7 +137,7 @@ class BatchSimulator:
         self._start(envs, views, offsets, buffers)
         buffers.done[:] = 0
         self._waiting[:] = False
-        self._any_waiting = False
+        self._any_waiting = self._cut_short = False
         self._clear_fills()
         return buffers.obs
 
@@ -163,6 +165,8 @@ class BatchSimulator:
         if view is not None:
             view = gate.check_int("view", view, 0, len(self.tape.views) - 1)
         self._say()
+        if self._cut_short:
+            self._waiting[:], self._cut_short = True, False
         if restart:
             self.schedule.rewind()
         if view is None:
@@ -194,13 +198,16 @@ class BatchSimulator:
 
         Raises:
             ValueError: actions of another shape or type, not whole, or outside the table.
-            RuntimeError: an environment was never started, or is over and was not started again.
+            RuntimeError: an environment was never started, or is over and was not started again;
+                or an error or a signal cut the last step short.
+            ConfigError: an own function gave no finite number, or raised an error.
         """
         gate.check_actions(actions, self._actions, self.n_actions)
         if self._any_waiting:
             raise RuntimeError(self._waiting_message())
         if self._closed:
             raise RuntimeError("step after close; make the environment anew")
+        self._any_waiting = self._cut_short = True
         self._current ^= 1
         buffers = self._buffers[self._current]
         if self._choice is None:
@@ -216,10 +223,13 @@ class BatchSimulator:
             self._start(finished.envs, views, offsets, buffers)
         elif finished is not None:
             self._waiting[finished.envs] = True
-            self._any_waiting = True
+        self._any_waiting = finished is not None and not restart
+        self._cut_short = False
         return buffers.obs, buffers.rewards, buffers.done, finished
 
     def _waiting_message(self) -> str:
+        if self._cut_short:
+            return "an error or a signal cut the last step short; call reset() before the next"
         if self._waiting.all():
             return "step before reset, or after the end of every episode; call reset() first"
         waiting = np.flatnonzero(self._waiting)
@@ -346,6 +356,7 @@ class BatchSimulator:
         waiting = gate.check_waiting(state.get("waiting"), self.n_envs)
         own_returns = np.zeros(0) if self._own is None else self._own.checked_totals(state)
         self.schedule.set_state(state)
+        self._any_waiting = self._cut_short = True
         self.agents.core[:] = core
         self.agents.consumed[:] = consumed
         self.observations[:] = observations
@@ -356,6 +367,7 @@ class BatchSimulator:
         if waiting is not None:  # where an episode ended before its view's last row
             self._waiting |= waiting
         self._any_waiting = bool(self._waiting.any())
+        self._cut_short = False
         self._clear_fills()
 
     def close(self) -> None:

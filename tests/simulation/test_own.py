@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numba
@@ -184,17 +185,84 @@ def test_what_cannot_be_is_refused(tape: Tape) -> None:
     def far(row: Any, agent: Any, observation: Any, out: npt.NDArray[np.float32]) -> None:
         out[1] = 1.0
 
-    with pytest.raises(IndexError):
+    with pytest.raises(ConfigError, match="raised IndexError: ind"):
         BatchSimulator(tape, 3, features=OwnFeatures(far, ("far",))).reset()
-    for names in ((), ("a", "a"), ("mid",)):
+    for names in ((), ("a", "a"), ("mid",), 5, (1, 2), ("a\x1b[2J",)):
         with pytest.raises(ConfigError, match="names"):
             OwnFeatures(features, names)
-    with pytest.raises(ConfigError, match="low below high"):
+    with pytest.raises(ConfigError, match="low must be below high"):
         OwnFeatures(features, NAMES, low=1.0, high=1.0)
+    for bound in ("x", True, float("inf"), float("nan"), None):
+        with pytest.raises(ConfigError, match="low="):
+            OwnFeatures(features, NAMES, low=bound)  # type: ignore[arg-type]  # that is the test
     with pytest.raises(ConfigError, match=r"OwnFeatures\(function, names"):
         BatchSimulator(tape, 1, features=features)
-    with pytest.raises(ConfigError, match="must be a function"):
-        BatchSimulator(tape, 1, reward=3)  # type: ignore[arg-type]  # that is the test
+    for reward_ in (3, [], max, functools.partial(lost)):
+        with pytest.raises(ConfigError, match=r"reward=.* must be a function"):
+            BatchSimulator(tape, 1, reward=reward_)  # type: ignore[arg-type]  # that is the test
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_error_in_a_step_leaves_nothing_beyond_the_last_row(tape: Tape, n_threads: int) -> None:
+    """The step is over when the error is told, so some environments may stand at their end."""
+    one = tape.select([0])
+    last = len(one.views[0]) - 1
+
+    def wrong(before: Any, after: Any, row: Any, paid: float) -> float:
+        return np.nan if after.steps >= last else paid
+
+    def far(row: Any, agent: Any, observation: Any, out: npt.NDArray[np.float32]) -> None:
+        out[max(0, agent.steps + 1 - last) * 1000] = 0.0
+
+    own: list[dict[str, Any]] = [{"reward": wrong}, {"features": OwnFeatures(far, ("far",))}]
+    for given in own:
+        batch = BatchSimulator(one, 2, n_threads=n_threads, **given)
+        batch.reset()
+        run_into_the_error(batch, last)
+        batch.reset_one(0)
+        with pytest.raises(RuntimeError, match="environment 1 is over"):
+            batch.step([0, 0])
+        batch.reset_one(1)
+        run_into_the_error(batch, last)
+        batch.reset()
+        run_into_the_error(batch, last)
+
+
+def run_into_the_error(batch: BatchSimulator, last: int) -> None:
+    """Step to the last row, where an own function errs, and then once more."""
+    for _ in range(last - 1):
+        batch.step([0, 0])
+    with pytest.raises(ConfigError, match=r"no finite number|IndexError"):
+        batch.step([0, 0])
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="cut the last step short"):
+            batch.step([0, 0])
+    assert (batch.state()["row"] <= last).all()
+
+
+def test_a_signal_in_a_step_leaves_nothing_beyond_the_last_row(
+    tape: Tape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = tape.select([0])
+    last = len(one.views[0]) - 1
+    batch = BatchSimulator(one, 1)
+    batch.reset()
+    saved = batch.get_simulation_state()
+    for _ in range(last - 1):
+        batch.step([0])
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # where Python looks for signals after the kernel
+        patch.setattr(batch, "_gather_finished", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            batch.step([0])
+    with pytest.raises(RuntimeError, match="cut the last step short"):
+        batch.step([0])
+    batch.set_simulation_state(saved)
+    batch.step([0])
+    assert batch.state()["row"].tolist() == [1]
 
 
 def test_what_cannot_be_compiled_says_how_it_is_called(tape: Tape) -> None:
