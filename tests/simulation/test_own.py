@@ -202,8 +202,7 @@ def test_what_cannot_be_is_refused(tape: Tape) -> None:
             BatchSimulator(tape, 1, reward=reward_)  # type: ignore[arg-type]  # that is the test
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_an_error_in_a_step_leaves_nothing_beyond_the_last_row(tape: Tape, n_threads: int) -> None:
+def test_an_error_in_a_step_leaves_nothing_beyond_the_last_row(tape: Tape) -> None:
     """The step is over when the error is told, so some environments may stand at their end."""
     one = tape.select([0])
     last = len(one.views[0]) - 1
@@ -214,9 +213,12 @@ def test_an_error_in_a_step_leaves_nothing_beyond_the_last_row(tape: Tape, n_thr
     def far(row: Any, agent: Any, observation: Any, out: npt.NDArray[np.float32]) -> None:
         out[max(0, agent.steps + 1 - last) * 1000] = 0.0
 
-    own: list[dict[str, Any]] = [{"reward": wrong}, {"features": OwnFeatures(far, ("far",))}]
+    own: list[dict[str, Any]] = [
+        {"reward": wrong, "n_threads": 1},
+        {"features": OwnFeatures(far, ("far",)), "n_threads": 2},
+    ]
     for given in own:
-        batch = BatchSimulator(one, 2, n_threads=n_threads, **given)
+        batch = BatchSimulator(one, 2, **given)
         batch.reset()
         run_into_the_error(batch, last)
         batch.reset_one(0)
