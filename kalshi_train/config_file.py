@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from kalshi_sim.errors import ConfigError
-from kalshi_sim.files import write_json
-
-_DIGEST: Final = "digest"
+from kalshi_sim.sealed import read_sealed, write_sealed
 
 
 def write_settings(path: Path, values: Mapping[str, Any]) -> None:
@@ -23,8 +18,7 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
         path: the file; one that is there is replaced.
         values: settings by name, as `TrainConfig.to_json` gives them.
     """
-    kept = dict(values) | {"resume_from": None}
-    write_json(path, kept | {_DIGEST: _digest(kept)})
+    write_sealed(path, dict(values) | {"resume_from": None})
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -33,22 +27,4 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, is no JSON object, or does not fit its digest.
     """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: a config is a JSON object of settings by name")
-    digest = values.pop(_DIGEST, None)
-    if digest is not None and digest != _digest(values):
-        raise ConfigError(
-            f"{path} is not as it was written: damaged, or changed by hand; "
-            f'if you changed it, remove its entry "{_DIGEST}"'
-        )
-    return values
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+    return read_sealed(path, "config")

@@ -18,8 +18,15 @@ _POSTGRES: Final = re.compile(r"(?i)postgres(?:ql)?(?:\+[a-z0-9_]+)?://")
 _SCHEME: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]+):/|.*://|(?i:postgres(?:ql)?)[:+]", re.DOTALL
 )
-_LOGIN: Final = re.compile(r"(?![./~])[^/]*:.*@", re.DOTALL)
-"""`user:password@…` with no scheme; a folder of such a name is given as ./name."""
+_LOGIN: Final = re.compile(r"(?![./~])[^/]*:.*@|(?!\.).*//[^/]*:.*@", re.DOTALL)
+"""`user:password@…` with no scheme or a broken one; a folder of such a name is given as ./name."""
+_KEYWORDS: Final = re.compile(r"(?i)(?![./~]).*\b(host(addr)?|user|dbname|service|\w*pass\w*)\s*=")
+"""A connection string of libpq's other form: `host=h user=me password=...`."""
+_PASSWORD: Final = re.compile(r"(?i)(pass\w*\s*=\s*)('[^']*'|\S+)")
+_SHOWN_SETTINGS: Final = frozenset(
+    {"host", "hostaddr", "port", "dbname", "user", "sslmode", "application_name", "connect_timeout"}
+)
+"""Settings in a URL that are shown."""
 _SCHEME_IN_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _EXAMPLE: Final = "postgresql://user:password@host:5432/database"
 
@@ -45,7 +52,7 @@ def parse_address(text: str) -> Address:
     if known:
         return Address("postgresql", "postgresql://" + stripped[known.end() :])
     scheme = _SCHEME.match(stripped)
-    if scheme or _LOGIN.match(stripped):
+    if is_address(stripped):
         named = f"{scheme[1].lower()}:" if scheme and scheme[1] else "an address without a scheme"
         raise ConfigError(
             f"a store at {named} (address not shown) cannot be opened; "
@@ -59,7 +66,7 @@ def parse_address(text: str) -> Address:
 def is_address(text: str) -> bool:
     """Whether `text` is meant as a URL, known or not, and not as a path."""
     stripped = text.strip()
-    return bool(_SCHEME.match(stripped) or _LOGIN.match(stripped))
+    return any(form.match(stripped) for form in (_SCHEME, _LOGIN, _KEYWORDS))
 
 
 def without_password(store: str) -> str:
@@ -71,7 +78,7 @@ def without_password(store: str) -> str:
         return UNSHOWN
     try:
         parts = urlsplit("postgresql://" + store.strip()[known.end() :])
-        query = [(k, v) for k, v in parse_qsl(parts.query) if "pass" not in k.lower()]
+        query = [(k, v) for k, v in parse_qsl(parts.query) if k in _SHOWN_SETTINGS]
     except ValueError:
         return UNSHOWN
     login, at, place = parts.netloc.rpartition("@")
@@ -84,7 +91,7 @@ def without_password(store: str) -> str:
 
 def mask_addresses(text: str) -> str:
     """`text` with every password of an address in it left out."""
-    return re.sub(r"\S+", lambda word: _masked(word[0]), text)
+    return re.sub(r"\S+", lambda word: _masked(word[0]), _PASSWORD.sub(r"\1***", text))
 
 
 def _masked(word: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.sealed import read_sealed
 from kalshi_sim.text import printable
 from kalshi_train.config import TrainConfig
 
@@ -112,8 +112,8 @@ def _final_model(folder: Path) -> Path | None:
         ("config.json", "model_save_path"),
     ):
         try:
-            name = json.loads((folder / file).read_text("utf-8"))[setting]
-        except (OSError, ValueError, KeyError, TypeError):
+            name = read_sealed(folder / file, file)[setting]
+        except (ConfigError, KeyError):
             continue
         # By its name alone: the folder may have been moved.
         final = folder / Path(str(name)).name

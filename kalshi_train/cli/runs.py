@@ -16,7 +16,9 @@ from kalshi_sim.cli.console import decimal, print_json, print_notes
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout, print_table
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.sealed import read_sealed
 from kalshi_sim.text import dollars, printable
+from kalshi_train.config_file import read_settings
 
 _DESCRIPTION = """The training runs below a folder side by side.
 
@@ -47,7 +49,7 @@ class RunSummary:
     @property
     def heldout(self) -> Mapping[str, Any]:
         """Figures on the held-out markets; empty if there are none."""
-        return (self.results or {}).get("heldout") or {}
+        return _part(self.results, "heldout")
 
     def figures(self) -> dict[str, Any]:
         """What it came to, by name; None where there is no figure."""
@@ -57,10 +59,15 @@ class RunSummary:
             "heldout_profit_cents": self.heldout.get("mean_profit_cents"),
             "standard_error_cents": self.heldout.get("standard_error_cents"),
             "events": self.heldout.get("events"),
-            "best_profit_cents": (results.get("best_model") or {}).get("mean_profit_cents"),
+            "best_profit_cents": _part(results, "best_model").get("mean_profit_cents"),
             "steps_per_second": results.get("timesteps_per_second"),
             "finished": self.results is not None,
         }
+
+
+def _part(results: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    found = (results or {}).get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +140,13 @@ def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:
     runs, notes = [], []
     for file in sorted(folder.rglob(CONFIG)):
         try:
-            settings = json.loads(file.read_text("utf-8"))
+            settings = read_settings(file)
             results = file.parent / RESULTS
-            found = json.loads(results.read_text("utf-8")) if results.is_file() else None
-        except (OSError, ValueError) as error:
-            notes.append(f"left out: {file.parent}: {error}")
+            found = read_sealed(results, "result") if results.is_file() else None
+        except ConfigError as error:
+            notes.append(f"left out: {error}")
             continue
-        if isinstance(settings, dict) and "total_timesteps" in settings:
-            settings.pop("digest", None)
+        if "total_timesteps" in settings:
             runs.append(RunSummary(file.parent, settings, found))
     return runs, notes
 

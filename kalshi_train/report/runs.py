@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -14,6 +13,7 @@ from kalshi_sim.files import whole_file
 from kalshi_sim.text import printable
 from kalshi_sim.units import CENTS_PER_DOLLAR
 from kalshi_train.report.drawing import COLOURS
+from kalshi_train.training.metrics import read_metrics
 
 _CURVES: Final = (
     ("heldout/mean_profit_cents", "held out, a market"),
@@ -33,9 +33,11 @@ def write_runs_page(folders: Mapping[str, Path], path: Path) -> None:
     """
     figure = make_subplots(rows=1, cols=len(_CURVES), subplot_titles=[t for _, t in _CURVES])
     for i, (name, folder) in enumerate(folders.items()):
-        records = _records(folder / "metrics.jsonl")
+        records = read_metrics(folder / "metrics.jsonl")
         for column, (key, _) in enumerate(_CURVES, start=1):
-            points = [(r["timesteps"], r[key]) for r in records if r.get(key) is not None]
+            points = [
+                (r["timesteps"], r[key]) for r in records if isinstance(r.get(key), (int, float))
+            ]
             figure.add_trace(
                 go.Scatter(
                     x=[x for x, _ in points],
@@ -53,14 +55,3 @@ def write_runs_page(folders: Mapping[str, Path], path: Path) -> None:
     figure.update_layout(legend={"orientation": "h", "y": -0.2}, template="plotly_white")
     with whole_file(path) as temporary:
         figure.write_html(temporary, include_plotlyjs=True)
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    """The records of a run, none if it has none; a last line cut by a kill is left out."""
-    records = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records

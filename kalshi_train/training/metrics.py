@@ -205,9 +205,10 @@ class JsonLinesWriter(KVWriter):
             path: the file; made if absent.
             keep_until: cut off what was recorded after this step; None: cut off everything.
         """
-        kept = _lines_until(path, keep_until) if keep_until is not None else []
+        kept = [] if keep_until is None else read_metrics(path)
+        lines = [_as_line(record) for record in kept if record["timesteps"] <= (keep_until or 0)]
         with whole_file(path) as temporary:
-            temporary.write_text("".join(kept), "utf-8")
+            temporary.write_text("".join(lines), "utf-8")
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def write(
@@ -227,7 +228,7 @@ class JsonLinesWriter(KVWriter):
         for key, value in sorted(key_values.items()):
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):
                 line[key] = int(value) if float(value).is_integer() else float(f"{value:.6g}")
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.write(_as_line(line))
         self._file.flush()
 
     def close(self) -> None:
@@ -235,14 +236,27 @@ class JsonLinesWriter(KVWriter):
         self._file.close()
 
 
-def _lines_until(path: Path, step: int) -> list[str]:
-    if not path.is_file():
-        return []
-    kept = []
-    for line in path.read_text("utf-8").splitlines(keepends=True):
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a run, none if it has none.
+
+    Lines that are none (cut by a kill, damaged) are left out.
+
+    Args:
+        path: a run's metrics.jsonl.
+
+    Returns:
+        Figures by name, of each step at which there are some; `timesteps` says which.
+    """
+    records = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
-            if json.loads(line)["timesteps"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            continue  # a line cut short by a kill
-    return kept
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("timesteps"), int):
+            records.append(record)
+    return records
+
+
+def _as_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":")) + "\n"

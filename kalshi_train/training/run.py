@@ -12,8 +12,9 @@ import torch
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 from kalshi_sim.fees import FeeSchedule
-from kalshi_sim.files import make_folder, write_json, write_whole
+from kalshi_sim.files import make_folder, write_whole
 from kalshi_sim.interrupts import StopRequest, deferred
+from kalshi_sim.sealed import write_sealed
 from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.config import TrainConfig
 from kalshi_train.config_file import write_settings
@@ -233,7 +234,7 @@ class _Run:
             "data": self.data.describe(),
             "config": config.to_json(),
         }
-        write_json(config.run_folder / RESULTS_FILE, results)
+        write_sealed(config.run_folder / RESULTS_FILE, results)
         return TrainResult(
             model_path=config.model_save_path,
             best_model_path=best_path if best else None,

@@ -187,19 +187,22 @@ def test_what_cannot_be_is_refused(tape: Tape) -> None:
 
     with pytest.raises(ConfigError, match="raised IndexError: ind"):
         BatchSimulator(tape, 3, features=OwnFeatures(far, ("far",))).reset()
-    for names in ((), ("a", "a"), ("mid",), 5, (1, 2), ("a\x1b[2J",)):
+    odd_names: list[Any] = [(), ("a", "a"), ("mid",), 5, (1, 2), ("a\x1b[2J",)]
+    for names in odd_names:
         with pytest.raises(ConfigError, match="names"):
             OwnFeatures(features, names)
     with pytest.raises(ConfigError, match="low must be below high"):
         OwnFeatures(features, NAMES, low=1.0, high=1.0)
-    for bound in ("x", True, float("inf"), float("nan"), None):
+    odd_bounds: list[Any] = ["x", True, float("inf"), float("nan"), None]
+    for bound in odd_bounds:
         with pytest.raises(ConfigError, match="low="):
-            OwnFeatures(features, NAMES, low=bound)  # type: ignore[arg-type]  # that is the test
+            OwnFeatures(features, NAMES, low=bound)
     with pytest.raises(ConfigError, match=r"OwnFeatures\(function, names"):
         BatchSimulator(tape, 1, features=features)
-    for reward_ in (3, [], max, functools.partial(lost)):
+    odd_rewards: list[Any] = [3, [], max, functools.partial(lost)]
+    for reward_ in odd_rewards:
         with pytest.raises(ConfigError, match=r"reward=.* must be a function"):
-            BatchSimulator(tape, 1, reward=reward_)  # type: ignore[arg-type]  # that is the test
+            BatchSimulator(tape, 1, reward=reward_)
 
 
 def test_an_error_in_a_step_leaves_nothing_beyond_the_last_row(tape: Tape) -> None:

@@ -24,6 +24,10 @@ UNDERSTOOD = [
     f"postgresql+asyncpg://u:{SECRET}@127.0.0.1:1/db",
     f"postgresql+psycopg2://u:{SECRET}@127.0.0.1:1/db",
     f"postgresql://127.0.0.1:1/db?user=u&password={SECRET}",
+    f"postgresql://127.0.0.1:1/db?user=u&sslpassword={SECRET}&options=-c%20x={SECRET}",
+    f"postgresql://u:%73%33{SECRET}%40@127.0.0.1:1/db",
+    f"postgresql://u:a/{SECRET}@127.0.0.1:1/db",
+    f"postgresql://u:a?{SECRET}#@127.0.0.1:1/db",
 ]
 REFUSED = [
     f"mysql://u:{SECRET}@h/db",
@@ -37,6 +41,16 @@ REFUSED = [
     f"u:{SECRET}@h/db",
     f"u:pa/{SECRET}@h/db",
     f"folder/mysql://u:{SECRET}@h",
+    f"file:///u:{SECRET}@h",
+    f"jdbc:postgresql://h/db?user=u&password={SECRET}",
+    f"postgresql//u:{SECRET}@h/db",
+    f"postgresql\uff1a//u:{SECRET}@h/db",
+    f"postgresql ://u:{SECRET}@h/db",
+    f"\ufeffpostgresql://u:{SECRET}@h/db",
+    f"'postgresql://u:{SECRET}@h/db'",
+    f"DATABASE_URL=postgresql://u:{SECRET}@h/db",
+    f"host=h user=u password={SECRET} dbname=d",
+    f"dbname = d PASSWORD = {SECRET}",
 ]
 
 
@@ -59,7 +73,11 @@ def test_other_addresses_are_refused_without_their_password(address: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "folder", ["sessions", "/data/sessions", "./a:b@c", "../x", "a@b", "12:30", "C:", "~/s"]
+    "folder",
+    [
+        *("sessions", "/data/sessions", "./a:b@c", "../x", "a@b", "12:30", "C:", "~/s", "a=b"),
+        *("postgres/sessions", "./user=me", "/data//12:30", "bypass", "user", "/a/password=x"),
+    ],
 )
 def test_folders_stay_folders(folder: str) -> None:
     assert parse_address(folder).kind == "folder"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.files import write_json
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.segments import segments_in
+from kalshi_sim.sealed import read_sealed, write_sealed
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.urls import without_password
@@ -102,18 +101,19 @@ def _number(target: SessionStore, name: str, asked: int | None) -> int:
 
 def _remembered(folder: Path, store: str) -> dict[str, tuple[int, int]]:
     """The sessions of a recording in a store: name -> (number, segments in it)."""
-    try:
-        found = json.loads((folder / _REMEMBERED).read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
+    found = _every(folder / _REMEMBERED)
     return {k: (int(v[0]), int(v[1])) for k, v in found.get(_shown(store), {}).items()}
+
+
+def _every(path: Path) -> dict[str, Any]:
+    return read_sealed(path, "list of stored sessions") if path.exists() else {}
 
 
 def _remember(folder: Path, store: str, name: str, number: int, segments: int) -> None:
     path = folder / _REMEMBERED
-    every = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    every = _every(path)
     every.setdefault(_shown(store), {})[name] = [number, segments]
-    write_json(path, every)
+    write_sealed(path, every)
 
 
 def _shown(store: str) -> str:
