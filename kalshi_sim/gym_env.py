@@ -5,6 +5,8 @@ Both step the same `BatchSimulator` as `KalshiVecEnv` and give the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
+from kalshi_sim.env_spec import HasSpec, check_is_no_text, given_config
 from kalshi_sim.episodes import Finished
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fills import Fills
@@ -42,6 +45,7 @@ def _episode_info(simulator: BatchSimulator, finished: Finished, k: int) -> dict
 
 def _require_tape(tape: Playable | None, store: str | None, session: int | None) -> Tape:
     """The tape given, else that of a stored session (cached)."""
+    check_is_no_text(tape)
     if tape is None and session is not None:
         return as_tape(gate.check_int("session", session, 0, gate.MAX_SEED), store)
     if tape is None or session is not None:
@@ -52,7 +56,7 @@ def _require_tape(tape: Playable | None, store: str | None, session: int | None)
     return as_tape(tape, store)
 
 
-class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
+class MarketAgnosticKalshiEnv(HasSpec, gym.Env[Float32Array, np.int64]):
     """One environment: a batch of one, without automatic restart.
 
     Observations float32 [52], actions rows of the action table, rewards in cents. The info of an
@@ -66,7 +70,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
     def __init__(
         self,
         tape: Playable | None = None,
-        config: SimConfig | None = None,
+        config: SimConfig | Mapping[str, Any] | None = None,
         seed: int = 0,
         render_mode: str | None = None,
         store: str | None = None,
@@ -78,7 +82,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
 
         Args:
             tape: what to trade on; shared, never written. Or sessions, of which a tape is made.
-            config: settings of the simulation; the defaults if omitted.
+            config: settings of the simulation, or a mapping of them; the defaults if omitted.
             seed: decides everything random (views and starts handed out).
             render_mode: only None; nothing is drawn.
             store: folder or URL of a store; with `session` instead of a tape.
@@ -92,7 +96,7 @@ class MarketAgnosticKalshiEnv(gym.Env[Float32Array, np.int64]):
         """
         played = _require_tape(tape, store, session)
         self.simulator = BatchSimulator(
-            played, 1, config, seed, n_threads=1, features=features, reward=reward
+            played, 1, given_config(config), seed, n_threads=1, features=features, reward=reward
         )
         self.render_mode = render_mode
         self.observation_space: gym.spaces.Space[Any] = observation_space(features)
@@ -195,11 +199,18 @@ def _checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 
 def make_vector_env(**settings: Any) -> KalshiVectorEnv:
-    """What `gymnasium.make_vec` calls: in gymnasium's own mode NEXT_STEP if none is named."""
+    """What `gymnasium.make_vec` calls: in gymnasium's own mode NEXT_STEP if none is named.
+
+    Its `max_episode_steps` is the setting of that name.
+    """
+    if "max_episode_steps" in settings:
+        config = given_config(settings.get("config")) or SimConfig()
+        steps = settings.pop("max_episode_steps")
+        settings["config"] = replace(config, max_episode_steps=steps)
     return KalshiVectorEnv(**{"autoreset_mode": AutoresetMode.NEXT_STEP, **settings})
 
 
-class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray]):
+class KalshiVectorEnv(HasSpec, VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray]):
     """Many environments as a gymnasium VectorEnv. Observations float32 [n, 52].
 
     autoreset_mode SAME_STEP: a finished environment restarts in the same step; its last
@@ -216,7 +227,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         self,
         tape: Playable | None = None,
         num_envs: int = 1,
-        config: SimConfig | None = None,
+        config: SimConfig | Mapping[str, Any] | None = None,
         seed: int = 0,
         n_threads: int | None = None,
         render_mode: str | None = None,
@@ -233,7 +244,7 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         Args:
             tape: what to trade on; shared, never written. Or sessions, of which a tape is made.
             num_envs: environments in the batch.
-            config: settings of the simulation; the defaults if omitted.
+            config: settings of the simulation, or a mapping of them; the defaults if omitted.
             seed: decides everything random (views and starts handed out).
             n_threads: threads that step the batch; if omitted, measured while stepping.
             render_mode: only None; nothing is drawn.
@@ -253,7 +264,13 @@ class KalshiVectorEnv(VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray])
         """Environments whose next step is their restart (NEXT_STEP)."""
         played = _require_tape(tape, store, session)
         self.simulator = BatchSimulator(
-            played, num_envs, config, seed, n_threads, features=features, reward=reward
+            played,
+            num_envs,
+            given_config(config),
+            seed,
+            n_threads,
+            features=features,
+            reward=reward,
         )
         self.num_envs = num_envs
         self.render_mode = render_mode

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate, tape_gate
+from kalshi_sim.errors import StoreError
 from kalshi_sim.features import FEATURES
 from kalshi_sim.frames import Tabular, tape_table
 from kalshi_sim.kernels import layout
@@ -292,6 +293,10 @@ class Tape(Tabular):
         made._set_arrays()
         return made
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tape:
+        """Itself: nothing of a tape can be changed, and gymnasium copies specs that hold one."""
+        return self
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """A mapped tape is pickled as where it lies, any other as what its constructor checks."""
         if self.saved_in is None:
@@ -303,7 +308,13 @@ class Tape(Tabular):
 def _reopen(folder: Path, views: tuple[MarketSessionView, ...]) -> Tape:
     from kalshi_sim.tape_cache import open_tape
 
-    tape = open_tape(folder)
+    try:
+        tape = open_tape(folder)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"the tape that was mapped from {folder} cannot be opened there: {error}; "
+            "make it anew with load_tape"
+        ) from error
     for view in views:
         tape_gate.check_view(view, len(tape))
     return tape._with_views(views)

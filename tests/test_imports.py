@@ -15,7 +15,8 @@ EDGES = all_imports(*PACKAGES)
 
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
-    "units errors extras text files sealed file_sets validated interrupts config features actions frames",
+    "units errors extras text files sealed file_sets validated interrupts",
+    "config features actions frames",
     "events market_info quality_report session",
     "origins",
     "exclusive",
@@ -33,7 +34,7 @@ ROOMS = (
     "tape_build",
     "tape_cache schedule analysis",
     "fills own own_compiled own_step settings simulator episodes",
-    "registration spaces infos gym_env vec_env",
+    "registration spaces infos env_spec gym_env vec_env",
     "live",
     "reference",
     "validation",
@@ -185,6 +186,7 @@ LIBRARIES = {
         ("kalshi_sim.validation", "function"),  # runs the library's own checker
     },
     "gymnasium": {
+        ("kalshi_sim.env_spec", "module"),
         ("kalshi_sim.gym_env", "module"),
         ("kalshi_sim.registration", "module"),
         ("kalshi_sim.spaces", "module"),

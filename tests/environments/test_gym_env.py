@@ -25,7 +25,9 @@ from kalshi_sim import (
     build_tape,
     open_store,
 )
+from kalshi_sim.env_spec import KalshiSpec
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.own import OwnFeatures
 from kalshi_sim.synthetic.session import generate_session
 
 ID = "kalshi_sim/Kalshi-v0"
@@ -136,15 +138,43 @@ def test_a_stored_session_is_named_in_a_spec_that_makes_it_again(
         gym.make(ID, tape=tape, session=1)
 
 
-def test_a_tape_in_memory_is_no_json(tape: Tape) -> None:
-    """A spec as JSON holds plain values; a tape is arrays of megabytes that no text can name.
+def test_a_spec_of_a_tape_is_json_that_asks_for_it_again(tape: Tape) -> None:
+    """A spec as JSON holds plain values; a tape is arrays of megabytes, so it is named there."""
+    made = gym.make(ID, tape=tape, config=SimConfig(latency_ms=7))
+    assert made.spec is not None
+    assert made.spec.kwargs["tape"] is tape  # wrappers copy the spec, but no arrays
+    spec = EnvSpec.from_json(made.spec.to_json())
+    with pytest.raises(ConfigError, match=r"names Tape\(.*give that: gymnasium.make\(spec, tape"):
+        gym.make(spec)
+    again = gym.make(spec, tape=tape)
+    assert isinstance(again.unwrapped, MarketAgnosticKalshiEnv)
+    assert again.unwrapped.simulator.config == SimConfig(latency_ms=7)
+    np.testing.assert_array_equal(again.reset()[0], made.reset()[0])
+    pickled = gym.make(pickle.loads(pickle.dumps(made.spec)))
+    np.testing.assert_array_equal(pickled.reset()[0], gym.make(ID, tape=tape).reset()[0])
+    vector = gym.make_vec(ID, num_envs=2, tape=tape)
+    assert vector.spec is not None
+    named = EnvSpec.from_json(vector.spec.to_json())
+    assert gym.make_vec(named, num_envs=2, tape=tape).reset()[0].shape == (2, 52)
+    own = OwnFeatures(len, ("a",))  # type: ignore[arg-type]  # never called
+    for code in ({"features": own}, {"reward": len}):
+        held = KalshiSpec(ID, kwargs={"tape": tape, **code})
+        with pytest.raises(ValueError, match="which no JSON holds"):
+            held.to_json()
 
-    So `to_json` raises for it, as for every environment that is given an object, whereas a stored
-    session is named (above), and a spec is copied and pickled with its tape.
-    """
-    spec = gym.make(ID, tape=tape).spec
-    assert spec is not None
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        spec.to_json()
-    again = gym.make(pickle.loads(pickle.dumps(spec)))
-    np.testing.assert_array_equal(again.reset()[0], gym.make(ID, tape=tape).reset()[0])
+
+def test_a_config_can_be_a_mapping_of_settings(tape: Tape) -> None:
+    env = MarketAgnosticKalshiEnv(tape, {"latency_ms": 7, "actions": "maker"})
+    assert env.simulator.config == SimConfig(latency_ms=7, actions="maker")
+    odd: list[Any] = [{"latency": 7}, {"latency_ms": -1}, 5, {1: 2}]
+    for config in odd:
+        with pytest.raises(ConfigError, match=r"latency|config"):
+            KalshiVectorEnv(tape, 2, config)
+
+
+def test_make_vec_takes_the_most_steps_of_an_episode(tape: Tape) -> None:
+    env = gym.make_vec(ID, num_envs=2, tape=tape, max_episode_steps=3)
+    env.reset()
+    for k in range(1, 4):
+        *_, truncated, _ = env.step(np.zeros(2, int))
+        assert truncated.tolist() == [k == 3] * 2
