@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -18,6 +20,7 @@ from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.gym_env import KalshiVectorEnv, MarketAgnosticKalshiEnv
 from kalshi_sim.kernels import layout
 from kalshi_sim.live.portfolio import Portfolio
+from kalshi_sim.own import OwnFeatures
 from kalshi_sim.session import EventKind, Events
 from tests.support.modes import examples
 from tests.support.odd_tapes import MANY, MARKET
@@ -39,6 +42,37 @@ NUMBERS = st.one_of(
 EXPECTED = (KalshiSimError, ValueError, TypeError, RuntimeError, OverflowError, LookupError)
 
 
+TABLES_OF_ROWS = (
+    "five",
+    "sized",
+    "maker",
+    [{"kind": "hold"}],
+    [{"kind": "hold"}, {"kind": "buy", "side": "no", "pricing": "behind 1000", "size": 1_000_000}],
+)
+
+
+@numba.njit
+def features(row: Any, agent: Any, observation: Any, out: Any) -> None:
+    out[0] = (row.payout - row.no_bid) / row.payout + agent.position
+
+
+@numba.njit
+def reward(before: Any, after: Any, row: Any, paid: float) -> float:
+    return np.nan if after.position > 15 else paid  # which is refused
+
+
+OWN = OwnFeatures(features, ("own",))
+
+
+class Last:
+    """A policy that takes the last of the valid actions."""
+
+    def predict(
+        self, observation: Any, *, deterministic: bool = False, action_masks: Any = None
+    ) -> tuple[Any, Any]:
+        return np.flatnonzero(action_masks)[-1], None
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Public methods in any order with any arguments: an error or a result, never a crash."""
 
@@ -48,20 +82,35 @@ class AnyOrder(RuleBasedStateMachine):
         order=st.sampled_from(("sequential", "shuffle", "weighted")),
         latency=st.sampled_from((0, 1, 5000)),
         start=st.booleans(),
+        tables=st.tuples(st.sampled_from(TABLES_OF_ROWS), st.sampled_from(TABLES_OF_ROWS)),
+        own=st.sampled_from(({}, {"features": OWN, "reward": reward})),
     )
-    def make(self, n_envs: int, model: Any, order: Any, latency: int, start: bool) -> None:
+    def make(
+        self,
+        n_envs: int,
+        model: Any,
+        order: Any,
+        latency: int,
+        start: bool,
+        tables: tuple[Any, Any],
+        own: dict[str, Any],
+    ) -> None:
         config = SimConfig(
+            actions=tables[0],
             fill_model=model,
             market_order=order,
             latency_ms=latency,
             random_start=start,
             record_fills=True,
         )
-        self.sim = BatchSimulator(MANY, n_envs, config)
-        self.vec = KalshiVecEnv(MANY, n_envs, config)
+        self.config = config
+        self.sim = BatchSimulator(MANY, n_envs, config, **own)
+        other = replace(config, actions=tables[1], latency_ms=1)
+        self.other = BatchSimulator(MANY, n_envs, other, **own)
+        self.vec = KalshiVecEnv(MANY, n_envs, config, **own)
         mode = ("NEXT_STEP", "SAME_STEP", "DISABLED")[latency % 3]
-        self.vector = KalshiVectorEnv(MANY, n_envs, config, autoreset_mode=mode)
-        self.single = MarketAgnosticKalshiEnv(MANY, config)
+        self.vector = KalshiVectorEnv(MANY, n_envs, config, autoreset_mode=mode, **own)
+        self.single = MarketAgnosticKalshiEnv(MANY, config, **own)
         self.live = LiveMarket(MARKET.markets[0], depth=3)
         self.saved = self.sim.get_simulation_state()
 
@@ -72,21 +121,21 @@ class AnyOrder(RuleBasedStateMachine):
         with contextlib.suppress(*EXPECTED):
             self.vec.step(np.array(actions))
 
-    @rule(action=st.integers(0, 4), restart=st.booleans(), times=st.integers(1, 20))
+    @rule(action=st.integers(0, 20), restart=st.booleans(), times=st.integers(1, 20))
     def step(self, action: int, restart: bool, times: int) -> None:
         for _ in range(times):
-            with contextlib.suppress(RuntimeError):
-                self.sim.step(np.full(self.sim.n_envs, action), restart)
-            with contextlib.suppress(RuntimeError):
-                self.vec.step(np.full(self.sim.n_envs, action))
-            with contextlib.suppress(RuntimeError):
-                self.vector.step(np.full(self.sim.n_envs, action))
-            with contextlib.suppress(RuntimeError):
+            for batch in (self.sim, self.other):
+                with contextlib.suppress(*EXPECTED):
+                    batch.step(np.full(batch.n_envs, action), restart)
+            for env in (self.vec, self.vector):
+                with contextlib.suppress(*EXPECTED):
+                    env.step(np.full(self.sim.n_envs, action))
+            with contextlib.suppress(*EXPECTED):
                 self.single.step(action)
 
     @rule()
     def reset(self) -> None:
-        for env in (self.sim, self.vec, self.vector, self.single):
+        for env in (self.sim, self.other, self.vec, self.vector, self.single):
             env.reset()
 
     @rule(env=NUMBERS, view=NUMBERS, restart=st.booleans())
@@ -100,8 +149,8 @@ class AnyOrder(RuleBasedStateMachine):
     def look(self) -> None:
         for env in (self.sim, self.vec, self.vector, self.single):
             env.state()
-            env.action_masks()
-            env.fills()
+            assert env.action_masks()[..., 0].all()  # HOLD
+            assert env.fills().to_arrow().num_columns > 5
 
     @rule(
         order=st.lists(NUMBERS, max_size=4),
@@ -142,6 +191,29 @@ class AnyOrder(RuleBasedStateMachine):
             self.live.feed_frame(json.dumps(frame), recv_ms=known)
         with contextlib.suppress(*EXPECTED):
             self.live.update_close(known, value)
+
+    @rule(back=st.booleans())
+    def of_another_table(self, back: bool) -> None:
+        """The state of a batch whose actions mean something else, with orders in flight."""
+        one, two = (self.other, self.sim) if back else (self.sim, self.other)
+        with contextlib.suppress(ConfigError):
+            one.set_simulation_state(two.get_simulation_state())
+
+    @rule(position=st.integers(-5, 20), price=st.integers(0, 100), size=st.integers(0, 30))
+    def act_live(self, position: int, price: int, size: int) -> None:
+        orders = {"yes_order": (price, size, 0), "no_order": (100 - price, size, 2)}
+        held = Portfolio(cash=10_000, position=position, **orders)
+        with contextlib.suppress(*EXPECTED):
+            mask = self.live.action_mask(held, self.config)
+            assert mask.shape == (len(self.config.table),)
+            seen = self.live.observation(held, self.config, OWN)
+            assert seen.shape == (53,)
+            assert mask[self.live.act(Last(), held, self.config, features=OWN)]
+
+    @rule(levels=NUMBERS)
+    def tables(self, levels: Any) -> None:
+        with contextlib.suppress(*EXPECTED):
+            self.sim.tape.to_arrow(levels=levels)
 
     @rule()
     def save(self) -> None:
