@@ -201,8 +201,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(position=st.integers(-5, 20), price=st.integers(0, 100), size=st.integers(0, 30))
     def act_live(self, position: int, price: int, size: int) -> None:
-        orders = {"yes_order": (price, size, 0), "no_order": (100 - price, size, 2)}
-        held = Portfolio(cash=10_000, position=position, **orders)
+        yes, no = (price, size, 0), (100 - price, size, 2)
+        held = Portfolio(cash=10_000, position=position, yes_order=yes, no_order=no)
         with contextlib.suppress(*EXPECTED):
             mask = self.live.action_mask(held, self.config)
             assert mask.shape == (len(self.config.table),)
