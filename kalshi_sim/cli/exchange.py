@@ -17,6 +17,7 @@ from kalshi_sim.cli.options import JsonOption, SkipOption, StoreOption, checked_
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.interrupts import Interrupted
 from kalshi_sim.store import open_store
+from kalshi_sim.units import MS_PER_SECOND
 
 if TYPE_CHECKING:
     from kalshi_sim.live.exchange import LocalExchange
@@ -40,6 +41,9 @@ def exchange(
     speed: Annotated[
         float, arg(help="Seconds of the session per second; 0: as fast as clients read.")
     ] = 1.0,
+    skip: Annotated[
+        float, arg(metavar="MINUTES", help="Begin so long after the session's start.")
+    ] = 0.0,
     host: Annotated[str, arg(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, arg(help="Port to listen at; 0: any free one.")] = 8765,
     begin: Annotated[
@@ -86,6 +90,7 @@ def exchange(
         keys=given,
         faults=waiting,
         log=log,
+        skip_ms=round(skip * 60 * MS_PER_SECOND),
     )
     import asyncio
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ _CONNECTIONS: Final = 1_000_000
 """Connections of a run before their numbers meet those of the next."""
 _SIDS: Final = 100_000
 """Subscriptions of a connection before their numbers meet those of the next."""
+LISTED: Final = ("ticker", "event_ticker", "close_time", "price_level_structure", "price_ranges")
+"""What a `market` marker keeps of the exchange's list of markets."""
+_LISTED_GRID: Final = LISTED[-2:]
 _SID: Final = re.compile(rb'"sid"\s*:\s*(\d+)')
 _NAME: Final = re.compile(r"segment-(\d{4,})-(\d{6,})-\d{8}T\d{6}Z\.jsonl\.gz")
 _ENCODE: Final = msgspec.json.Encoder()
@@ -48,6 +52,9 @@ class Header(msgspec.Struct, kw_only=True):
     use_yes_price: bool
     """Whether order books were subscribed with `use_yes_price`."""
     channels: list[str] = []
+    replay: bool = False
+    """Whether a local exchange replayed a session: its frames state the session's times, and when
+    they were received means nothing."""
     version: str = ""
     """Of kalshi-sim."""
     libraries: dict[str, str] = {}
@@ -149,8 +156,8 @@ def marker_line(wall_ns: int, mono_ns: int, connection: int, name: str, **what: 
         wall_ns: when it was made, wall clock.
         mono_ns: the same on the monotonic clock.
         connection: number of the connection it is about; 0 for none.
-        name: open, close, end (of a subscription), gap, drop, refused, clock-jump, audit, rotate,
-            stop.
+        name: open, close, end (of a subscription), market (as listed), gap, drop, refused,
+            clock-jump, audit, rotate, stop.
         what: anything else there is to say.
     """
     return b'{"marked_ts_ns":%d,"mono_ns":%d,"connection":%d,"marker":%b,"what":%b}\n' % (
@@ -184,8 +191,13 @@ def frame_of(line: bytes) -> bytes | None:
 class Converter:
     """Lines of one segment as frames of the wire, subscriptions numbered over all connections."""
 
-    def __init__(self) -> None:
-        """Have read nothing yet."""
+    def __init__(self, *, replay: bool = False) -> None:
+        """Have read nothing yet.
+
+        Args:
+            replay: as the segment's header states it.
+        """
+        self._replay = replay
         self._open: set[int] = set()
         self._latest_ns = 0
         self.closed = False
@@ -229,7 +241,8 @@ class Converter:
             self._open.add(sid)
             return b'"sid":%d' % sid
 
-        return head + _SID.sub(renumbered, line[at:])
+        frame = _SID.sub(renumbered, line[at:])
+        return b"{" + frame[1:] if self._replay else head + frame
 
     def _marker(self, line: bytes) -> bytes:
         marker = msgspec.json.decode(line)
@@ -239,18 +252,33 @@ class Converter:
         if name == "end":
             sid = sid_of(marker["connection"], what["sid"])
             self._open.discard(sid)
-            return _ended(sid, marker["marked_ts_ns"])
+            return self._ended(sid, marker["marked_ts_ns"])
+        if name == "market":
+            return self._listed(what, marker["marked_ts_ns"])
         return msgspec.json.encode({"type": f"recorder {name}"})
 
     def ends(self) -> list[bytes]:
         """Ends of the subscriptions that were open where a segment was cut short."""
         if self.closed:
             return []
-        return [_ended(sid, self._latest_ns) for sid in sorted(self._open)]
+        return [self._ended(sid, self._latest_ns) for sid in sorted(self._open)]
 
+    def _listed(self, market: dict[str, Any], wall_ns: int) -> bytes:
+        """What the exchange's list said of a market, as the change of its life that says it."""
+        message: dict[str, Any] = {
+            "market_ticker": market["ticker"],
+            "event_type": "created",
+            **{key: market[key] for key in _LISTED_GRID if market.get(key)},
+        }
+        if market.get("close_time"):
+            message["close_ts"] = datetime.fromisoformat(market["close_time"]).timestamp()
+        frame = {"raw": {"type": "market_lifecycle_v2", "msg": message}}
+        return msgspec.json.encode(frame if self._replay else {"recv_ts_ns": wall_ns, **frame})
 
-def _ended(sid: int, wall_ns: int) -> bytes:
-    return b'{"recv_ts_ns":%d,"raw":{"type":"unsubscribed","sid":%d}}' % (wall_ns, sid)
+    def _ended(self, sid: int, wall_ns: int) -> bytes:
+        if self._replay:
+            return b'{"raw":{"type":"unsubscribed","sid":%d}}' % sid
+        return b'{"recv_ts_ns":%d,"raw":{"type":"unsubscribed","sid":%d}}' % (wall_ns, sid)
 
 
 class _Object(msgspec.Struct):

@@ -41,6 +41,8 @@ SIGNATURE_HEADER: Final = "KALSHI-ACCESS-SIGNATURE"
 CLOCK_TOLERANCE_MS: Final = 5_000
 """How far a signature's time may be from the exchange's."""
 
+STATE_PATH: Final = "/control/state"
+"""Of a local exchange alone."""
 PING_SECONDS: Final = 10.0
 HEARTBEAT: Final = b"heartbeat"
 """Body of the server's pings."""

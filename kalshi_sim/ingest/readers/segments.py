@@ -37,8 +37,7 @@ class SegmentsReader:
         Raises:
             DataError: it is damaged, or of a later version.
         """
-        header_of(source)
-        convert = Converter()
+        convert = Converter(replay=header_of(source).replay)
         last = 1
         for first, text in source.blocks():
             whole = text

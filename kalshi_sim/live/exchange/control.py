@@ -11,6 +11,7 @@ from aiohttp import web
 from kalshi_sim.errors import DataError
 from kalshi_sim.live.exchange.auth import RestError
 from kalshi_sim.live.exchange.faults import read_faults
+from kalshi_sim.live.interface import STATE_PATH
 
 if TYPE_CHECKING:
     from kalshi_sim.live.exchange.core import Exchange
@@ -37,7 +38,7 @@ class Control:
             web.post("/control/faults", self.add_faults),
             web.get("/control/faults", self.faults),
             web.post("/control/exchange", self.change),
-            web.get("/control/state", self.state),
+            web.get(STATE_PATH, self.state),
         ]
 
     async def _json(self, request: web.Request) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, Final, Literal
 
 from kalshi_sim.errors import ConfigError
@@ -33,6 +33,7 @@ from kalshi_sim.live.exchange.queue import TrueQueueFlow
 from kalshi_sim.live.exchange.schedule import (
     BookFrame,
     Change,
+    Happening,
     check_session,
     first_ms,
     replay,
@@ -60,6 +61,7 @@ class Exchange:
         log: SentLog | None = None,
         faults: Iterable[Fault] = (),
         truth: TrueQueue | None = None,
+        skip_ms: int = 0,
     ) -> None:
         """Make an exchange whose markets are those of a session.
 
@@ -74,6 +76,7 @@ class Exchange:
             faults: which wait from the start.
             truth: the queues behind a generated session, whose orders then come one by one; None:
                 the frames of the session are replayed.
+            skip_ms: so long after the session's start time begins; what came earlier has happened.
 
         Raises:
             ConfigError: the session cannot be replayed, or `truth` is of another one.
@@ -96,6 +99,7 @@ class Exchange:
         """Set once everything has happened."""
         self._flow = TrueQueueFlow(self, self.matching)
         self._truth = truth
+        self._begin_ms = first_ms(session) + skip_ms
         self._speed = speed
         self._faults = tuple(faults)
         self._ordered = list(self.markets.values())
@@ -165,14 +169,14 @@ class Exchange:
 
     async def _feed(self) -> None:
         """Let everything happen at its time."""
-        await self._begun.wait()
-        self.clock.start()
-        since_pause = 0
         if self._truth is None:
             happenings = replay(self.session)
         else:
             happenings = flow(self.session, self._truth.logs)
-        following = next(happenings, None)
+        following = await self._skipped(happenings)
+        await self._begun.wait()
+        self.clock.start()
+        since_pause = 0
         while following is not None:
             ms, what = following
             wait = self.clock.seconds_until(ms)
@@ -186,6 +190,17 @@ class Exchange:
             self.happen(what, ms)
         await self._wait_for_readers()
         self.finished.set()
+
+    async def _skipped(self, happenings: Iterator[Happening]) -> Happening | None:
+        """Let happen what comes before time begins; returns what follows."""
+        for n, (ms, what) in enumerate(happenings):
+            if ms >= self._begin_ms:
+                return ms, what
+            self.clock.reach(ms, ms)
+            self.happen(what, ms)
+            if n % _BATCH == 0:
+                await asyncio.sleep(0)
+        return None
 
     async def _wait_for_readers(self) -> None:
         """Without a speed nobody is left behind."""

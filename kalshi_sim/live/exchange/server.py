@@ -30,6 +30,7 @@ from kalshi_sim.live.interface import PING_SECONDS, REST_ROOT, WS_PATH
 from kalshi_sim.live.keys import PrivateKey, new_private_key
 from kalshi_sim.session import Session
 from kalshi_sim.synthetic.truth import TrueQueue
+from kalshi_sim.units import MS_PER_DAY
 from kalshi_sim.validated import Within, check_value
 
 LOOPBACK: Final = "127.0.0.1"
@@ -56,6 +57,7 @@ class LocalExchange:
         log: str | Path | None = None,
         ping_seconds: float = PING_SECONDS,
         truth: TrueQueue | None = None,
+        skip_ms: int = 0,
     ) -> None:
         """Make an exchange that replays a session.
 
@@ -72,12 +74,14 @@ class LocalExchange:
             ping_seconds: time between pings.
             truth: the queues behind a generated session (`generate_with_truth`): its orders then
                 come one by one, and clients' orders stand among them.
+            skip_ms: so long after the session's start time begins; what came earlier has happened.
 
         Raises:
             ConfigError: the session cannot be replayed, `truth` is of another one, or an argument
                 is outside its range.
         """
         check_value("speed", speed, float, Within(0, 1_000_000))
+        check_value("skip_ms", skip_ms, int, Within(0, 10 * MS_PER_DAY))
         check_value("port", port, int, Within(0, 65_535))
         check_value("ping_seconds", ping_seconds, float, Within(0.01, 3_600))
         self.key_id = TEST_KEY
@@ -97,6 +101,7 @@ class LocalExchange:
             log=self._log,
             faults=faults,
             truth=truth,
+            skip_ms=skip_ms,
         )
         self._host, self._port = host, port
         self._runner: web.AppRunner | None = None

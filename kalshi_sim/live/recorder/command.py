@@ -21,7 +21,7 @@ from kalshi_sim.ingest.segments import Header
 from kalshi_sim.interrupts import deferred
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.recorder.access import KEY_FILE, KEY_ID, credentials_of, environment_of
-from kalshi_sim.live.recorder.discovery import Rest, Selection
+from kalshi_sim.live.recorder.discovery import Rest, Selection, is_replay
 from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, store_segments
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
 from kalshi_sim.live.recorder.recorder import Recorder
@@ -86,6 +86,7 @@ class RecordCommand:
                 url=options.websocket + names.WS_PATH,
                 use_yes_price=self.use_yes_price,
                 channels=[*options.market_channels, *options.other_channels],
+                replay=asyncio.run(is_replay(options.rest)),
                 version=version("kalshi-sim"),
                 libraries={"aiohttp": version("aiohttp"), "python": sys.version.split()[0]},
             ),

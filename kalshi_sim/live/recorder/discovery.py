@@ -22,6 +22,7 @@ _RETRIES: Final = 6
 _WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 15.0
 _DEADLINE_S: Final = 30.0
+_ASKED_S: Final = 5.0
 _TOO_MANY: Final = 429
 _SERVER: Final = 500
 _UNAUTHORIZED: Final = (401, 403)
@@ -247,3 +248,21 @@ def _queries(selection: Selection) -> list[dict[str, str]]:
     if selection.series:
         return [common | {"series_ticker": series} for series in selection.series]
     return [common | {"mve_filter": "exclude"}]
+
+
+async def is_replay(address: str) -> bool:
+    """Whether an address is a local exchange, whose frames state the times of a session.
+
+    Args:
+        address: of REST: scheme, host, port. Only plain http is asked: no real exchange has it.
+    """
+    if not address.startswith("http://"):
+        return False
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ASKED_S)) as http,
+            http.get(f"{address}{names.STATE_PATH}") as answer,
+        ):
+            return answer.status == 200 and "now_ms" in await answer.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return False

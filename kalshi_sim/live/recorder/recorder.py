@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
-from kalshi_sim.ingest.segments import connection_number
+from kalshi_sim.ingest.segments import LISTED, connection_number
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.recorder.audit import Audit, Books
 from kalshi_sim.live.recorder.commands import AuthenticationError, ConnectionLostError
@@ -68,6 +68,7 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._books = Books()
         self._lost: dict[Slot, dict[str, int]] = {}
+        self._listed: dict[str, dict[str, Any]] = {}
         self._rate = Rate()
         self._begun = time.monotonic()
         self._last_ns: int | None = None
@@ -134,7 +135,12 @@ class Recorder:
             self._problems.pop("discovery", None)
             self._apply(found)
 
-    def _apply(self, found: Iterable[str]) -> None:
+    def _apply(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        for ticker in sorted(found):
+            listed = {key: found[ticker].get(key) for key in LISTED}
+            if self._listed.get(ticker) != listed:
+                self._listed[ticker] = listed
+                self.tape.marker(0, "market", **listed)
         new, leaving = self._placement.apply(found)
         for ticker in leaving:
             self._books.forget(ticker)

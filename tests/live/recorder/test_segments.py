@@ -330,3 +330,22 @@ def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
         assert found <= {seq for seq, _ in sent} | {sent[-1][0] + 1}
         session = import_captures([path], session_id=1)
         assert len(session.events[session.events.kind == EventKind.DELTA]) == len(found) - 1
+
+
+def test_what_the_exchange_listed_of_a_market_is_known_from_then_on(tmp_path: Path) -> None:
+    ranges = [{"start": "0.0000", "end": "1.0000", "step": "0.0010"}]
+    listed = {"close_time": "2026-03-19T02:00:00.500Z", "price_ranges": ranges}
+    moved = {**listed, "close_time": "2026-03-19T03:00:00Z"}
+    path = write(
+        tmp_path,
+        marker(0, "market", 0, ticker=MARKET, event_ticker="KXGAME-26MAR18AB", **listed),
+        line(10, snapshot(1)),
+        marker(60_000, "market", 0, ticker=MARKET, event_ticker=None, **moved),
+        line(61_000, delta(2, 61_000)),
+    )
+    session = import_captures([path], session_id=1)
+    (market,) = session.markets
+    closes = [1_773_885_600_500, 1_773_889_200_000]
+    assert market.close_updates == ((T0, closes[0]), (T0 + 60_000, closes[1]))
+    assert market.price_ranges == ((0, 10_000, 10),)
+    assert session.quality.total.gaps == 0
