@@ -31,7 +31,6 @@ from kalshi_sim.store.metadata import (
     encode_metadata,
 )
 from kalshi_sim.text import printable
-from kalshi_sim.threads import usable_cpus
 
 _SMALL: Final = frozenset({"kind", "side", "flags"})
 _SCHEMA: Final = pa.schema(
@@ -180,6 +179,8 @@ def _damaged_market(
     place = {market.ticker: i for i, market in enumerate(metadata.markets)}
     wanted = range(len(place)) if markets is None else [place[ticker] for ticker in markets]
     starts = np.cumsum([0, *(last - first for first, last in rows)]).tolist()
+    from kalshi_sim.threads import usable_cpus  # it needs the compiler, a listing does not
+
     sums = in_order(list(pairwise(starts)), lambda part: _checksum(events, *part), usable_cpus())
     for index, found in zip(wanted, sums, strict=True):
         if index >= len(checks.markets) or found != checks.markets[index]:

@@ -120,7 +120,7 @@ def test_resolved_settings_are_complete_and_even(algorithm: Any, n_envs: int) ->
         ({"sessions": (2, 2)}, "named twice"),
         ({"session": 2, "eval_sessions": (2,)}, "nothing is left"),
         ({"algorithm": "a2c", "n_epochs": 3}, "setting of ppo"),
-        ({"algorithm": "dqn"}, "allowed are ppo, a2c"),
+        ({"algorithm": "sarsa"}, "allowed are ppo, a2c, dqn"),
         ({"net_arch": (0,)}, "at least 1 unit"),
         ({"net_arch": "64"}, "whole numbers"),
         ({"curriculum": "need", "market_order": "shuffle"}, "leave out market_order"),
