@@ -52,7 +52,11 @@ def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_c
     return clock() - start
 
 
-def in_turn(works: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+def in_turn(
+    works: Sequence[Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[list[float]]:
     """Seconds of each work in each round: [len(works)][rounds], after one untimed round.
 
     The works take turns, so that whatever else the machine does meets all of them alike.
@@ -62,7 +66,7 @@ def in_turn(works: Sequence[Callable[[], object]], rounds: int) -> list[list[flo
     timed: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for times, work in zip(timed, works, strict=True):
-            times.append(seconds(work))
+            times.append(seconds(work, clock))
     return timed
 
 

@@ -143,8 +143,8 @@ def mask_logits(logits: F32, masks: Mask) -> None:
     """
     for i in range(logits.shape[0]):
         for a in range(logits.shape[1]):
-            if not masks[i, a]:
-                logits[i, a] = INVALID
+            # A choice and no jump, so that it is many at once.
+            logits[i, a] = logits[i, a] if masks[i, a] else INVALID
 
 
 @jit
@@ -157,9 +157,9 @@ def mask_rows(logits: F32, masks: Mask, rows: I64) -> None:
         rows: int64 [n] which rows.
     """
     for i in range(rows.size):
+        valid = masks[rows[i]]
         for a in range(logits.shape[1]):
-            if not masks[rows[i], a]:
-                logits[i, a] = INVALID
+            logits[i, a] = logits[i, a] if valid[a] else INVALID
 
 
 @jit

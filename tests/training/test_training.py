@@ -14,7 +14,7 @@ import torch
 from stable_baselines3 import A2C, PPO
 
 from kalshi_sim.session import Session
-from kalshi_train.cli.train import train_main
+from kalshi_train.cli.train import evaluate_main, train_main
 from kalshi_train.config import TrainConfig
 from kalshi_train.data.prepare import prepare
 from kalshi_train.evaluation.heldout import play_heldout
@@ -133,6 +133,8 @@ def test_heldout_evaluation_repeats(finished: TrainResult, edge_session: Session
 RESUMES = [
     {"algorithm": "ppo"},
     {"algorithm": "a2c", "n_steps": 8},
+    {"algorithm": "ppo", "mask": True, "actions": "maker"},
+    {"algorithm": "a2c", "n_steps": 8, "mask": True},
     {"algorithm": "ppo", "stock_sb3": True, "curriculum": "shuffled"},
     {"algorithm": "a2c", "n_steps": 8, "stock_sb3": True, "lr_schedule": "linear"},
     {"algorithm": "ppo", "n_envs": 1, "n_steps": 256, "curriculum": "need"},
@@ -253,6 +255,26 @@ def test_the_command_trains_and_tells(
     assert results["config"]["curriculum"] == "easiest"
     assert train_main(["--resume-from", str(tmp_path), "--total-timesteps", "1200"]) == 0
     assert "resumed from" in capfd.readouterr().err
+
+
+def test_a_masked_model_is_trained_resumed_and_evaluated_by_command(
+    store_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = ["--store", str(store_folder)]
+    words = [*store, "--session", "9", "--mask", "--actions", "maker", "--n-envs", "4"]
+    words += ["--n-steps", "32", "--total-timesteps", "1000", "--cash-start", "2000"]
+    assert train_main([*words, "--model-save-path", str(tmp_path / "m.zip")]) == 0
+    assert train_main([*store, "--resume-from", str(tmp_path), "--total-timesteps", "1500"]) == 0
+    told = capfd.readouterr().err
+    assert "resumed from" in told
+    assert "bit for bit" not in told  # as the checkpoint: masked, with its table
+    assert json.loads((tmp_path / "config.json").read_text())["mask"] is True
+    words = [*store, "--session", "9", "--baselines", "random", "--json", "--report", "None"]
+    assert evaluate_main([str(tmp_path), *words]) == 0
+    models = json.loads(capfd.readouterr().out)["policies"]
+    invalid = {m["name"]: m["fill_models"]["queue"]["total"]["invalid_actions"] for m in models}
+    assert invalid.pop("random") > 0
+    assert [*invalid.values()] == [0] * len(invalid)
 
 
 def test_dry_run_tells_and_writes_nothing(
