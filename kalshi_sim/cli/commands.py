@@ -152,6 +152,9 @@ def generate(
     edge: Annotated[
         float, arg(help="Planted predictability, 0 (none) to 1: imbalance that leads the mid.")
     ] = 0.0,
+    making: Annotated[
+        bool, arg(help="Markets in which only quotes pay that are cancelled in time.")
+    ] = False,
     overwrite: Annotated[bool, arg(help="Replace the session if the store has it.")] = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -162,7 +165,9 @@ def generate(
     from kalshi_sim.synthetic.session import generate_session
 
     begun = time.perf_counter()
-    made = generate_session(number, markets=markets, minutes=minutes, seed=seed, edge=edge)
+    made = generate_session(
+        number, markets=markets, minutes=minutes, seed=seed, edge=edge, making=making
+    )
     seconds = time.perf_counter() - begun
     target.save(made, overwrite=overwrite)
     report_import(made, shown(store), seconds, as_json=as_json)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kalshi_sim.grid import CENT_GRID, SUB_PENNY_GRID, grid_prices
 from kalshi_sim.session import Int64Array
 from kalshi_sim.synthetic import edge as synthetic_edge
+from kalshi_sim.synthetic import making as synthetic_making
 from kalshi_sim.synthetic.order_flow import Flow
 from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE, STORED_PER_CENT
 
@@ -70,6 +71,8 @@ class MarketPlan:
     flow: Flow
     maker_sizes: Float64Array
     taker_sizes: Float64Array
+    making: bool = False
+    """Traded by `making.run_making`, which looks at times, grid and fair value alone."""
 
 
 def quantile_table(points: tuple[tuple[float, int], ...], n: int = 401) -> Float64Array:
@@ -109,6 +112,7 @@ def plan_market(
     start_ms: int,
     stop_ms: int,
     edge: float,
+    making: bool = False,
     sub_penny: bool,
     fractional: bool,
 ) -> MarketPlan:
@@ -119,13 +123,14 @@ def plan_market(
         updates: instants at which something happens, from `start_ms` to its close.
         start_ms, stop_ms: the recording, in ms since 1970 UTC.
         edge: planted predictability, 0 to 1.
+        making: only quotes pay that are cancelled in time.
         sub_penny: the grid has steps of 0.1 cent below 10 and above 90 cents.
         fractional: sizes have two decimals.
 
     Returns:
         The plan.
     """
-    close_ms, known_ms = _close(rng, start_ms, stop_ms, ends_later=edge > 0.0)
+    close_ms, known_ms = _close(rng, start_ms, stop_ms, ends_later=making or edge > 0.0)
     first_ms = start_ms + int(rng.integers(50, 2_000))
     times = _instants(rng, updates, first_ms, min(close_ms, stop_ms))
     ranges = SUB_PENNY_GRID if sub_penny else CENT_GRID
@@ -137,7 +142,9 @@ def plan_market(
     else:
         flow, fair = _draw_flow(rng, updates, close_ms <= stop_ms, fractional)
         makers, takers = quantile_table(MAKER_SIZES), quantile_table(TAKER_SIZES)
-    return MarketPlan(times, close_ms, known_ms, grid, ranges, fair, flow, makers, takers)
+    if making:
+        fair = float(rng.integers(*synthetic_making.FAIR, endpoint=True)) * CENT
+    return MarketPlan(times, close_ms, known_ms, grid, ranges, fair, flow, makers, takers, making)
 
 
 def _close(

@@ -19,6 +19,7 @@ from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.origins import GENERATED_PREFIX, SYNTHETIC
 from kalshi_sim.session import EventKind, Events, Int64Array, MarketInfo, Session
 from kalshi_sim.synthetic import edge as synthetic_edge
+from kalshi_sim.synthetic import making as synthetic_making
 from kalshi_sim.synthetic.market import (
     MS_PER_MINUTE,
     USUAL_MINUTES,
@@ -61,6 +62,7 @@ def generate_session(
     minutes: float = 35,
     seed: int = 9,
     edge: float = 0.0,
+    making: bool = False,
     deltas: int | None = None,
     sub_penny_share: float = 0.0,
     fractional_sizes: bool = False,
@@ -73,6 +75,7 @@ def generate_session(
         minutes: length of the recording.
         seed: 0 or more.
         edge: 0 for prices nobody can predict; up to 1 for a planted predictability.
+        making: markets in which only quotes pay that are cancelled in time (`making.py`).
         deltas: at least about so many book updates in all; None: as in a real session.
         sub_penny_share: share of markets that trade in 0.1 cent below 10 and above 90 cents.
         fractional_sizes: whether sizes have two decimals.
@@ -86,6 +89,7 @@ def generate_session(
         minutes=minutes,
         seed=seed,
         edge=edge,
+        making=making,
         deltas=deltas,
         sub_penny_share=sub_penny_share,
         fractional_sizes=fractional_sizes,
@@ -99,6 +103,7 @@ def generate_with_truth(
     minutes: float = 35,
     seed: int = 9,
     edge: float = 0.0,
+    making: bool = False,
     deltas: int | None = None,
     sub_penny_share: float = 0.0,
     fractional_sizes: bool = False,
@@ -117,10 +122,14 @@ def generate_with_truth(
     check_value("seed", seed, int, Within(0, 2**63 - 1))
     check_value("edge", edge, float, Within(0, 1))
     check_value("sub_penny_share", sub_penny_share, float, Within(0, 1))
-    say_if_compiling("run_market", "the generator", Path(__file__).parent)
+    if making and (edge > 0.0 or sub_penny_share > 0.0 or fractional_sizes):
+        raise ConfigError("making goes with neither edge nor sub-penny grids nor decimals")
+    kernel = "run_making" if making else "run_market"
+    say_if_compiling(kernel, "the generator", Path(__file__).parent)
     start_ms = EPOCH_MS + session_id % 28 * MS_PER_DAY
     stop_ms = start_ms + int(minutes * MS_PER_MINUTE)
-    updates = _updates(markets, minutes, seed, edge, deltas)
+    planted = synthetic_making.UPDATES if making else synthetic_edge.UPDATES if edge > 0.0 else None
+    updates = _updates(markets, minutes, seed, planted, deltas)
     infos: list[MarketInfo] = []
     logs: list[MarketLog] = []
     for i in range(markets):
@@ -131,6 +140,7 @@ def generate_with_truth(
             start_ms=start_ms,
             stop_ms=stop_ms,
             edge=edge,
+            making=making,
             sub_penny=bool(rng.random() < sub_penny_share),
             fractional=fractional_sizes,
         )
@@ -160,12 +170,12 @@ def _stream(seed: int, session_id: int, market: int, use: int) -> np.random.Gene
 
 
 def _updates(
-    markets: int, minutes: float, seed: int, edge: float, deltas: int | None
+    markets: int, minutes: float, seed: int, planted: tuple[int, int] | None, deltas: int | None
 ) -> Int64Array:
-    """How many instants each market has, shape [markets]."""
+    """How many instants each market has, shape [markets]; `planted`: least and most of them."""
     usual = np.array([market_updates(i, seed) for i in range(markets)])
-    if edge > 0.0:
-        least, most = synthetic_edge.UPDATES
+    if planted is not None:
+        least, most = planted
         usual = least + (most - least) * (usual % 1.0)
     scale = minutes / USUAL_MINUTES
     if deltas is not None:
@@ -188,16 +198,19 @@ def _trade(plan: MarketPlan, stream: tuple[int, int, int, int]) -> tuple[Int64Ar
     while True:
         book = new_book(len(plan.grid), capacity)
         rng = _stream(*stream)
-        fair = run_market(
-            rng,
-            plan.times,
-            plan.grid,
-            plan.maker_sizes,
-            plan.taker_sizes,
-            plan.flow,
-            plan.fair,
-            book,
-        )
+        if plan.making:
+            fair = synthetic_making.run_making(rng, plan.times, plan.fair, book)
+        else:
+            fair = run_market(
+                rng,
+                plan.times,
+                plan.grid,
+                plan.maker_sizes,
+                plan.taker_sizes,
+                plan.flow,
+                plan.fair,
+                book,
+            )
         if fair >= 0.0:
             return book.log[: book.counts[LOGGED]].copy(), fair
         capacity *= 2

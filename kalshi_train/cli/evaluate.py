@@ -74,7 +74,7 @@ class _Command:
     """Only the markets that the first model's training held out (sessions: those it named)."""
     baselines: str = "all"
     """Built-in policies, separated by commas: hold, random, always-buy, join-both-sides,
-    momentum, imbalance; all; none."""
+    join-and-cancel, skew-inventory, skew-forecast, momentum, imbalance; all; none."""
     trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Run the code that model files hold (policies of your own); only for files you made."""
     wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -1,7 +1,8 @@
 """Whole episodes in one compiled call: baselines and small networks on the simulator's own step.
 
-All compiled code of the evaluation is in this file: numba's cache on disk notices changes of the
-file it compiles, and the simulator's kernels are part of the cache folder's name.
+The quoters are in `quoters.py`, all other compiled code of the evaluation in this file: numba's
+cache on disk notices changes of the file it compiles, and the simulator's kernels are part of the
+cache folder's name.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from kalshi_sim.kernels.observation import (
 )
 from kalshi_sim.kernels.step import step_agents
 from kalshi_sim.units import POSITION_SCALE_ORDERS
+from kalshi_train.evaluation.quoters import cancelling_quoter, skewed_quoter
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -50,6 +52,7 @@ Float32Array = npt.NDArray[np.float32]
 
 # what decides
 ALWAYS_HOLD, RANDOM, ALWAYS_BUY, JOIN_BOTH, MOMENTUM, IMBALANCE, NETWORK = range(7)
+JOIN_AND_CANCEL, SKEW_INVENTORY, SKEW_FORECAST = range(7, 10)
 # places in Decider.shape; layer widths from SHAPE_WIDTHS on
 SHAPE_KIND, SHAPE_LAYERS, SHAPE_RELU, SHAPE_WIDTHS = 0, 1, 2, 3
 
@@ -246,6 +249,10 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
         return follow(obs[MOMENTUM_60S], MOMENTUM_THRESHOLD, obs[POSITION])
     if kind == IMBALANCE:
         return follow(obs[DEPTH_IMBALANCE_5], IMBALANCE_THRESHOLD, obs[POSITION])
+    if kind == JOIN_AND_CANCEL:
+        return cancelling_quoter(obs, step)
+    if kind in (SKEW_INVENTORY, SKEW_FORECAST):
+        return skewed_quoter(obs, step, kind == SKEW_FORECAST)
     return HOLD
 
 

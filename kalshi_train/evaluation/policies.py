@@ -122,6 +122,27 @@ BASELINES: Final[dict[str, Policy]] = {
             time_in_force="gtc",
         ),
         _baseline(
+            "join-and-cancel",
+            "join-both-sides that cancels where the book leans three to one against its order",
+            kernels.JOIN_AND_CANCEL,
+            actions="maker",
+            time_in_force="gtc",
+        ),
+        _baseline(
+            "skew-inventory",
+            "quotes around a price that its inventory moves off the mid (Avellaneda and Stoikov)",
+            kernels.SKEW_INVENTORY,
+            actions="maker",
+            time_in_force="gtc",
+        ),
+        _baseline(
+            "skew-forecast",
+            "skew-inventory that follows the microprice and the order flow of 10 s too",
+            kernels.SKEW_FORECAST,
+            actions="maker",
+            time_in_force="gtc",
+        ),
+        _baseline(
             "momentum",
             "one order's worth on the side the mid moved to by 2 cents in 60 s",
             kernels.MOMENTUM,

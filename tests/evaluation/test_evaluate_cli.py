@@ -64,6 +64,9 @@ def test_twice_the_same_bytes(folder: Path, capsys: pytest.CaptureFixture[str]) 
         "random",
         "always-buy",
         "join-both-sides",
+        "join-and-cancel",
+        "skew-inventory",
+        "skew-forecast",
         "momentum",
         "imbalance",
     ]

@@ -11,6 +11,7 @@ import pytest
 from stable_baselines3 import DQN, PPO
 
 from kalshi_sim import KalshiVecEnv, SimConfig, Tape, build_tape
+from kalshi_sim.config import FillModel
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
@@ -77,6 +78,77 @@ TWINS: dict[str, Callable[[np.ndarray], int]] = {
     "momentum": lambda row: follow("momentum_60s", math.tanh(0.2), row),
     "imbalance": lambda row: follow("depth_imbalance_5", 0.5, row),
 }
+
+
+def wanted_by(name: str, row: np.ndarray) -> tuple[int | None, int | None]:
+    """Where a quoter wants its orders: prices behind the best, None for no order."""
+    held = math.copysign(101 ** abs(one(row, "position")) - 1, one(row, "position"))
+    lean = one(row, "depth_imbalance_5")
+    if name == "join-and-cancel":
+        places = [None if lean < -0.5 else 0, None if lean > 0.5 else 0]
+    else:
+        risk = 0.1 * (101 ** one(row, "volatility_60s") - 1) ** 2
+        shift = risk * held
+        if name == "skew-forecast":
+            micro = max(-0.999, min(0.999, one(row, "microprice_offset")))
+            shift -= 0.5 * 2 * math.atanh(micro) + 0.5 * one(row, "order_flow_10s")
+        raw = [math.floor(risk / 2 + s + 0.5) for s in (shift, -shift)]
+        places = [None if k > 2 else max(-1, k) for k in raw]
+    full = [held >= 4.95, held <= -4.95]
+    bid, ask = (None if f else p for f, p in zip(full, places, strict=True))
+    return bid, ask
+
+
+def quoter(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A quoter that cancels; it counts its steps, as all episodes begin together."""
+    step = -1
+    rows = SimConfig(actions="maker").table.names
+    place = {-1: "improve", 0: "join", 1: "behind_1", 2: "behind_2"}
+
+    def choose(row: np.ndarray) -> int:
+        wanted = wanted_by(name, row)
+        has = [one(row, f"{side}_working") > 0 for side in ("bid", "ask")]
+        drops = [h and w is None for h, w in zip(has, wanted, strict=True)]
+        if any(drops):
+            which = "both" if all(drops) else "yes" if drops[0] else "no"
+            return rows.index(f"cancel_{which}")
+        moves = []
+        for side, h, w in zip(("bid", "ask"), has, wanted, strict=True):
+            at = round(5 * math.atanh(max(-0.999, min(0.999, one(row, f"{side}_distance")))))
+            moves.append(w is not None and not (h and at == w))
+        if all(has):
+            first = step % 2
+        elif any(has):
+            first = 0 if has[1] else 1
+        else:
+            first = 0 if one(row, "position") <= 0 else 1
+        chosen = next((side for side in (first, 1 - first) if moves[side]), None)
+        if chosen is None:
+            return HOLD
+        behind = wanted[chosen]
+        assert behind is not None
+        return rows.index(f"buy_{('yes', 'no')[chosen]}_{place[behind]}")
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        nonlocal step
+        step += 1
+        return np.array([choose(row) for row in observations])
+
+    return act
+
+
+@pytest.mark.parametrize("name", ["join-and-cancel", "skew-inventory", "skew-forecast"])
+@pytest.mark.parametrize("model", ["queue", "touch"])
+def test_quoters_that_cancel_are_the_functions_they_say(
+    tape: Tape, name: str, model: FillModel
+) -> None:
+    baseline = BASELINES[name]
+    config = baseline.config(SimConfig(fill_model=model, fees=False))
+    compiled = outcome(tape, config, baseline)
+    assert compiled == outcome(tape, config, policy_from_function(name, quoter(name)))
+    used = np.concatenate([actions for (actions, *_), *_ in compiled])
+    assert set(range(1, 4)) & set(used.tolist())  # cancels
+    assert len(set(used.tolist())) > (4 if name == "join-and-cancel" else 6)
 
 
 @pytest.mark.parametrize("name", TWINS)
