@@ -2,10 +2,10 @@
 
     python -m benchmarks.learns_making               # 3 seeds of `maker`, then `five`
 
-On generated sessions in which only making pays (`generate --making`) PPO with `--actions maker` and
-default settings has to reach 80 % of the known best quoter's profit on held-out markets, and
-`five`, which cannot cancel, must not earn, whether it crosses or joins. Exit code 0 only if all of
-it holds.
+On generated sessions in which only making pays (`generate --making`) PPO with `--actions maker
+--mask` and default settings has to reach 80 % of the known best quoter's profit on held-out
+markets, and `five`, which cannot cancel, must not earn, whether it crosses or joins. Exit code 0
+only if all of it holds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Arguments:
     five_seeds: tuple[int, ...] = (0,)
     """Seeds of the runs with the table `five`, of each pricing."""
     markets: int = 600
-    total_timesteps: int = 1_000_000
+    total_timesteps: int = 5_000_000
     settings: str = "{}"
     """More settings of TrainConfig, as JSON."""
 
@@ -52,10 +52,10 @@ class Arguments:
 def cases(arguments: Arguments) -> Iterator[dict[str, Any]]:
     """Table, pricing and seed of each run."""
     for seed in arguments.seeds:
-        yield {"actions": "maker", "pricing": "cross", "seed": seed}
+        yield {"actions": "maker", "pricing": "cross", "seed": seed, "mask": True}
     for pricing in ("cross", "join"):
         for seed in arguments.five_seeds:
-            yield {"actions": "five", "pricing": pricing, "seed": seed}
+            yield {"actions": "five", "pricing": pricing, "seed": seed, "mask": True}
 
 
 def run_one(arguments: Arguments, case: dict[str, Any], folder: Path) -> dict[str, Any]:

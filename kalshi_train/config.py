@@ -164,7 +164,9 @@ class TrainConfig(Validated):
         every = max(1, self.total_timesteps // _EVALUATIONS)
         return replace(
             self,
-            learner=self.learner.resolve(self.n_envs),
+            learner=self.learner.resolve(
+                self.n_envs, cancels=any(row.kind == "cancel" for row in self.sim.table.rows)
+            ),
             save_freq=self.save_freq or every,
             eval_freq=self.eval_freq or max(every, STEPS_PER_EVAL_ROW * longest_heldout),
             log_interval=self.log_interval or 1,

@@ -66,6 +66,15 @@ def _dqn(n_envs: int, n_steps: int | None) -> dict[str, Any]:
     }
 
 
+CANCELLING: Final[dict[str, dict[str, Any]]] = {
+    algorithm: {"learning_rate": 5e-4, "gae_lambda": 0.9, "ent_coef": 0.02}
+    for algorithm in ("ppo", "maskable-ppo")
+}
+"""What differs where the action table has cancels: a second quote is worth little beside what
+prices do by chance, and is found only by an agent that goes on trying (`benchmarks/learns_making`).
+"""
+
+
 def _rollout_steps(n_envs: int, rollout: int, *, shortest: int, longest: int) -> int:
     """Steps of each environment, a multiple of 8, for a rollout of about `rollout` transitions."""
     return min(longest, max(shortest, rollout // n_envs // 8 * 8))

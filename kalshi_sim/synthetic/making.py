@@ -50,13 +50,13 @@ from kalshi_sim.units import SIZE_SCALE, STORED_PER_CENT
 
 Int64Array = npt.NDArray[np.int64]
 
-TAKER: Final = 0.4
+TAKER: Final = 0.35
 """Chance at a calm update that somebody who knows nothing takes."""
-WARNING: Final = 0.2
+WARNING: Final = 0.25
 """Chance at a calm update that the makers leave; the fair value jumps at the next."""
 HALF_SPREAD: Final = 1
 """Cents from the fair value to the best price of either side."""
-JUMP: Final = 6
+JUMP: Final = 4
 """Cents."""
 UPDATES: Final = (70, 110)
 """A market's updates in 35 minutes: least and most."""

@@ -14,7 +14,7 @@ import tyro
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.console import decimal, print_json, print_notes
 from kalshi_sim.cli.shell import run_command
-from kalshi_sim.cli.tables import Layout, print_table
+from kalshi_sim.cli.tables import Layout, print_table, print_text
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.sealed import read_sealed
 from kalshi_sim.text import dollars, printable
@@ -113,6 +113,7 @@ def _run(arguments: Sequence[str]) -> int:
             layout=layout,
             least=("steps/s", "state", "events"),
         )
+        _say_what_tries_explain(runs)
         print_notes(notes)
     if command.plot is not None:
         from kalshi_train.report.runs import write_runs_page
@@ -121,6 +122,14 @@ def _run(arguments: Sequence[str]) -> int:
         if not command.json:
             print(f"the page is {command.plot}")
     return 0
+
+
+def _say_what_tries_explain(runs: Sequence[RunSummary]) -> None:
+    from kalshi_train.evaluation.tries import tries_of
+
+    tries = tries_of(run.folder for run in runs)
+    if tries is not None:
+        print_text(tries.sentence())
 
 
 def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:

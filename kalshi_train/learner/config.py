@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.validated import Validated, Within
-from kalshi_train.defaults import ALGORITHM_DEFAULTS, algorithms_with, foreign_to
+from kalshi_train.defaults import ALGORITHM_DEFAULTS, CANCELLING, algorithms_with, foreign_to
 from kalshi_train.flag_types import LayerSizes
 
 Algorithm = Literal["ppo", "a2c", "dqn", "maskable-ppo", "recurrent-ppo"]
@@ -104,11 +104,12 @@ class LearnerConfig(Validated):
                 "leave out one of the two, or take --algorithm maskable-ppo"
             )
 
-    def resolve(self, n_envs: int) -> LearnerConfig:
+    def resolve(self, n_envs: int, *, cancels: bool = False) -> LearnerConfig:
         """The same with every None replaced by the algorithm's default for `n_envs` environments.
 
         Args:
             n_envs: environments of the run.
+            cancels: whether the action table has cancels.
 
         Returns:
             The settings; None is left of those that the algorithm has not.
@@ -117,6 +118,8 @@ class LearnerConfig(Validated):
             ConfigError: a batch would be larger than a rollout, or a rollout too small.
         """
         defaults = ALGORITHM_DEFAULTS[self.algorithm](n_envs, self.n_steps)
+        if cancels:
+            defaults |= CANCELLING.get(self.algorithm, {})
         chosen = {
             k: v if getattr(self, k) is None else getattr(self, k) for k, v in defaults.items()
         }

@@ -49,7 +49,7 @@ def takers(session: Session, tape: Tape) -> int:
         events = session.market_events(view.market_ticker)
         trades = np.unique(events.ts_ms[events.kind == EventKind.TRADE])
         moves = int(np.count_nonzero(np.diff(tape.mark2[view.start : view.stop])))
-        n += int(len(trades)) - moves
+        n += len(trades) - moves
     return n
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def test_seeds_and_the_runs_they_make(
     assert runs_main([".", "--plot", "runs.html"]) == 0
     shown = capsys.readouterr().out
     assert "3 runs below" in shown
+    told = " ".join(shown.split())
+    assert re.search(r"best of \d+ tries \(3 runs with their checkpoints\) on \d+ markets of", told)
     assert "gamma" in shown
     page = Path("runs.html").read_text()
     assert "seed-1" in page
