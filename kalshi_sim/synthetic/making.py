@@ -218,5 +218,8 @@ def most_profit(takers: float, order_size: int = 10) -> float:
     Args:
         takers: those who know nothing, in number.
         order_size: largest order of the action table.
+
+    Returns:
+        Cents.
     """
     return takers * HALF_SPREAD * order_size

@@ -103,7 +103,11 @@ def quote(obs: Float32Array, bid: int, ask: int, step: int) -> int:
 
 @hot_jit
 def cancelling_quoter(obs: Float32Array, step: int) -> int:
-    """Join both sides; no order where the book leans against it or inventory is full."""
+    """Join both sides; no order where the book leans against it or inventory is full.
+
+    Returns:
+        A row of the table `maker`.
+    """
     lean, held = obs[DEPTH_IMBALANCE_5], orders_held(obs)
     bid = NONE if lean < -AGAINST or held >= MOST_ORDERS else 0
     ask = NONE if lean > AGAINST or held <= -MOST_ORDERS else 0
@@ -120,6 +124,9 @@ def skewed_quoter(obs: Float32Array, step: int, forecasts: bool) -> int:
 
     Args:
         forecasts: whether the microprice and the flow of 10 s move the price too.
+
+    Returns:
+        A row of the table `maker`.
     """
     held = orders_held(obs)
     volatility = math.expm1(obs[VOLATILITY_60S] * math.log1p(100.0))

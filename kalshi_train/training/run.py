@@ -68,6 +68,11 @@ def train(
     make_folder(config.run_folder)
     with locked(config.run_folder):
         config = _with_own_fees(config)
+        if config.sim.fill_model == "touch":
+            logger.warning(
+                "fill_model touch fills resting orders whenever anything trades at their price: "
+                "what is learnt under it may earn nothing elsewhere; train under through or queue"
+            )
         logger.info("loading the sessions")
         data = prepare(config, sessions)
         with deferred(_say_stopping) as stop:

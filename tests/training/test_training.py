@@ -257,6 +257,16 @@ def test_the_command_trains_and_tells(
     assert "resumed from" in capfd.readouterr().err
 
 
+def test_training_under_touch_warns(
+    tmp_path: Path, edge_session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    for model, warns in (("queue", False), ("touch", True)):
+        caplog.clear()
+        short = config(tmp_path / model, fill_model=model, total_timesteps=256)
+        train(short, sessions=[edge_session])
+        assert ("train under through or queue" in caplog.text) is warns
+
+
 def test_a_masked_model_is_trained_resumed_and_evaluated_by_command(
     store_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
