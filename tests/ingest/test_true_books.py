@@ -17,7 +17,15 @@ from kalshi_sim import Session
 from kalshi_sim.errors import DataError
 from kalshi_sim.session import EventKind
 from tests.support.captures import Line, Recording
-from tests.support.imported import NOTED, ORDER, TWO_SOCKETS, UNASSIGNED, imported, says
+from tests.support.imported import (
+    NOTED,
+    ORDER,
+    TWO_SOCKETS,
+    UNASSIGNED,
+    UNNUMBERED,
+    imported,
+    says,
+)
 from tests.support.layouts import LAYOUTS, files_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.replayed import books, gaps
@@ -50,8 +58,8 @@ def assert_true(
         if trades_keep_their_place(recording, market, files):
             traded = events.traded[events.kind == EventKind.DELTA] // 100
             assert traded.tolist() == true.traded, market
-        if not are_numbered(recording):
-            continue  # "a control frame that cannot be assigned to one connection ends nothing"
+        if recording.setting != "one" and says(session, UNNUMBERED):
+            continue
         if says(session, UNASSIGNED):
             assert recording.setting != "one"
             assert gaps(events) <= true.ends, market
@@ -78,11 +86,6 @@ def can_be_told(recording: Recording, files: Sequence[Sequence[Line]], layout: s
         return True
     texts = [line.text for part in files for line in part]
     return layout == "socket" and len(set(texts)) == len(texts)
-
-
-def are_numbered(recording: Recording) -> bool:
-    """Whether numbers tell of which connection control frames are, or there is but one."""
-    return recording.setting == "one" or recording.numbering == "sid"
 
 
 def assert_rightly_refused(recording: Recording, layout: str, error: DataError) -> None:

@@ -13,9 +13,11 @@ NOTED: Final = (
     "taken as an overlap",
     "only the numbers of lone snapshots",
     "no number shows which was",
+    "is the same file as",
 )
 """What the contract lets an import take for granted, and note: not always the truth."""
 ORDER: Final = "decide the order of"
+UNNUMBERED: Final = "of two sockets nothing would show"
 UNASSIGNED: Final = "assigned to no one connection"
 """What an import says of control frames that end nothing."""
 TWO_SOCKETS: Final = "by two sockets under one sid"

@@ -36,6 +36,7 @@ class Endings:
             if frames.batch.sid[row] >= 0
         ]
         self._unassigned: set[int] = set()
+        self._unnumbered: set[int] = set()
         if not self._controls and not whole:
             return
         self.sockets = Sockets(frames, markets, arrival, whole=whole)
@@ -48,10 +49,23 @@ class Endings:
         """Chains and sids of which a control frame without a number ended only a part: several
         connections use the sid, and nothing shows of which such a frame is."""
 
-    @property
-    def unassigned(self) -> int:
-        """Control frames that could be assigned to no one connection, and so end nothing."""
-        return len(self._unassigned)
+    def notes(self) -> list[str]:
+        """What was taken for granted, and what ends nothing: sentences for people."""
+        out = []
+        if self._unassigned:
+            out.append(
+                f"{len(self._unassigned)} control frames could be assigned to no one connection: "
+                "they end no book"
+            )
+        if self._unnumbered:
+            names = sorted(
+                {self._frames.files[f] for f in self._frames.file_of[[*self._unnumbered]]}
+            )
+            out.append(
+                f"{', '.join(names)}: {len(self._unnumbered)} control frames without seq are taken "
+                "as of the one connection of their sid; of two sockets nothing would show which"
+            )
+        return out
 
     def ends(self, market: Placed) -> list[int]:
         """Places in the book of `market` after which it ends."""
@@ -65,6 +79,8 @@ class Endings:
                 self._unassigned.add(row)
             elif assigned in (ALL, own) and not self._goes_on(market, at):
                 out.append(at)
+                if self._frames.batch.seq[row] < 0:
+                    self._unnumbered.add(row)
         return out
 
     def _chain_and_sid(self, row: int) -> tuple[int, int]:

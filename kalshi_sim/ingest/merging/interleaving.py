@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from kalshi_sim.ingest.merging.pieces import Piece
-from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.ingest.merging.view import group_numbers
 from kalshi_sim.session import Int64Array
 
 
@@ -22,84 +22,125 @@ def interleaved_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, In
         int64 [n] frames in order, int64 [n] which recorder wrote each, and how many ties are open.
     """
     frames = pieces[0].frames
-    recv = frames.batch.recv_ns
     rows = np.concatenate([piece.book for piece in pieces])
     of = np.repeat(np.arange(len(pieces)), [len(piece.book) for piece in pieces])
-    clock = np.concatenate([np.maximum.accumulate(recv[piece.book]) for piece in pieces])
-    recorder = np.zeros(len(rows), dtype=np.int64)
-    if _recorders_overlap(pieces):
-        recorder = of
+    clock = np.concatenate(
+        [np.maximum.accumulate(frames.batch.recv_ns[piece.book]) for piece in pieces]
+    )
+    recorder = of if _recorders_overlap(pieces) else np.zeros(len(rows), dtype=np.int64)
     order = np.argsort(clock, kind="stable")
-    cuts = np.flatnonzero(np.diff(clock[order])) + 1
-    last: dict[int, int] = {}
-    out: list[Int64Array] = []
-    mixed = {
-        at
-        for at, part in enumerate(np.split(of[order], cuts))
-        if len(part) > 1 and part.min() < part.max()
-    }
+    ties = _Ties(pieces, rows, of, recorder)
     open_ties = 0
-    for at, part in enumerate(np.split(order, cuts)):
-        chosen = part
-        if at in mixed:
-            open_ties += not _is_decided(pieces, rows, of, part, last)
-            chosen = _tie(pieces, rows, of, part, last)
-        if mixed:
-            for row in rows[chosen].tolist():
-                sid, seq = int(frames.batch.sid[row]), int(frames.seq[row])
-                if frames.is_snapshot[row] and seq <= last.get(sid, -1):
-                    last.clear()  # a new connection, on all of its sids
-                last[sid] = seq
-        out.append(chosen)
-    order = np.concatenate(out)
+    moments = np.split(order, np.flatnonzero(np.diff(clock[order])) + 1)
+    mixed = [len(part) > 1 and of[part].min() < of[part].max() for part in moments]
+    for at in range(len(moments) if any(mixed) else 0):
+        if mixed[at]:
+            following = moments[at + 1] if at + 1 < len(moments) else order[:0]
+            open_ties += not ties.is_decided(moments[at], following)
+            moments[at] = ties.ordered(moments[at])
+        ties.pass_by(moments[at])
+    order = np.concatenate(moments)
     return rows[order], recorder[order], open_ties
 
 
-def _is_decided(
-    pieces: Sequence[Piece],
-    rows: Int64Array,
-    of: Int64Array,
-    part: Int64Array,
-    last: dict[int, int],
-) -> bool:
-    """Whether more than the receive time orders frames of several files, or nothing has to."""
-    frames = pieces[0].frames
-    if not frames.is_snapshot[rows[part]].any():
-        return True
-    if _by_numbers(frames, rows[part], last) is not None:
-        seq = frames.seq[rows[part]]
-        anew = seq <= last.get(int(frames.batch.sid[rows[part][0]]), -1)
-        # Beside a snapshot that starts anew, a higher number may be of either connection.
-        return bool(anew.all() or not anew.any())
-    phases = [
-        int(rows[part[of[part] == p][0]] == pieces[p].book[0])
-        - int(rows[part[of[part] == p][-1]] == pieces[p].book[-1])
-        for p in np.unique(of[part]).tolist()
-    ]
-    return sorted(phases) == [-1, 1]  # one file ends there and another begins
+class _Ties:
+    """Frames of several files that were received at one time, each file in its own order.
 
-
-def _by_numbers(frames: Frames, rows: Int64Array, last: dict[int, int]) -> Int64Array | None:
-    """The order of frames of one sid whose numbers go on, start anew, or first the one; else None.
-
-    Args:
-        frames: all frames of the import.
-        rows: int64 [n], frames received at one time.
-        last: the latest number of each sid before.
+    Of those of one subscription numbers show the order: each continues the number before. Of a
+    file that ends there and one that begins the first comes before the second.
     """
-    sid, seq = frames.batch.sid[rows], frames.seq[rows]
-    if len(np.unique(sid)) > 1 or len(np.unique(seq)) < len(seq) or (seq < 0).any():
-        return None
-    latest = last.get(int(sid[0]), -1)
-    anew = seq <= latest
-    if anew.any():
-        first = int(np.flatnonzero(anew)[np.argmin(seq[anew])])
-        going_on = np.sort(seq[~anew])
-        known = np.array_equal(going_on, latest + 1 + np.arange(len(going_on)))
-        either = len(going_on) > 0 and int(seq[anew].max()) + 1 == int(going_on[0])
-        if either or not (known and frames.is_snapshot[rows[first]]):
+
+    def __init__(
+        self, pieces: Sequence[Piece], rows: Int64Array, of: Int64Array, recorder: Int64Array
+    ) -> None:
+        frames = pieces[0].frames
+        self._pieces = pieces
+        self._of = of
+        self._rows = rows
+        self._line = frames.line
+        self._sid, self._seq = frames.batch.sid[rows], frames.seq[rows]
+        self._snapshot = frames.is_snapshot[rows]
+        self._lane = group_numbers(recorder, self._sid)
+        self._recorder_of = dict(zip(self._lane.tolist(), recorder.tolist(), strict=True))
+        self._latest: dict[int, int] = {}
+        """The latest number of each subscription (of each recorder)."""
+
+    def pass_by(self, part: Int64Array) -> None:
+        """Go on behind these frames."""
+        for at in part.tolist():
+            lane, seq = int(self._lane[at]), int(self._seq[at])
+            if self._snapshot[at] and seq <= self._latest.get(lane, -1):
+                own = self._recorder_of[lane]  # a new connection, on all sids of its recorder
+                for other in [x for x in self._latest if self._recorder_of[x] == own]:
+                    del self._latest[other]
+            self._latest[lane] = seq
+
+    def is_decided(self, part: Int64Array, following: Int64Array) -> bool:
+        """Whether more than the receive time orders frames of several files, or nothing has to.
+
+        Args:
+            part: the frames, at one time.
+            following: those of the next time; none if there is no next.
+        """
+        if not self._snapshot[part].any():
+            # The last frame before a snapshot, or of all, shows whether its owner still sends.
+            ends = bool(self._snapshot[following].any()) or len(following) == 0
+            return not ends or len(np.unique(self._lane[part])) == 1
+        if self._by_numbers(part) is not None:
+            anew = self._seq[part] <= self._latest.get(int(self._lane[part[0]]), -1)
+            # Beside a snapshot that starts anew, a higher number may be of either connection.
+            return bool(anew.all() or not anew.any())
+        phases = [self._phase(piece, part) for piece in np.unique(self._of[part]).tolist()]
+        return sorted(phases) == [-1, 1]  # one file ends there and another begins
+
+    def ordered(self, part: Int64Array) -> Int64Array:
+        """The frames in order."""
+        numbered = self._by_numbers(part)
+        if numbered is not None:
+            return part[numbered]
+        files = np.unique(self._of[part]).tolist()
+        queues = {piece: part[self._of[part] == piece].tolist() for piece in files}
+        phase = {piece: self._phase(piece, part) for piece in files}
+        latest = dict(self._latest)
+
+        def key(piece: int) -> tuple[int, int, int, int, int]:
+            at = queues[piece][0]
+            seq = int(self._seq[at])
+            step = seq - latest.get(int(self._lane[at]), seq)
+            goes_on = seq >= 0 and step > 0
+            line = self._line.of(int(self._rows[at])) >> 1
+            return phase[piece], not goes_on, step if goes_on else seq, int(self._sid[at]), line
+
+        out: list[int] = []
+        while queues:
+            chosen = min(queues, key=key)
+            out.append(queues[chosen].pop(0))
+            latest[int(self._lane[out[-1]])] = int(self._seq[out[-1]])
+            if not queues[chosen]:
+                del queues[chosen]
+        return np.array(out, dtype=np.int64)
+
+    def _phase(self, piece: int, part: Int64Array) -> int:
+        """1 of a file that begins with them, -1 of one that ends; 0 of others."""
+        own = self._rows[part[self._of[part] == piece]]
+        book = self._pieces[piece].book
+        return int(own[0] == book[0]) - int(own[-1] == book[-1])
+
+    def _by_numbers(self, part: Int64Array) -> Int64Array | None:
+        """The order of frames of one subscription whose numbers go on, start anew, or both."""
+        lane, seq = self._lane[part], self._seq[part]
+        if len(np.unique(lane)) > 1 or len(np.unique(seq)) < len(seq) or (seq < 0).any():
             return None
-    return np.lexsort((seq, anew))
+        latest = self._latest.get(int(lane[0]), -1)
+        anew = seq <= latest
+        if anew.any():
+            first = int(np.flatnonzero(anew)[np.argmin(seq[anew])])
+            going_on = np.sort(seq[~anew])
+            known = np.array_equal(going_on, latest + 1 + np.arange(len(going_on)))
+            either = len(going_on) > 0 and int(seq[anew].max()) + 1 == int(going_on[0])
+            if either or not (known and self._snapshot[part[first]]):
+                return None
+        return np.lexsort((seq, anew))
 
 
 def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
@@ -111,50 +152,3 @@ def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
         if piece.has_delta
     )
     return any(other[0] < one[1] for one, other in pairwise(spans))
-
-
-def _tie(
-    pieces: Sequence[Piece],
-    rows: Int64Array,
-    of: Int64Array,
-    part: Int64Array,
-    last: dict[int, int],
-) -> Int64Array:
-    """Frames of several files received at one time: each continues the number before.
-
-    What ends its file comes before what begins its own.
-    """
-    frames = pieces[0].frames
-    numbered = _by_numbers(frames, rows[part], last)
-    if numbered is not None:
-        return part[numbered]
-    begins = {
-        piece: rows[part[of[part] == piece][0]] == pieces[piece].book[0] for piece in of[part]
-    }
-    ends = {
-        piece: rows[part[of[part] == piece][-1]] == pieces[piece].book[-1] for piece in of[part]
-    }
-
-    def phase(piece: int) -> int:
-        return int(begins[piece]) - int(ends[piece])
-
-    queues = [part[of[part] == piece].tolist() for piece in np.unique(of[part])]
-    latest = dict(last)
-    out: list[int] = []
-    while queues:
-
-        def key(queue: list[int]) -> tuple[int, int, int, int, int]:
-            row = int(rows[queue[0]])
-            sid, seq = int(frames.batch.sid[row]), int(frames.seq[row])
-            step = seq - latest.get(sid, -1)
-            known = sid in latest and seq >= 0
-            anew = 0 if known and step > 0 else 1
-            place = phase(int(of[queue[0]]))
-            return place, anew, step if known and step > 0 else seq, sid, frames.line.of(row) >> 1
-
-        queue = min(queues, key=key)
-        chosen = queue.pop(0)
-        latest[int(frames.batch.sid[rows[chosen]])] = int(frames.seq[rows[chosen]])
-        out.append(chosen)
-        queues = [queue for queue in queues if queue]
-    return np.array(out, dtype=np.int64)

@@ -86,9 +86,10 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         if open_ties:
             ticker = frames.tickers[int(frames.batch.market[rows[0]])]
             notes.append(
-                f"{_names(frames, pieces)}: {open_ties} times a snapshot of {ticker} was received "
-                "in the same moment as a frame in another file, and no number shows which was "
-                "first; record receive times in nanoseconds, or all frames in one file"
+                f"{_names(frames, pieces)}: {open_ties} times a snapshot of {ticker}, or the last "
+                "frame before one, was received in the same moment as a frame in another file, and "
+                "no number shows which was first; record receive times in nanoseconds, or all "
+                "frames in one file"
             )
         return Stream(ordered, recorder, dropped, tuple(notes))
     if any(_record_the_same(one, other) for one, other in combinations(pieces, 2)):

@@ -95,11 +95,7 @@ def merge_frames(
         for market in markets:
             market.ends += holes.get(market.book.market, [])
     notes = [note for market in markets for note in market.notes]
-    if endings.unassigned:
-        notes.append(
-            f"{endings.unassigned} control frames could be assigned to no one connection: "
-            "they end no book"
-        )
+    notes += endings.notes()
     quality = {market.book.market: market.quality for market in markets}
     return _as_table(frames, markets, arrival, quality, tuple(notes))
 
@@ -116,7 +112,7 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
     over, ends = passed_over(sent.connection, frames.is_snapshot[sent.rows])
     book = Book(int(frames.batch.market[rows[0]]), sent.rows[~over], sent.connection[~over])
     repeated = {**stream.dropped, **sent.repeated}
-    known = Places(frames, sent.rows, over, repeated)
+    known = Places(frames, stream.rows, sent.rows, over, repeated)
     kept = np.cumsum(~over) - 1
     dropped = np.array(list(repeated), dtype=np.int64)
     trades, places, twice = place_trades(

@@ -16,13 +16,19 @@ class Places:
     """Places among a market's kept book frames, known by the order of lines in each file."""
 
     def __init__(
-        self, frames: Frames, sent: Int64Array, over: BoolArray, repeated: dict[int, int]
+        self,
+        frames: Frames,
+        stream: Int64Array,
+        sent: Int64Array,
+        over: BoolArray,
+        repeated: dict[int, int],
     ) -> None:
         """All the market's book frames.
 
         Args:
             frames: all frames of the import.
-            sent: int64 [n], in order, without repeated ones.
+            stream: int64, the book frames as they were written, file after file.
+            sent: int64 [n], as they were sent, without repeated ones.
             over: bool [n], which of them are passed over.
             repeated: repeated frames -> the frame they repeat.
         """
@@ -38,11 +44,12 @@ class Places:
         rows = np.concatenate([sent, np.array([row for row, _ in pairs], np.int64)])
         order = np.argsort(rows, kind="stable")
         self._rows, index = rows[order], index[order].astype(np.int64)
-        # What lies before a line in its file came before it, also where a late delta moved.
+        # What was written before a frame came before it, also where a late delta moved.
+        after, before = _reached(stream, sent, kept)
         file = self._file_of[self._rows]
         lift = file * (len(sent) + 1)
-        self._after = np.maximum.accumulate(kept[index] + lift) - lift
-        self._before = (kept - ~over)[index]
+        self._after = np.maximum.accumulate(after[index] + lift) - lift
+        self._before = before[index]
         files, start = np.unique(file, return_index=True)
         self.files = frozenset(files.tolist())
         if len(files):
@@ -72,6 +79,20 @@ class Places:
         at = np.searchsorted(self._rows, rows) - 1
         before = self._file_of[self._rows[np.maximum(at, 0)]]
         return np.asarray((at < 0) | (before != self._file_of[rows]))
+
+
+def _reached(
+    stream: Int64Array, sent: Int64Array, kept: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """How far the book had come when each frame was written, int64 [n]: with it, and without it."""
+    rank = np.argsort(sent, kind="stable")
+    known = stream[np.isin(stream, sent)]
+    place = rank[np.searchsorted(sent[rank], known)]
+    latest = np.maximum.accumulate(kept[place])
+    after, before = np.empty_like(kept), np.empty_like(kept)
+    after[place] = latest
+    before[place] = np.concatenate([[-1], latest[:-1]])
+    return after, before
 
 
 @dataclass(frozen=True)

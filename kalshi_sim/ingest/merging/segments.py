@@ -237,7 +237,7 @@ def _connections(own: Units, taken: Taken) -> Int64Array:
     unit, seq = group_numbers(own.unit[straight]), own.seq[straight]
     first = np.zeros(len(straight), dtype=np.bool_)
     first[np.unique(unit, return_index=True)[1]] = True
-    of_unit = _one_after_the_other(unit, seq, first)
+    of_unit = _one_after_the_other(unit, seq, first, {number for _, number in taken})
     if of_unit is None:
         of_unit = _side_by_side(own.chosen(straight), unit, first, taken)
     names = np.unique(own.unit[straight])
@@ -249,14 +249,24 @@ def _connections(own: Units, taken: Taken) -> Int64Array:
     return connection
 
 
-def _one_after_the_other(unit: Int64Array, seq: Int64Array, first: BoolArray) -> Int64Array | None:
+def _one_after_the_other(
+    unit: Int64Array, seq: Int64Array, first: BoolArray, controls: set[int]
+) -> Int64Array | None:
     """The connection of each unit, if there was one at a time; else None."""
     starts, highest, before = [0], NONE, 0
+    former: list[int] = []
     for at in np.flatnonzero(first).tolist():
         highest = max(highest, int(seq[before:at].max(initial=NONE)))
         if seq[at] <= highest:
             starts.append(at)
+            former.append(highest)
             highest = NONE
+        elif (
+            highest != NONE
+            and _continues(former, int(seq[at]), controls)
+            and not _continues([highest], int(seq[at]), controls)
+        ):
+            return None  # another connection, that was not over
         before = at
     connection = np.searchsorted(starts, np.arange(len(seq)), side="right") - 1
     of_unit = connection[first][np.argsort(unit[first])]
@@ -265,6 +275,14 @@ def _one_after_the_other(unit: Int64Array, seq: Int64Array, first: BoolArray) ->
     if twice.any() or (connection != of_unit[unit]).any():
         return None
     return np.asarray(of_unit, dtype=np.int64)
+
+
+def _continues(latest: Sequence[int], number: int, controls: set[int]) -> bool:
+    """Whether a number is the very next one, or control frames have those between."""
+    return any(
+        last < number <= last + 1 + len(controls) and controls.issuperset(range(last + 1, number))
+        for last in latest
+    )
 
 
 @dataclass

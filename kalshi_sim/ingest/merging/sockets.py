@@ -200,6 +200,7 @@ class Sockets:
         chosen = [nth for nth in own if self._segments[nth].takes(seq, control.content, place)]
         ways: tuple[Callable[[Segment], bool], ...] = (
             lambda segment: not segment.is_over(place),
+            lambda segment: not (control.ends and segment.goes_on(place)),
             lambda segment: not (control.leaves_none and self._adds_more(segment, place)),
             lambda segment: self._carries(segment, control.listed),
             lambda segment: segment.has(seq - 1),
