@@ -32,8 +32,8 @@ from tests.support.replayed import books, gaps
 from tests.support.truth import holds, truth
 
 _CAPTURES = 1 if INTERPRETED else 6
-"""Of each example: 36 x 6 captures in ten layouts are 2 160."""
-_MAY_BE_REFUSED = {"type", "socket", "cut", "overlap", "market and cut", "market and overlap"}
+"""Of each example: 31 x 6 captures in eleven layouts are 2 046."""
+_MAY_BE_REFUSED = {*LAYOUTS} - {"one", "market", "channel", "contained"}
 """Layouts that, without receive times, may tell no order: files of one type, lone snapshots."""
 
 
@@ -85,7 +85,7 @@ def can_be_told(recording: Recording, files: Sequence[Sequence[Line]], layout: s
     if not recording.equal_sids:
         return True
     texts = [line.text for part in files for line in part]
-    return layout == "socket" and len(set(texts)) == len(texts)
+    return layout.startswith("socket") and len(set(texts)) == len(texts)
 
 
 def assert_rightly_refused(recording: Recording, layout: str, error: DataError) -> None:
@@ -102,7 +102,7 @@ def recordings(seed: int) -> list[Recording]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=examples(36), phases=(Phase.generate,))
+@settings(max_examples=examples(31), phases=(Phase.generate,))
 @given(seed=st.integers(0, 10**9))
 def test_every_layout_gives_the_true_books(folder: Path, layout: str, seed: int) -> None:
     for recording in recordings(seed):

@@ -19,6 +19,7 @@ LAYOUTS: Final = (
     "market and cut",
     "market and overlap",
     "contained",
+    "socket and cut",
 )
 
 
@@ -47,9 +48,10 @@ def _parts(recording: Recording, layout: str, draw: random.Random) -> Iterator[l
     elif layout == "type":
         for kind in dict.fromkeys(x.kind for x in lines):
             yield [x for x in lines if x.kind == kind]
-    elif layout == "socket":
+    elif layout.startswith("socket"):
+        rest = layout.removeprefix("socket").removeprefix(" and ") or "one"
         for socket in recording.sockets:
-            yield [x for x in lines if x.socket == socket.number]
+            yield from _rotated([x for x in lines if x.socket == socket.number], rest, draw)
     else:
         yield from _rotated(lines, layout, draw)
 

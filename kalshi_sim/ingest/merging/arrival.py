@@ -90,9 +90,8 @@ def _chains(frames: Frames, markets: Sequence[Placed]) -> list[list[int]]:
     """Files that follow one another, each chain in order of arrival."""
     begin = _begin(frames, markets)
     mixed = {pair for placed in markets for pair in _mixed(frames, placed)}
-    beside = {pair for placed in markets for pair in pairwise(placed.places.order)}
     chain_of = {file: {file} for file in begin}
-    for pair in sorted(beside, key=lambda pair: (begin[pair[0]], begin[pair[1]])):
+    for pair in _successive(frames, markets, begin, any_mixed=bool(mixed)):
         one, other = (chain_of[file] for file in pair)
         if one is other or any((min(p), max(p)) in mixed for p in product(one, other)):
             continue
@@ -102,6 +101,29 @@ def _chains(frames: Frames, markets: Sequence[Placed]) -> list[list[int]]:
     chains = sorted({min(chain): chain for chain in chain_of.values()}.items())
     follow = {pair for placed in markets for pair in _follow(placed)}
     return [_in_order(chain, follow, begin) for _, chain in chains]
+
+
+def _successive(
+    frames: Frames, markets: Sequence[Placed], begin: dict[int, _Begin], *, any_mixed: bool
+) -> list[tuple[int, int]]:
+    """Pairs of files that may follow one another, the likeliest first.
+
+    Neighbours in a market; where several recorders wrote at once, also files of which one
+    continues the numbers of the other, and these before neighbours.
+    """
+    beside = {pair for placed in markets for pair in pairwise(placed.places.order)}
+
+    def likeliest(pair: tuple[int, int]) -> tuple[int, _Begin, _Begin]:
+        return steps.get(pair, 0), begin[pair[0]], begin[pair[1]]
+
+    steps: dict[tuple[int, int], int] = {}
+    if any_mixed:
+        for pair in {p for placed in markets for p in combinations(placed.places.order, 2)}:
+            last, first = frames.numbers_of(pair[0])[1], frames.numbers_of(pair[1])[0]
+            shared = [number - last[sid] for sid, number in first.items() if sid in last]
+            steps[pair] = min([step for step in shared if step > 0], default=_ENDLESS)
+        beside |= {pair for pair, step in steps.items() if step < _ENDLESS}
+    return sorted(beside, key=likeliest)
 
 
 def _mixed(frames: Frames, placed: Placed) -> list[tuple[int, int]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 
 from kalshi_sim.ingest.merging.pieces import Piece
-from kalshi_sim.ingest.merging.view import group_numbers
+from kalshi_sim.ingest.merging.view import group_numbers, two_sockets
 from kalshi_sim.session import Int64Array
 
 
@@ -27,7 +27,7 @@ def interleaved_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, In
     clock = np.concatenate(
         [np.maximum.accumulate(frames.batch.recv_ns[piece.book]) for piece in pieces]
     )
-    recorder = of if _recorders_overlap(pieces) else np.zeros(len(rows), dtype=np.int64)
+    recorder = np.array(_recorders(pieces), dtype=np.int64)[of]
     order = np.argsort(clock, kind="stable")
     ties = _Ties(pieces, rows, of, recorder)
     open_ties = 0
@@ -143,12 +143,47 @@ class _Ties:
         return np.lexsort((seq, anew))
 
 
-def _recorders_overlap(pieces: Sequence[Piece]) -> bool:
-    """Whether two pieces that hold deltas were received at the same time: two recorders."""
-    recv = pieces[0].frames.batch.recv_ns
-    spans = sorted(
-        (int(recv[piece.book].min()), int(recv[piece.book].max()))
-        for piece in pieces
-        if piece.has_delta
-    )
-    return any(other[0] < one[1] for one, other in pairwise(spans))
+def _recorders(pieces: Sequence[Piece]) -> list[int]:
+    """Which recorder wrote each piece: two that use one sid at a time are different ones.
+
+    A later file, as when files are rotated, is of the recorder whose very next number it begins
+    with, or of the only one that had ended by then; one that begins with a snapshot may be of
+    any: its connection is a new one.
+
+    Raises:
+        DataError: a file may be of several recorders.
+    """
+    if not any(_record_at_once(one, other) for one, other in combinations(pieces, 2)):
+        return [0] * len(pieces)
+    frames = pieces[0].frames
+    recv = frames.batch.recv_ns
+    out = [0] * len(pieces)
+    ends: list[int] = []
+    latest: list[dict[int, int]] = []
+    for nth in sorted(range(len(pieces)), key=lambda nth: int(recv[pieces[nth].book].min())):
+        book = pieces[nth].book
+        first = frames.numbers_of(pieces[nth].files[0])[0]
+        free = [at for at, end in enumerate(ends) if end <= recv[book].min()]
+        next_of = {at: sum(latest[at].get(s) == n - 1 for s, n in first.items()) for at in free}
+        best = [at for at in free if next_of[at] and next_of[at] == max(next_of.values())] or free
+        begins_anew = bool(frames.is_snapshot[book[0]])
+        if len(best) > 1 and not begins_anew:
+            raise two_sockets(frames, np.concatenate([piece.book for piece in pieces]))
+        at = best[0] if len(best) == 1 and (next_of[best[0]] or not begins_anew) else len(ends)
+        if at == len(ends):
+            ends.append(0)
+            latest.append({})
+        ends[at] = int(recv[book].max())
+        latest[at].update(frames.numbers_of(pieces[nth].files[-1])[1])
+        out[nth] = at
+    return out
+
+
+def _record_at_once(one: Piece, other: Piece) -> bool:
+    """Whether two pieces hold deltas of one sid that were received at the same time."""
+    if not (one.has_delta and other.has_delta):
+        return False
+    batch = one.frames.batch
+    a, b = batch.recv_ns[one.book], batch.recv_ns[other.book]
+    together = a.min() < b.max() and b.min() < a.max()
+    return bool(together and np.isin(batch.sid[one.book], batch.sid[other.book]).any())

@@ -28,7 +28,7 @@ from kalshi_sim.ingest.merging.pieces import (
     without_overlaps,
 )
 from kalshi_sim.ingest.merging.view import APART_MS, Frames, two_sockets
-from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
+from kalshi_sim.session import NO_TIME, EventFlag, EventKind, Int64Array
 
 _RESTART_MS: Final = 20
 """A new connection is as likely as times that run back by so much."""
@@ -94,6 +94,12 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         return Stream(ordered, recorder, dropped, tuple(notes))
     if any(_record_the_same(one, other) for one, other in combinations(pieces, 2)):
         raise two_sockets(frames, book)
+    if any(_record_in_parallel(one, other) for one, other in combinations(pieces, 2)):
+        raise _refuse(
+            pieces,
+            "two subscriptions sent the same at the same time, and neither receive times nor "
+            "numbers decide the order of",
+        )
     by_type = _is_split_by_type(frames, pieces)
     # Of three files and more those of one type may as well be parts that follow one another.
     if (not by_type or len(pieces) > _TYPES) and _is_doubtful(pieces):
@@ -174,6 +180,35 @@ def _record_the_same(one: Piece, other: Piece) -> bool:
     again = sum(not first[change] & second[change] for change in shared)
     # Equal changes of one moment may be recorded twice by one socket, but seldom most of them.
     return begin < end and again > 0 and 2 * len(shared) > min(len(first), len(second))
+
+
+def _record_in_parallel(one: Piece, other: Piece) -> bool:
+    """Whether their files hold the same changes of different moments under different sids.
+
+    Of one moment a file may hold one, and the next the other: cut between two subscriptions.
+    """
+    if one.times is None or other.times is None:
+        return False
+    if max(one.times[0], other.times[0]) >= min(one.times[1], other.times[1]):
+        return False
+    frames = one.frames
+    if (one.files, other.files) not in frames.in_parallel:
+        a, b = (_sent_in(piece) for piece in (one, other))
+        _, at_a, at_b = np.intersect1d(frames.content[a], frames.content[b], return_indices=True)
+        a, b = a[at_a], b[at_b]
+        again = frames.batch.sid[a] != frames.batch.sid[b]
+        moments = np.unique(frames.batch.ts_ms[a[again]])
+        frames.in_parallel[one.files, other.files] = len(moments) > 1
+    return frames.in_parallel[one.files, other.files]
+
+
+def _sent_in(piece: Piece) -> Int64Array:
+    """The deltas of its files, of all markets, that no subscription of the file repeats."""
+    frames = piece.frames
+    rows = np.concatenate([whole_file(frames, file).rows for file in piece.files])
+    rows = rows[frames.batch.kind[rows] == EventKind.DELTA]
+    _, at, times = np.unique(frames.content[rows], return_index=True, return_counts=True)
+    return rows[at[times == 1]]
 
 
 def _changes(piece: Piece, begin: int, end: int) -> dict[tuple[int, int], set[int]]:
@@ -313,8 +348,8 @@ def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
     order = _improved(timed)
     for piece in (p for p in pieces if p.times is None):
         places = [(*order[:at], piece, *order[at:]) for at in range(len(order) + 1)]
-        costs = [(cost_of(place), at) for at, place in enumerate(places)]
-        order = list(places[min((c, at) for c, at in costs if c is not None)[1]])
+        costs = [(cost, at) for at, place in enumerate(places) if (cost := cost_of(place))]
+        order = list(places[min(costs)[1] if costs else -1])  # of impossible ones, any
     swaps = [
         (*order[:at], order[at + 1], order[at], *order[at + 2 :]) for at in range(len(order) - 1)
     ]

@@ -27,7 +27,7 @@ class Places:
 
         Args:
             frames: all frames of the import.
-            stream: int64, the book frames as they were written, file after file.
+            stream: int64 [m], the book frames as they were written, file after file.
             sent: int64 [n], as they were sent, without repeated ones.
             over: bool [n], which of them are passed over.
             repeated: repeated frames -> the frame they repeat.

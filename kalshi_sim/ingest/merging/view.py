@@ -81,6 +81,11 @@ class Frames:
         return {}
 
     @cached_property
+    def in_parallel(self) -> dict[tuple[tuple[int, ...], tuple[int, ...]], bool]:
+        """Whether files hold the same changes under different sids, as far as looked up."""
+        return {}
+
+    @cached_property
     def is_snapshot(self) -> BoolArray:
         """Whether each frame is a snapshot."""
         return np.asarray(self.batch.kind == EventKind.SNAPSHOT)
@@ -162,6 +167,19 @@ class Frames:
             frozenset(np.unique(self.file_of[self.is_snapshot]).tolist()),
             frozenset(np.unique(self.file_of[deltas]).tolist()),
         )
+
+    def numbers_of(self, file: int) -> tuple[dict[int, int], dict[int, int]]:
+        """The first number of each sid in a file, whatever frame has it, and the last."""
+        if file not in self._numbers:
+            rows = np.flatnonzero((self.file_of == file) & (self.batch.seq >= 0))
+            sids, numbers = self.batch.sid[rows].tolist(), self.batch.seq[rows].tolist()
+            pairs = list(zip(sids, numbers, strict=True))
+            self._numbers[file] = dict(pairs[::-1]), dict(pairs)
+        return self._numbers[file]
+
+    @cached_property
+    def _numbers(self) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
+        return {}
 
     def received(self, rows: Int64Array) -> bool:
         """Whether all of these frames have a receive time."""
