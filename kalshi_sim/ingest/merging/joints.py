@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 from typing import Final
 
 import numpy as np
@@ -234,6 +234,9 @@ def _is_split_by_type(frames: Frames, pieces: Sequence[Piece]) -> bool:
         return False
     if len({piece.has_delta for piece in pieces}) == 1:
         return False
+    times = sorted(piece.times for piece in pieces if piece.times is not None)
+    if len(times) == len(pieces) and all(a[1] < b[0] for a, b in pairwise(times)):
+        return False
     return all(
         not deltas.intersection(piece.files)
         if piece.has_snapshot
@@ -255,6 +258,10 @@ def _interleaved_by_seq(pieces: Sequence[Piece], *, settled: bool) -> Int64Array
     # A delta that two files have is left to `connections` to drop.
     twice = ~frames.is_snapshot[rows[1:]] & (np.diff(frames.message[rows]) == 0)
     rising = bool(((np.diff(seq) > 0) | twice).all())
+    times = frames.batch.ts_ms[rows]
+    times = times[times != NO_TIME]
+    # Where the times of the numbers run back, a connection started anew.
+    rising = rising and bool((np.maximum.accumulate(times) - times <= APART_MS).all())
     if rising and seq[0] >= 0 and len(np.unique(sid)) == 1 and _ascend(pieces):
         return rows
     if settled:
@@ -316,8 +323,13 @@ def _arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
     ]
     if len(near) > 1:
         files = [(_cost_of_files(order), cost, order) for cost, order in near]
-        least = min(cost for cost, _, _ in files)
-        near = [(cost, order) for whole, cost, order in files if whole == least]
+        # The very next number in the next file says more than a step back of some ms.
+        least = min((whole[0], -_links(order), whole) for whole, _, order in files)
+        near = [
+            (cost, order)
+            for whole, cost, order in files
+            if (whole[0], -_links(order), whole) == least
+        ]
         if sum(piece.times is None for piece in pieces) > 1:
             # Of several lone snapshots without a time numbers alone do not decide the order.
             near = [
@@ -338,6 +350,13 @@ def _arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         if len(near) == 1:
             return near[0][1]
     raise _refuse(pieces, "neither times nor numbers decide the order of")
+
+
+def _links(order: Sequence[Piece]) -> int:
+    """How often a file begins with the very next number of a sid, of any market."""
+    numbers_of = order[0].frames.numbers_of
+    pairs = [(numbers_of(a.files[-1])[1], numbers_of(b.files[0])[0]) for a, b in pairwise(order)]
+    return sum(any(last.get(s) == n - 1 for s, n in first.items()) for last, first in pairs)
 
 
 def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
