@@ -1,4 +1,4 @@
-"""On which connection each frame of a market came: restarts, late deltas, repeated frames."""
+"""On which connection each frame of a market came: restarts and late deltas."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from kalshi_sim.ingest.merging.joints import Stream
+from kalshi_sim.ingest.merging.repeats import repeated_by_content, repeated_without_seq
 from kalshi_sim.ingest.merging.view import (
     APART_MS,
     LATE_FRAMES,
-    BoolArray,
     Frames,
     group_numbers,
     two_sockets,
@@ -87,14 +87,14 @@ def assign_connections(frames: Frames, stream: Stream) -> SentFrames:
     group = group_numbers(stream.recorder, sid)
     if _is_plain(group, seq):
         connection = group
-        late, repeated = 0, _repeated_without_seq(frames, rows, seq)
+        late, repeated = 0, repeated_without_seq(frames, rows, seq)
         if repeated:
             kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
             rows, connection, sid = rows[kept], connection[kept], sid[kept]
         if _all_recorded_twice(frames, rows, stream.recorder):
             raise two_sockets(frames, rows)
     else:
-        repeated = _repeated(frames, rows, seq, stream.recorder)
+        repeated = repeated_by_content(frames, rows, seq, stream.recorder)
         kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
         rows, connection, late = _Walk(frames).walk(rows[kept], group[kept], seq[kept])
         sid = frames.batch.sid[rows]
@@ -112,62 +112,6 @@ def _is_plain(group: Int64Array, seq: Int64Array) -> bool:
     step = np.diff(seq)
     bare = (seq[1:] < 0) & (seq[:-1] < 0)
     return bool((~same | (step > 0) | bare).all())
-
-
-def _repeated(
-    frames: Frames, rows: Int64Array, seq: Int64Array, recorder: Int64Array
-) -> dict[int, int]:
-    """Frames that repeat an earlier one, by what they say; snapshots only beside such deltas."""
-    timed = (frames.batch.ts_ms[rows] != NO_TIME) & (seq >= 0)
-    deltas = ~frames.is_snapshot[rows]
-    first: dict[tuple[int, int], int] = {}
-    message = frames.message[rows].tolist()
-    from_where = recorder.tolist()
-    original: dict[int, int] = {}
-    snapshots: dict[tuple[int, int], list[int]] = {}
-    for at in range(len(rows)):
-        key = (from_where[at], message[at])
-        if not deltas[at]:
-            snapshots.setdefault(key, []).append(at)
-        elif timed[at]:
-            earlier = first.setdefault(key, at)
-            if earlier != at:
-                original[at] = earlier
-    again = [(at, places) for places in snapshots.values() for at in places if len(places) > 1]
-    line = frames.batch.recv_ns[rows]
-    for step, ordered in ((1, sorted(again, reverse=True)), (-1, sorted(again))):
-        for at, places in ordered:
-            beside = original.get(at + step)
-            if at in original or beside is None or beside - step not in places:
-                continue
-            if beside - step < at and line[beside - step] == line[at]:
-                original[at] = beside - step
-    return {int(rows[at]): int(rows[earlier]) for at, earlier in original.items()}
-
-
-def _repeated_without_seq(frames: Frames, rows: Int64Array, seq: Int64Array) -> dict[int, int]:
-    """Runs without numbers that come again at once, where time steps back: files joined by cat."""
-    times = frames.batch.ts_ms[rows]
-    recorded = np.where(times == NO_TIME, np.iinfo(np.int64).min, times)
-    back = np.flatnonzero((np.diff(recorded) < 0) & (seq[1:] < 0) & (times[1:] != NO_TIME)) + 1
-    if len(back) == 0:
-        return {}
-    line = frames.line[rows]
-    out: dict[int, int] = {}
-    for start in back.tolist():
-        for length in (start - np.flatnonzero(line[:start] == line[start])).tolist():
-            if length > 1 and np.array_equal(
-                line[start - length : start], line[start : start + length]
-            ):
-                out.update(
-                    zip(
-                        rows[start : start + length].tolist(),
-                        rows[start - length : start].tolist(),
-                        strict=True,
-                    )
-                )
-                break
-    return out
 
 
 class _Walk:
@@ -286,41 +230,3 @@ def _all_recorded_twice(frames: Frames, rows: Int64Array, recorder: Int64Array) 
     if len(bare) < 2 * _TWINS or (recorder != recorder[0]).any():
         return False
     return 2 * len(np.unique(frames.message[bare])) <= len(bare) + len(bare) // 5
-
-
-def passed_over(connection: Int64Array, snapshot: BoolArray) -> tuple[BoolArray, Int64Array]:
-    """Find the frames of another connection than that of the market's latest snapshot.
-
-    Args:
-        connection: int64 [n] number of each frame's connection, or ANY, STALE.
-        snapshot: bool [n] which of them are snapshots.
-
-    Returns:
-        bool [n] which frames are passed over; and int64 [k] the places after which the book ends,
-        because passed-over frames go on after its owner's last frame.
-    """
-    n = len(connection)
-    none = np.zeros(n, dtype=np.bool_)
-    if n == 0 or (connection == connection[0]).all():
-        return none, np.empty(0, np.int64)
-    owner, over, ends = None, none, []
-    latest_kept, waiting = -1, False
-    for at, (own, is_snapshot) in enumerate(
-        zip(connection.tolist(), snapshot.tolist(), strict=True)
-    ):
-        if is_snapshot:
-            if waiting:
-                ends.append(latest_kept)
-            owner = owner if own == ANY and owner is not None else own
-        elif own == STALE:
-            over[at] = True
-            continue
-        elif owner == ANY and own != ANY:
-            owner = own
-        elif owner is not None and own not in (owner, ANY):
-            over[at] = waiting = True
-            continue
-        latest_kept, waiting = at, False
-    if waiting:
-        ends.append(latest_kept)
-    return over, np.array(ends, dtype=np.int64)

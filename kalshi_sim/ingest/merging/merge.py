@@ -9,10 +9,11 @@ import numpy as np
 
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
 from kalshi_sim.ingest.merging.arrival import Arrival
-from kalshi_sim.ingest.merging.connections import SentFrames, assign_connections, passed_over
+from kalshi_sim.ingest.merging.connections import SentFrames, assign_connections
 from kalshi_sim.ingest.merging.endings import Endings
 from kalshi_sim.ingest.merging.holes import find_holes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
+from kalshi_sim.ingest.merging.owners import passed_over
 from kalshi_sim.ingest.merging.places import Book, Placed, Places
 from kalshi_sim.ingest.merging.trades import place_trades
 from kalshi_sim.ingest.merging.view import Frames, distinct

@@ -19,7 +19,8 @@ from kalshi_sim.ingest.merging.arrival import NONE, Arrival
 from kalshi_sim.ingest.merging.connections import STALE
 from kalshi_sim.ingest.merging.grouping import grouped
 from kalshi_sim.ingest.merging.places import Placed
-from kalshi_sim.ingest.merging.segments import Segment, Units, segments_of
+from kalshi_sim.ingest.merging.segments import Segment, segments_of
+from kalshi_sim.ingest.merging.units import Units
 from kalshi_sim.ingest.merging.view import Frames
 from kalshi_sim.session import Int64Array
 

@@ -1,0 +1,159 @@
+"""Pieces of a market one after the other: each continues the connection of those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise, permutations
+from typing import Final
+
+import numpy as np
+
+from kalshi_sim.ingest.merging.costs import RESTART_MS, Cost, cost_of
+from kalshi_sim.ingest.merging.pieces import Piece, shared_run, snapshots_shared, whole_file
+from kalshi_sim.ingest.merging.refusals import refused
+from kalshi_sim.ingest.merging.view import APART_MS
+from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
+
+_STEPS_BACK: Final = 1_000
+"""A file that begins a second before the one ahead of it ended is less likely than any numbers."""
+_ALL_ORDERS: Final = 6
+"""Of more pieces than this not every order is tried."""
+
+
+def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
+    """The pieces in order of arrival; None if they can only lie among each other.
+
+    Args:
+        pieces: of one market.
+
+    Raises:
+        DataError: nothing decides between two orders.
+    """
+    if len(pieces) == 1:
+        return tuple(pieces)
+    found = [(cost, order) for order in _orders(pieces) if (cost := cost_of(order)) is not None]
+    if not found:
+        return None
+    best = min(cost for cost, _ in found)
+    near = [
+        (cost, order)
+        for cost, order in found
+        if cost[0] == best[0] and cost[1] <= best[1] + 2 * RESTART_MS
+    ]
+    if len(near) > 1:
+        files = [(_cost_of_files(order), cost, order) for cost, order in near]
+        # The very next number in the next file says more than a step back of some ms.
+        least = min((whole[0], -_links(order), whole) for whole, _, order in files)
+        near = [
+            (cost, order)
+            for whole, cost, order in files
+            if (whole[0], -_links(order), whole) == least
+        ]
+        if sum(piece.times is None for piece in pieces) > 1:
+            # Of several lone snapshots without a time numbers alone do not decide the order.
+            near = [
+                ((0, 0, 0, 0), order)
+                for whole, _, order in files
+                if whole[0] == least[0] and whole[1] <= least[1] + 2 * RESTART_MS
+            ]
+    likeliest = min(cost[:2] for cost, _ in near)
+    near = [(cost, order) for cost, order in near if cost[:2] == likeliest]
+    if len(near) == 1:
+        return near[0][1]
+    overlapping = [order for _, order in near if any(map(snapshots_shared, order, order[1:]))]
+    if len(overlapping) == 1:
+        return overlapping[0]
+    if all(piece.times is not None for piece in pieces):
+        nearest = min(cost for cost, _ in near)
+        near = [(cost, order) for cost, order in near if cost == nearest]
+        if len(near) == 1:
+            return near[0][1]
+    raise refused(pieces, "neither times nor numbers decide the order of")
+
+
+def is_doubtful(pieces: Sequence[Piece]) -> bool:
+    """Whether a snapshot without a time could as well be of a new connection elsewhere.
+
+    Args:
+        pieces: of one market.
+    """
+    frames = pieces[0].frames
+    whole_second = (frames.batch.flags & EventFlag.WHOLE_SECOND) != 0
+    timed = (frames.is_book | frames.is_trade) & (frames.batch.ts_ms != NO_TIME) & ~whole_second
+    recorded = frozenset(np.unique(frames.file_of[timed]).tolist())
+    if all(piece.times is not None or recorded.intersection(piece.files) for piece in pieces):
+        return False  # frames of other markets in their files show it
+    costs = [cost for order in _orders(pieces) if (cost := cost_of(order)) is not None]
+    best = min(costs, default=None)
+    return (
+        best is not None
+        and sum(c[0] == best[0] and c[1] <= best[1] + 2 * RESTART_MS for c in costs) > 1
+    )
+
+
+def _links(order: Sequence[Piece]) -> int:
+    """How often a file begins with the very next number of a sid, of any market."""
+    numbers_of = order[0].frames.numbers_of
+    pairs = [(numbers_of(a.files[-1])[1], numbers_of(b.files[0])[0]) for a, b in pairwise(order)]
+    return sum(any(last.get(s) == n - 1 for s, n in first.items()) for last, first in pairs)
+
+
+def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
+    """Orders worth a look: all, or of many pieces those by time and their neighbours."""
+    if len(pieces) <= _ALL_ORDERS:
+        return list(permutations(pieces))
+    timed = sorted((p for p in pieces if p.times is not None), key=lambda p: p.times or (0, 0))
+    order = _improved(timed)
+    for piece in (p for p in pieces if p.times is None):
+        places = [(*order[:at], piece, *order[at:]) for at in range(len(order) + 1)]
+        costs = [(cost, at) for at, place in enumerate(places) if (cost := cost_of(place))]
+        order = list(places[min(costs)[1] if costs else -1])  # of impossible ones, any
+    swaps = [
+        (*order[:at], order[at + 1], order[at], *order[at + 2 :]) for at in range(len(order) - 1)
+    ]
+    return [tuple(order), *swaps]
+
+
+def _improved(order: list[Piece]) -> list[Piece]:
+    """Neighbours exchanged as long as that costs less."""
+    for at in range(len(order) - 1):
+        pair = (order[at], order[at + 1])
+        before = order[max(at - 3, 0) : at]
+        kept, swapped = cost_of((*before, *pair)), cost_of((*before, *pair[::-1]))
+        if swapped is not None and (kept is None or swapped < kept):
+            order[at], order[at + 1] = pair[::-1]
+    return order
+
+
+def _cost_of_files(order: Sequence[Piece]) -> Cost:
+    """How unlikely this order of files is for the frames of all their markets."""
+    frames = order[0].frames
+    own = int(frames.batch.market[order[0].rows[0]])
+    rows: list[Int64Array] = []
+    for piece in order:
+        file = whole_file(frames, piece.files[0])
+        before = whole_file(frames, int(frames.file_of[rows[-1][0]])) if rows else None
+        repeated = shared_run(before, file) if before is not None else 0
+        if repeated < len(file.rows):
+            rows.append(file.rows[repeated:])
+    total = [0, 0, 0, 0]
+    clock = NO_TIME
+    for part in rows:
+        times = frames.batch.ts_ms[part]
+        whole_second = (frames.batch.flags[part] & EventFlag.WHOLE_SECOND) != 0
+        times = times[(times != NO_TIME) & ~whole_second]
+        if len(times):
+            back = max(clock - int(times.min()), 0) if clock != NO_TIME else 0
+            total[0] += _STEPS_BACK * (back > APART_MS)
+            total[1] += back
+            clock = max(clock, int(times.max()))
+    markets = np.unique(np.concatenate([frames.batch.market[part] for part in rows]))
+    for market in markets[markets != own].tolist():
+        parts = [
+            part[(frames.batch.market[part] == market) & frames.is_book[part]] for part in rows
+        ]
+        cost = cost_of([Piece(frames, (), part, {}) for part in parts if len(part)])
+        for k, value in enumerate(cost or (1, APART_MS, 0, 0)):
+            total[k] += value
+    mine = cost_of(order) or (0, 0, 0, 0)
+    return total[0] + mine[0], total[1] + mine[1], total[2], total[3]
