@@ -26,6 +26,9 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
     Args:
         pieces: of one market.
 
+    Returns:
+        The pieces in order, or None.
+
     Raises:
         DataError: nothing decides between two orders.
     """

@@ -169,7 +169,14 @@ class Frames:
         )
 
     def numbers_of(self, file: int) -> tuple[dict[int, int], dict[int, int]]:
-        """The first number of each sid in a file, whatever frame has it, and the last."""
+        """The first number of each sid in a file, whatever frame has it, and the last.
+
+        Args:
+            file: number of the file.
+
+        Returns:
+            By sid the first numbers, and the last.
+        """
         if file not in self._numbers:
             rows = np.flatnonzero((self.file_of == file) & (self.batch.seq >= 0))
             sids, numbers = self.batch.sid[rows].tolist(), self.batch.seq[rows].tolist()
