@@ -53,7 +53,7 @@ def _sent_in(piece: Piece) -> Int64Array:
     rows = np.concatenate([whole_file(frames, file).rows for file in piece.files])
     rows = rows[frames.batch.kind[rows] == EventKind.DELTA]
     _, at, times = np.unique(frames.content[rows], return_index=True, return_counts=True)
-    return rows[at[times == 1]]
+    return np.asarray(rows[at[times == 1]], dtype=np.int64)
 
 
 def _changes(piece: Piece, begin: int, end: int) -> dict[tuple[int, int], set[int]]:
