@@ -1,6 +1,7 @@
 """How wrong is each fill model? Against the true queue of generated sessions.
 
-    python -m benchmarks.fill_models                 # prints the tables
+    python -m benchmarks.fill_models                 # prints the tables of the usual sessions
+    python -m benchmarks.fill_models --profile nba   # those of a profile
     python -m benchmarks.fill_models --write         # and writes them into docs/
 
 Exit code 0 only if what the contract claims of the models holds (docs/fill-models.md).
@@ -8,11 +9,8 @@ Exit code 0 only if what the contract claims of the models holds (docs/fill-mode
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
@@ -21,6 +19,7 @@ import numpy.typing as npt
 import tyro
 
 from benchmarks.join_both_sides import model_profit, true_profit
+from benchmarks.pages import write_between_markers
 from benchmarks.resting_study import (
     Int64Array,
     Orders,
@@ -32,6 +31,7 @@ from benchmarks.resting_study import (
 )
 from kalshi_sim import build_tape
 from kalshi_sim.config import FillModel
+from kalshi_sim.synthetic.profile import Profile, read_profile
 from kalshi_sim.synthetic.session import generate_with_truth
 from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.tape import Tape
@@ -40,6 +40,8 @@ from kalshi_sim.units import MS_PER_SECOND
 MODELS: Final[tuple[FillModel, ...]] = get_args(FillModel)
 DISTANCES: Final = (-1, 0, 1, 2)
 NEVER: Final = 2**40
+PROFILE_ROWS: Final = 2_500
+"""Of a market of a profile, about; the truth about one is looked up in all its changes."""
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -55,8 +57,10 @@ class Arguments:
     size: int = 10
     """Contracts of an order."""
     seed: int = 9
+    profile: str | None = None
+    """Of this kind of market, with its own number of markets and `PROFILE_ROWS` rows in each."""
     write: bool = False
-    """Write the tables into docs/fill-models.md and docs/limits.md."""
+    """Write the tables into docs/fill-models.md, of the usual sessions into docs/limits.md too."""
 
 
 class Comparison(NamedTuple):
@@ -103,10 +107,19 @@ class Case(NamedTuple):
 
 
 def make_case(
-    session_id: int, *, markets: int, minutes: float, seed: int, per_market: int, size: int
+    session_id: int,
+    *,
+    markets: int,
+    minutes: float,
+    seed: int,
+    per_market: int,
+    size: int,
+    profile: Profile | None = None,
 ) -> Case:
     """Generate a session, draw orders and look up the truth."""
-    session, truth = generate_with_truth(session_id, markets=markets, minutes=minutes, seed=seed)
+    session, truth = generate_with_truth(
+        session_id, markets=markets, minutes=minutes, seed=seed, profile=profile
+    )
     tape, bare = build_tape([session]), build_tape([without_trades(session)])
     rng = np.random.default_rng([seed, session_id])
     orders = draw_orders(tape, rng, per_view=per_market, size=size, distances=DISTANCES)
@@ -250,9 +263,11 @@ def report(arguments: Arguments, cases: list[Case], results: Results) -> str:
     missing = 1.0 - sum((c.when_seen >= 0).sum() for c in cases) / max(
         1, sum((c.when >= 0).sum() for c in cases)
     )
+    kind = "" if arguments.profile is None else f" of the profile `{arguments.profile}`"
     summary = (
-        f"{n} orders of {arguments.size} contracts in {arguments.sessions} generated sessions of "
-        f"{arguments.markets} markets and {arguments.minutes:g} minutes, seed {arguments.seed}. "
+        f"{n} orders of {arguments.size} contracts in {arguments.sessions} generated "
+        f"sessions{kind} of {arguments.markets} markets and {arguments.minutes:g} minutes, "
+        f"seed {arguments.seed}. "
         f"{results[True, 'queue', None].truth / (n * arguments.size):.1%} of their contracts fill "
         f"in truth; {missing:.1%} of these by hidden demand."
     )
@@ -262,32 +277,22 @@ def report(arguments: Arguments, cases: list[Case], results: Results) -> str:
         table(results, None),
     ]
     names = {-1: "One tick better than the best price", 0: "At the best price"}
-    for distance in DISTANCES:
+    for distance in DISTANCES if arguments.profile is None else ():
         name = names.get(distance, f"{distance} cent{'s' * (distance > 1)} behind the best price")
         parts += [f"### {name}", table(results, distance)]
     parts += ["### Joining both sides", join_table(cases)]
     return "\n\n".join(parts)
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replace what stands between a page's fill-models markers; the file is written whole."""
-    page = path.read_text(encoding="utf-8")
-    start, end = "<!-- fill-models:start -->", "<!-- fill-models:end -->"
-    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"{path.name} lacks the lines {start} and {end}")
-    page = pattern.sub(lambda _: f"{start}\n{text}\n{end}", page)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, delete=False, encoding="utf-8"
-    ) as temporary:
-        temporary.write(page)
-    Path(temporary.name).chmod(path.stat().st_mode)
-    os.replace(temporary.name, path)
-
-
 def main() -> int:
     """Run the study; returns the exit code."""
     arguments = tyro.cli(Arguments)
+    profile = None
+    if arguments.profile is not None:
+        profile = read_profile(arguments.profile)
+        a_minute = profile.figures["rows_per_minute"] or 1.0
+        minutes = min(profile.minutes, round(PROFILE_ROWS / a_minute, 1))
+        arguments = replace(arguments, markets=profile.markets, minutes=minutes)
     cases = [
         make_case(
             session_id,
@@ -296,15 +301,18 @@ def main() -> int:
             seed=arguments.seed,
             per_market=arguments.orders_per_market,
             size=arguments.size,
+            profile=profile,
         )
         for session_id in range(1, arguments.sessions + 1)
     ]
     results = study(cases)
     text = report(arguments, cases, results)
     print(text)
-    if arguments.write:
-        write_between_markers(DOCS / "fill-models.md", text)
-        write_between_markers(DOCS / "limits.md", table(results, None))
+    if arguments.write and profile is not None:
+        write_between_markers(DOCS / "fill-models.md", f"fill-models-{profile.name}", text)
+    elif arguments.write:
+        write_between_markers(DOCS / "fill-models.md", "fill-models", text)
+        write_between_markers(DOCS / "limits.md", "fill-models", table(results, None))
     broken = [claim for case in cases for claim in broken_claims(case)]
     for claim in broken:
         print(f"refuted: {claim}", file=sys.stderr)

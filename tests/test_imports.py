@@ -32,7 +32,7 @@ ROOMS = (
     "tape_rows",
     "tape",
     "tape_build",
-    "tape_cache schedule analysis",
+    "tape_cache schedule analysis likeness",
     "fills own own_compiled own_step settings simulator episodes",
     "registration spaces infos env_spec gym_env vec_env",
     "live",

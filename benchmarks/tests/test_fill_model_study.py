@@ -11,6 +11,7 @@ import pytest
 from benchmarks import fill_models, no_edge
 from benchmarks.fill_models import MODELS, Case, broken_claims, compare, make_case, model_rows
 from benchmarks.join_both_sides import model_profit, true_profit
+from benchmarks.pages import write_between_markers
 from benchmarks.resting_study import (
     Fills,
     batches,
@@ -151,8 +152,8 @@ def test_tables_are_written_between_the_markers(case: Case, tmp_path: Path) -> N
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- fill-models:start -->\nold\n<!-- fill-models:end -->\nb\n")
     text = fill_models.table(results, None)
-    fill_models.write_between_markers(page, text)
-    fill_models.write_between_markers(page, text)
+    write_between_markers(page, "fill-models", text)
+    write_between_markers(page, "fill-models", text)
     assert page.read_text() == (
         f"a\n<!-- fill-models:start -->\n{text}\n<!-- fill-models:end -->\nb\n"
     )
@@ -160,7 +161,7 @@ def test_tables_are_written_between_the_markers(case: Case, tmp_path: Path) -> N
     assert text.count("\n") == 1 + 2 * len(MODELS)
     page.write_text("nothing")
     with pytest.raises(SystemExit, match=r"page\.md lacks"):
-        fill_models.write_between_markers(page, text)
+        write_between_markers(page, "fill-models", text)
 
 
 def test_takers_earn_nothing_without_an_edge() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,6 +18,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from kalshi_sim.cli.command_line import mistakes_in_a_line
 from kalshi_sim.cli.console import Progress, print_json, progress_bar
 from kalshi_sim.cli.exchange import exchange
+from kalshi_sim.cli.generate import generate, measure
 from kalshi_sim.cli.import_ import import_sessions
 from kalshi_sim.cli.manage import delete, merge, rename, results
 from kalshi_sim.cli.options import (
@@ -28,15 +28,12 @@ from kalshi_sim.cli.options import (
     SkipOption,
     StoreOption,
     WideOption,
-    check_free,
-    checked_id,
     shown,
 )
 from kalshi_sim.cli.record import record
 from kalshi_sim.cli.session_tables import (
     LIST_COLUMNS,
     MARKET_COLUMNS,
-    report_import,
     show_analysis,
     show_sessions,
 )
@@ -141,39 +138,6 @@ def _chosen(source: SessionStore, session_id: int | None, store: str | None) -> 
     return every
 
 
-def generate(
-    session: Annotated[
-        int | None, arg(metavar="ID", help="Number of the session; else the next free one.")
-    ] = None,
-    store: StoreOption = None,
-    markets: Annotated[int, arg(help="How many markets.")] = 500,
-    minutes: Annotated[float, arg(help="Length in minutes.")] = 35.0,
-    seed: Annotated[int, arg(help="The same seed gives the same session.")] = 9,
-    edge: Annotated[
-        float, arg(help="Planted predictability, 0 (none) to 1: imbalance that leads the mid.")
-    ] = 0.0,
-    making: Annotated[
-        bool, arg(help="Markets in which only quotes pay that are cancelled in time.")
-    ] = False,
-    overwrite: Annotated[bool, arg(help="Replace the session if the store has it.")] = False,
-    as_json: JsonOption = False,
-) -> int:
-    """A realistic synthetic session, from a true price-time queue."""
-    target = open_store(store)
-    number = target.next_session_id() if session is None else checked_id(session)
-    check_free(target, number, store, overwrite=overwrite)
-    from kalshi_sim.synthetic.session import generate_session
-
-    begun = time.perf_counter()
-    made = generate_session(
-        number, markets=markets, minutes=minutes, seed=seed, edge=edge, making=making
-    )
-    seconds = time.perf_counter() - begun
-    target.save(made, overwrite=overwrite)
-    report_import(made, shown(store), seconds, as_json=as_json)
-    return 0
-
-
 def export(
     session_id: Annotated[Positional[int], arg(metavar="ID", help="Number of the session.")],
     store: StoreOption = None,
@@ -228,6 +192,7 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "import": import_sessions,
     "list": list_sessions,
     "analyze": analyze,
+    "measure": measure,
     "generate": generate,
     "export": export,
     "validate": validate,

@@ -20,20 +20,18 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from kalshi_sim import units
 from kalshi_sim.kernels.jit import hot_jit, jit
+from kalshi_sim.synthetic.draws import Float64Array, below, draw_size, side_value
 from kalshi_sim.synthetic.queue_book import (
     ADD,
     CANCEL,
     HEAD,
-    LEVEL,
     LIVE,
     LOGGED,
     MAX_ORDERS,
     NEXT,
-    NUMBER,
     OPENING,
     PREVIOUS,
     SHOWN,
@@ -50,8 +48,7 @@ from kalshi_sim.synthetic.queue_book import (
     withdraw_above,
     write,
 )
-
-Float64Array = npt.NDArray[np.float64]
+from kalshi_sim.synthetic.signalling import signal
 
 PRICE_SCALE = units.PRICE_SCALE
 SIZE_SCALE = units.SIZE_SCALE
@@ -75,9 +72,6 @@ NEAR: Final = 0.4
 """Chance that a cancellation is at a best price."""
 LARGEST_MOVE: Final = 0.2
 """Of 4p(1 - p); below a quarter, so that the fair value never reaches 0 or 1."""
-HEAVY: Final = (800, 1200)
-THIN: Final = (100, 200)
-"""Contracts of the signalling maker on the two sides: least, and random more."""
 
 
 class Flow(NamedTuple):
@@ -107,55 +101,6 @@ class Flow(NamedTuple):
     """How far the sign of a move follows the signalled sign: 0 not at all, 1 always."""
     flip: float
     """Chance that the signalled sign is redrawn; 0: there is no signalling maker."""
-
-
-@hot_jit
-def below(grid: Int64Array, value: float) -> int:
-    """The highest level whose price is below `value`, -1 if there is none.
-
-    Args:
-        grid: int64 [levels] prices, ascending.
-        value: in the same unit.
-    """
-    return int(np.searchsorted(grid, value)) - 1
-
-
-@hot_jit
-def side_value(fair: float, side: int) -> float:
-    """What a contract of `side` is worth when YES is worth `fair`.
-
-    Args:
-        fair: in 1/100 cent.
-        side: 0 YES, 1 NO.
-    """
-    return fair if side == 0 else PRICE_SCALE - fair
-
-
-@hot_jit
-def draw_size(rng: np.random.Generator, quantiles: Float64Array, fractional: bool) -> int:
-    """A size in 1/100 contract.
-
-    Args:
-        rng: the market's random generator.
-        quantiles: float64 [n] contracts at equally spaced shares.
-        fractional: half of the sizes get decimals.
-    """
-    at = rng.random() * (len(quantiles) - 1)
-    i = int(at)
-    whole = max(1, int(quantiles[i] + (at - i) * (quantiles[i + 1] - quantiles[i])))
-    unit = 1
-    while unit * 10 <= whole:
-        unit *= 10
-    # People like round numbers: one digit, two digits, or as it comes.
-    roundness = rng.random()
-    if roundness < 0.5:
-        whole = whole // unit * unit
-    elif roundness < 0.8 and unit >= 10:
-        whole = whole // (unit // 10) * (unit // 10)
-    size = whole * SIZE_SCALE
-    if fractional and rng.random() < 0.5:
-        size += int(rng.random() * SIZE_SCALE)
-    return size
 
 
 @hot_jit
@@ -327,39 +272,6 @@ def move(rng: np.random.Generator, flow: Flow, fair: float, progress: float, sig
     size = min(LARGEST_MOVE, flow.step / PRICE_SCALE * growth * (0.5 + rng.random()))
     change = size * 4.0 * share * (1.0 - share) * PRICE_SCALE
     return fair + change if up else fair - change
-
-
-@hot_jit
-def signal(
-    rng: np.random.Generator,
-    book: QueueBook,
-    time: int,
-    grid: Int64Array,
-    quoted: Int64Array,
-    fair: float,
-    sign: int,
-) -> None:
-    """Quote next to the fair value on both sides, more on the side the price will leave.
-
-    Args:
-        quoted: int64 [2, 3] the signalling maker's orders: slot, number, the sign they show;
-            changed.
-        sign: 1 or -1, the direction to show.
-    """
-    for side in range(2):
-        level = below(grid, side_value(fair, side))
-        slot = quoted[side, 0]
-        stands = slot >= 0 and book.orders[slot, NUMBER] == quoted[side, 1]
-        if stands and (book.orders[slot, LEVEL] != level or quoted[side, 2] != sign):
-            reduce(book, time, CANCEL, slot, book.orders[slot, SIZE])
-            stands = False
-        if not stands and level >= 0 and has_room(book):
-            least, more = HEAVY if (sign > 0) == (side == 0) else THIN
-            contracts = least + int(rng.random() * more)
-            slot = add(book, time, ADD, side, level, contracts * SIZE_SCALE)
-            quoted[side, 0] = slot
-            quoted[side, 1] = book.orders[slot, NUMBER]
-            quoted[side, 2] = sign
 
 
 @jit

@@ -24,7 +24,7 @@ from kalshi_sim.kernels.jit import hot_jit
 Int64Array = npt.NDArray[np.int64]
 
 MAX_ORDERS: Final = 256
-"""Orders that can rest in one market at a time."""
+"""Orders that can rest in one market at a time, if no other number is asked for."""
 
 NEXT, PREVIOUS, SIZE, LEVEL, SIDE, NUMBER, PLACE = range(7)
 """Columns of `QueueBook.orders`. NUMBER counts a market's orders in order of arrival; -1 once
@@ -46,11 +46,11 @@ class QueueBook(NamedTuple):
     """The state of one market's queues and the log of all that happened to them."""
 
     orders: Int64Array
-    """[MAX_ORDERS, 7]"""
+    """[orders, 7]"""
     levels: Int64Array
     """[2, levels, 3]"""
     live: Int64Array
-    """[MAX_ORDERS] slots of `orders`; the first `counts[LIVE]` are in use."""
+    """[orders] slots of `orders`; the first `counts[LIVE]` are in use."""
     best: Int64Array
     """[2] best level of each side, -1 if the side is empty."""
     counts: Int64Array
@@ -59,20 +59,21 @@ class QueueBook(NamedTuple):
     """[capacity, 6]"""
 
 
-def new_book(levels: int, log_capacity: int) -> QueueBook:
+def new_book(levels: int, log_capacity: int, orders: int = MAX_ORDERS) -> QueueBook:
     """An empty book of `levels` prices whose log holds `log_capacity` lines.
 
     Args:
         levels: number of prices.
         log_capacity: lines the log can hold.
+        orders: how many can rest at a time.
     """
     queues = np.zeros((2, levels, 3), np.int64)
     queues[:, :, HEAD] = -1
     queues[:, :, TAIL] = -1
     return QueueBook(
-        orders=np.zeros((MAX_ORDERS, 7), np.int64),
+        orders=np.zeros((orders, 7), np.int64),
         levels=queues,
-        live=np.arange(MAX_ORDERS, dtype=np.int64),
+        live=np.arange(orders, dtype=np.int64),
         best=np.full(2, -1, np.int64),
         counts=np.zeros(3, np.int64),
         log=np.zeros((log_capacity, 6), np.int64),
@@ -102,7 +103,7 @@ def write(
 @hot_jit
 def has_room(book: QueueBook) -> bool:
     """Whether another order may rest."""
-    return bool(book.counts[LIVE] < MAX_ORDERS)
+    return bool(book.counts[LIVE] < len(book.live))
 
 
 @hot_jit
