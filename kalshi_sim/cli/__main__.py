@@ -2,6 +2,6 @@
 
 import sys
 
-from kalshi_sim.cli.commands import main
+from kalshi_sim.entry import sim
 
-sys.exit(main())
+sys.exit(sim())

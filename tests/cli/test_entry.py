@@ -1,0 +1,46 @@
+"""A signal while a command is imported: one line, a shell's exit code, no traceback."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = {
+    "kalshi-sim": ("kalshi_sim.entry", "sim", "kalshi_sim.cli.commands"),
+    "kalshi-train": ("kalshi_train.entry", "train", "kalshi_train.cli.train"),
+    "kalshi-evaluate": ("kalshi_train.entry", "evaluate", "kalshi_train.cli.train"),
+    "kalshi-runs": ("kalshi_train.entry", "runs", "kalshi_train.cli.runs"),
+}
+SCRIPT = """
+import os, sys, importlib
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {signum})
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["command", "--help"]
+sys.exit(getattr(importlib.import_module({entry!r}), {function!r})())
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("program", COMMANDS)
+def test_a_signal_during_imports_is_one_line(program: str, signum: signal.Signals) -> None:
+    entry, function, module = COMMANDS[program]
+    script = SCRIPT.format(entry=entry, function=function, module=module, signum=int(signum))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signum, f"{program}: interrupted\n")
+    assert done.stdout == ""
+
+
+def test_the_installed_commands_begin_here() -> None:
+    from importlib.metadata import entry_points
+
+    found = {e.name: e.value for e in entry_points(group="console_scripts")}
+    for program, (entry, function, _) in COMMANDS.items():
+        assert found[program] == f"{entry}:{function}"
