@@ -1,6 +1,5 @@
 """Where the commands begin: a signal while their modules are imported ends them in order.
 
-
 It imports nothing of the package, so that this holds almost from the start of the process.
 """
 
@@ -38,5 +37,9 @@ def run(program: str, module: str, function: str = "main") -> int:
 
 
 def sim() -> int:
-    """The command `kalshi-sim`; returns its exit code."""
+    """The command `kalshi-sim`.
+
+    Returns:
+        Its exit code.
+    """
     return run("kalshi-sim", "kalshi_sim.cli.commands")

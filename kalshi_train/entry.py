@@ -6,15 +6,27 @@ from kalshi_sim.entry import run
 
 
 def train() -> int:
-    """The command `kalshi-train`; returns its exit code."""
+    """The command `kalshi-train`.
+
+    Returns:
+        Its exit code.
+    """
     return run("kalshi-train", "kalshi_train.cli.train", "train_main")
 
 
 def evaluate() -> int:
-    """The command `kalshi-evaluate`; returns its exit code."""
+    """The command `kalshi-evaluate`.
+
+    Returns:
+        Its exit code.
+    """
     return run("kalshi-evaluate", "kalshi_train.cli.train", "evaluate_main")
 
 
 def runs() -> int:
-    """The command `kalshi-runs`; returns its exit code."""
+    """The command `kalshi-runs`.
+
+    Returns:
+        Its exit code.
+    """
     return run("kalshi-runs", "kalshi_train.cli.runs")

@@ -15,6 +15,7 @@ EDGES = all_imports(*PACKAGES)
 
 # Bottom to top: a room imports rooms above its own place in this list, never below it.
 ROOMS = (
+    "entry",
     "units errors extras text files sealed file_sets validated interrupts",
     "config features actions frames",
     "events market_info quality_report session",
@@ -53,6 +54,7 @@ TRAIN_ROOMS = (
     "report",
     "warm_up",
     "cli",
+    "entry",
 )
 FLOORS = {
     f"{package}.{name}": i
