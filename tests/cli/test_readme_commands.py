@@ -29,7 +29,7 @@ def run(line: str, folder: Path) -> None:
     arguments: list[str] = []
     for word in words:
         arguments += sorted(str(p) for p in folder.glob(word)) if "*" in word else [word]
-    code = f"import sys; from {module} import {name} as main; sys.exit(main(sys.argv[1:]))"
+    code = f"import sys; from {module} import {name} as main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,

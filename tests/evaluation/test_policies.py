@@ -289,4 +289,4 @@ def test_a_tape_of_nothing_but_short_markets() -> None:
         [session_of(snapshot(0, {40: 100}, {55: 80}), quiet(1, 2))], min_episode_length=3
     )
     found = evaluate(None, tape, baselines=["all"], stress=True)
-    assert len(found.runs) == 18
+    assert len(found.runs) == 27

@@ -33,7 +33,7 @@ def evaluated(nba: Tape, model: PPO) -> Evaluation:
 
 def test_every_policy_plays_every_market(evaluated: Evaluation, nba: Tape) -> None:
     assert len(nba.views) == 18
-    assert len(evaluated.runs) == 7 * 3
+    assert len(evaluated.runs) == 10 * 3
     for run in evaluated.runs:
         assert run.total.markets == 18
         assert run.total.events == 9

@@ -89,7 +89,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, prepare: Any, message:
     ("made", "message"),
     [
         ({"kind": A2C}, "a model of a2c, this run trains ppo"),
-        ({"kind": DQN}, "another algorithm"),
+        ({"kind": DQN}, "a model of dqn, this run trains ppo"),
         ({"size": 40}, r"shape \(40,\)"),
         ({"actions": 3}, "3 actions"),
     ],
