@@ -162,6 +162,9 @@ class _Joined:
                 frames,
                 market=_renumbered(frames.market, markets),
                 trade_id=_renumbered(frames.trade_id, trades),
+                lifecycles=tuple(
+                    replace(life, market=[*markets, -1][life.market]) for life in frames.lifecycles
+                ),
             )
         )
         self.lengths.append(len(frames))
