@@ -57,7 +57,7 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
             near = [
                 ((0, 0, 0, 0), order)
                 for whole, _, order in files
-                if whole[0] == least[0] and whole[1] <= least[1] + 2 * RESTART_MS
+                if whole[0] == least[0] and whole[1] <= least[2][1] + 2 * RESTART_MS
             ]
     likeliest = min(cost[:2] for cost, _ in near)
     near = [(cost, order) for cost, order in near if cost[:2] == likeliest]
