@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.batch import step_agents
 from kalshi_sim.kernels.jit import FLAGS
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.kernels.rows import best_bid, level_size, row_mark2
-from kalshi_sim.kernels.step import step_agents
 from kalshi_sim.own import Agent, OwnFeatures, Reward, Row
 
 Float32Array = npt.NDArray[np.float32]

@@ -128,7 +128,7 @@ class OwnStep:
         buffers: layout.Buffers,
         shares: int,
     ) -> None:
-        """As `kernels.step.step_agents` for the whole batch, in `shares` that run side by side.
+        """As `kernels.batch.step_agents` for the whole batch, in `shares` that run side by side.
 
         Args:
             tape: what is traded on.

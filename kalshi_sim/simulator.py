@@ -13,8 +13,8 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished, episode_statistics
 from kalshi_sim.exclusive import Exclusive, one_at_a_time
 from kalshi_sim.fills import FILL_DTYPE, Fills
+from kalshi_sim.kernels import batch as kernel
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.own import OwnFeatures, Reward

@@ -12,6 +12,7 @@ import math
 
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import PROB, TOUCH
+from kalshi_sim.kernels.targets import rounded_sum
 
 
 @hot_jit
@@ -110,7 +111,7 @@ def prob_passed(ahead: int, cancelled: int, level: int, power: int) -> int:
     """
     in_front = queue_weight(ahead, power)
     behind = queue_weight(max(0, level - ahead), power)
-    share = in_front / (in_front + behind)
+    share = in_front / rounded_sum(in_front, behind)
     return int(math.floor(cancelled * share))
 
 

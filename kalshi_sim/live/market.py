@@ -19,9 +19,9 @@ from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.ingest.decoding import MALFORMED, Batch, FrameDecoder
 from kalshi_sim.ingest.lifecycle import Lifecycle, fold_market
+from kalshi_sim.kernels import batch as batch_kernel
 from kalshi_sim.kernels import layout, replay_state
 from kalshi_sim.kernels import replay as kernel
-from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.kernels.rows import row_views
 from kalshi_sim.live.policy import Asker, Policy
@@ -348,7 +348,7 @@ class LiveMarket(LiveRows):
         settings = settings_of(config or SimConfig(), tape)
         agent = agent_row(portfolio, settings, tape)
         obs = np.empty(N_FEATURES, np.float32)
-        step_kernel.observe_agent(tape.arrays, settings, agent, obs)
+        batch_kernel.observe_agent(tape.arrays, settings, agent, obs)
         if features is None:
             return obs
         return with_own(features, tape.arrays, self.payout, agent, obs)
@@ -379,7 +379,7 @@ class LiveMarket(LiveRows):
             records=np.zeros((1, 0, layout.N_RECORD), np.int64),
         )
         masks = np.zeros((1, len(settings.actions)), np.bool_)
-        step_kernel.mask_actions(tape.arrays, settings, agents, masks)
+        batch_kernel.mask_actions(tape.arrays, settings, agents, masks)
         mask: npt.NDArray[np.bool_] = masks[0]
         return mask
 

@@ -12,8 +12,8 @@ from kalshi_sim import gate
 from kalshi_sim.config import MAX_CONTRACTS
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fees import MAX_MULTIPLIER
+from kalshi_sim.kernels import batch as batch_kernel
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels import step as step_kernel
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import money_per_cent
 
@@ -91,5 +91,5 @@ def agent_row(portfolio: Portfolio, settings: layout.Settings, tape: Tape) -> np
     agent[layout.A_PEAK2] = agent[layout.A_EQUITY2]
     if portfolio.peak_equity is not None:
         agent[layout.A_PEAK2] = money(2 * portfolio.peak_equity)
-    step_kernel.value_row(tape.arrays, settings, agent)
+    batch_kernel.value_row(tape.arrays, settings, agent)
     return agent

@@ -15,8 +15,8 @@ from kalshi_sim import gate
 from kalshi_sim.actions import ActionTable
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.kernels import batch as kernel
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels import step as kernel
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.tape import MarketSessionView, Tape

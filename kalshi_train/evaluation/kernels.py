@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.batch import step_agents
 from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
@@ -42,7 +43,6 @@ from kalshi_sim.kernels.observation import (
     MOMENTUM_60S,
     POSITION,
 )
-from kalshi_sim.kernels.step import step_agents
 from kalshi_sim.units import POSITION_SCALE_ORDERS
 from kalshi_train.evaluation.quoters import cancelling_quoter, skewed_quoter
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernel
 COUNT_COMPILED = """
 from numba.core import event
 from kalshi_sim.kernels.ledger import fill_fee, maker_fee, taker_fee
-import kalshi_sim.kernels.step  # kernels that Python calls too
+import kalshi_sim.kernels.batch  # kernels that Python calls too
 import numpy as np
 compiled = event.RecordingListener()
 event.register("numba:compile", compiled)
