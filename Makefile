@@ -4,8 +4,8 @@
 #   make test  [PYTEST_ARGS="-k ledger"]
 
 .DEFAULT_GOAL := help
-.PHONY: help train test check lint types test-interpreted test-boundscheck wheel docs test-lowest \
-	test-pythons bench peers clean
+.PHONY: help train test check lint types test-interpreted test-boundscheck test-cudasim test-cuda \
+	wheel docs test-lowest test-pythons bench peers clean
 SHELL := /bin/bash
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -70,7 +70,7 @@ train: $(RUN)
 test: $(DEV)
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-check: lint types test-interpreted test-boundscheck wheel
+check: lint types test-interpreted test-boundscheck test-cudasim wheel
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -87,6 +87,15 @@ test-interpreted: $(DEV)
 
 test-boundscheck: $(DEV)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest $(PARALLEL) $(KERNEL_TESTS)
+
+# The kernels' form for graphics cards, in Numba's CUDA simulator: no card is needed.
+test-cudasim: $(DEV)
+	$(BIN)/python -m pytest -q tests/cuda
+
+# The same on a real card.
+test-cuda: $(DEV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[cuda]' 'numba-cuda[cu13]'
+	KALSHI_SIM_TEST_CUDA=1 $(BIN)/python -m pytest -q tests/cuda
 
 # The built wheel, alone in an environment of its own: the core imports, stores, replays and steps
 # without any extra, and says which extra what else needs. CHECK_PYTHON names another interpreter.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,3 +60,95 @@ def episode_statistics(tape: Tape, core: list[int]) -> dict[str, Any]:
         "max_drawdown_cents": core[layout.A_DRAWDOWN2] / (2 * cent),
         "view": core[layout.A_VIEW],
     }
+
+
+STATE_COLUMNS: Final = {
+    "cash": layout.A_CASH,
+    "position": layout.A_POSITION,
+    "free_cash": layout.A_FREE,
+    "equity2": layout.A_EQUITY2,
+    "realized": layout.A_REALIZED,
+    "fees_paid": layout.A_FEES,
+    "cost": layout.A_COST,
+    "view": layout.A_VIEW,
+    "invalid_actions": layout.A_INVALID,
+    "fills": layout.A_FILLS,
+    "contracts_traded": layout.A_CONTRACTS,
+    "steps": layout.A_STEPS,
+}
+"""Columns of `layout.Agents.core` with one number an environment, by the names people know."""
+ORDER_COLUMNS: Final = {
+    "order_price": layout.A_PRICE,
+    "order_size": layout.A_SIZE,
+    "order_ahead": layout.A_AHEAD,
+}
+"""The first of two columns, of the YES side and of the NO side."""
+
+
+class Statistics:
+    """What a batch says of its environments and of episodes that ended."""
+
+    tape: Tape
+    settings: layout.Settings
+
+    def host_core(self) -> Int64Array:
+        """The agents as kernels keep them.
+
+        Returns:
+            int64 [n_envs, N_CORE].
+        """
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Int64Array]:
+        """The agents by name, copies of shape [n_envs] or [n_envs, 2]; money in tape units.
+
+        Returns:
+            Arrays int64 [n_envs], or [n_envs, 2] for both sides, by name.
+        """
+        core = self.host_core()
+        named = {name: core[:, column].copy() for name, column in STATE_COLUMNS.items()}
+        named["row"] = core[:, layout.A_ROW] - core[:, layout.A_START]
+        for name, column in ORDER_COLUMNS.items():
+            named[name] = core[:, column : column + 2].copy()
+        return named
+
+    def episode(self, finished: Finished, k: int) -> dict[str, Any]:
+        """The k-th finished episode's statistics, as `info["market"]` gives them.
+
+        Args:
+            finished: what `step` returned.
+            k: index of the episode in it.
+
+        Returns:
+            The statistics by name; money in cents.
+        """
+        return episode_statistics(self.tape, finished.core[k].tolist())
+
+    def episode_return(self, finished: Finished, k: int) -> float:
+        """The k-th finished episode's return, summed in integers, in reward units.
+
+        Args:
+            finished: what `step` returned.
+            k: index of the episode in it.
+
+        Returns:
+            Cents times `reward_scale`.
+        """
+        if finished.returns is not None:
+            return float(finished.returns[k])
+        factor = float(self.settings.floats[layout.F_REWARD])
+        return int(finished.core[k, layout.A_RETURN2]) * factor
+
+    def episodes(self, finished: Finished) -> list[tuple[float, int, dict[str, Any]]]:
+        """Return, steps and statistics of each finished episode.
+
+        Args:
+            finished: what `step` returned.
+
+        Returns:
+            (return, steps, statistics) of each, in the order of `finished.envs`.
+        """
+        return [
+            (self.episode_return(finished, k), core[layout.A_STEPS], self.episode(finished, k))
+            for k, core in enumerate(finished.core.tolist())
+        ]

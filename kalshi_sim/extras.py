@@ -16,6 +16,7 @@ EXTRAS: Final = {
     "report": ("plotly",),
     "live": ("aiohttp", "cryptography"),
     "frames": ("pandas", "polars"),
+    "cuda": ("numba_cuda",),
 }
 """The extras of `pip install 'kalshi-sim[...]'` by name, and the modules each brings."""
 _EXTRA_OF: Final = {module: extra for extra, modules in EXTRAS.items() for module in modules}

@@ -19,6 +19,7 @@ from kalshi_sim.units import PRICE_SCALE
 from kalshi_sim.validated import Within, check_value
 
 if TYPE_CHECKING:
+    from kalshi_sim.cuda.simulator import CudaSimulator
     from kalshi_sim.simulator import BatchSimulator
     from kalshi_sim.tape import Tape
 
@@ -224,7 +225,7 @@ _RANGES: Final = {
 
 
 def check_agents(
-    simulator: BatchSimulator, state: Mapping[str, Any]
+    simulator: BatchSimulator | CudaSimulator, state: Mapping[str, Any]
 ) -> tuple[Int64Array, Int64Array, npt.NDArray[np.float32]]:
     """Check that a batch can go on from the agents of a saved state.
 

@@ -51,6 +51,11 @@ class ViewSchedule:
         """Views each environment was given since the order began, if it is divided."""
         self.seed(seed)
 
+    @property
+    def start_counts(self) -> Int64Array:
+        """int64 [n_views] how many rows an episode of each view can start at."""
+        return self._starts
+
     def seed(self, seed: int) -> None:
         """Restart the random numbers.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
-from kalshi_sim.episodes import Finished, episode_statistics
+from kalshi_sim.episodes import Finished, Statistics
 from kalshi_sim.exclusive import Exclusive, one_at_a_time
 from kalshi_sim.fills import FILL_DTYPE, Fills
 from kalshi_sim.kernels import batch as kernel
@@ -32,7 +32,7 @@ BoolArray = npt.NDArray[np.bool_]
 __all__ = ["FILL_DTYPE", "BatchSimulator"]
 
 
-class BatchSimulator:
+class BatchSimulator(Statistics):
     """Environments over one tape; knows no gym and no torch.
 
     Observations and done flags alternate between two buffers: what `step` returns stays as it
@@ -312,19 +312,6 @@ class BatchSimulator:
         kernel.mask_actions(self.tape.arrays, self.settings, self.agents, masks)
         return masks
 
-    def state(self) -> dict[str, Int64Array]:
-        """The agents by name, copies of shape [n_envs] or [n_envs, 2]; money in tape units.
-
-        Returns:
-            Arrays int64 [n_envs], or [n_envs, 2] for both sides, by name.
-        """
-        core = self.agents.core
-        named = {name: core[:, column].copy() for name, column in _STATE_COLUMNS.items()}
-        named["row"] = core[:, layout.A_ROW] - core[:, layout.A_START]
-        for name, column in _ORDER_COLUMNS.items():
-            named[name] = core[:, column : column + 2].copy()
-        return named
-
     def get_simulation_state(self) -> dict[str, Any]:
         """Everything an exact resume needs, as a dict of arrays and plain values.
 
@@ -374,69 +361,13 @@ class BatchSimulator:
         """End the batch; a step after it raises."""
         self._closed = True
 
-    def episode(self, finished: Finished, k: int) -> dict[str, Any]:
-        """The k-th finished episode's statistics, as `info["market"]` gives them.
-
-        Args:
-            finished: what `step` returned.
-            k: index of the episode in it.
+    def host_core(self) -> Int64Array:
+        """The agents as kernels keep them.
 
         Returns:
-            The statistics by name; money in cents.
+            int64 [n_envs, N_CORE].
         """
-        return episode_statistics(self.tape, finished.core[k].tolist())
-
-    def episode_return(self, finished: Finished, k: int) -> float:
-        """The k-th finished episode's return, summed in integers, in reward units.
-
-        Args:
-            finished: what `step` returned.
-            k: index of the episode in it.
-
-        Returns:
-            Cents times `reward_scale`.
-        """
-        if finished.returns is not None:
-            return float(finished.returns[k])
-        return self._return(finished.core[k].tolist())
-
-    def episodes(self, finished: Finished) -> list[tuple[float, int, dict[str, Any]]]:
-        """Return, steps and statistics of each finished episode.
-
-        Args:
-            finished: what `step` returned.
-
-        Returns:
-            (return, steps, statistics) of each, in the order of `finished.envs`.
-        """
-        return [
-            (self.episode_return(finished, k), core[layout.A_STEPS], self.episode(finished, k))
-            for k, core in enumerate(finished.core.tolist())
-        ]
-
-    def _return(self, core: list[int]) -> float:
-        return core[layout.A_RETURN2] * float(self.settings.floats[layout.F_REWARD])
-
-
-_STATE_COLUMNS: Final = {
-    "cash": layout.A_CASH,
-    "position": layout.A_POSITION,
-    "free_cash": layout.A_FREE,
-    "equity2": layout.A_EQUITY2,
-    "realized": layout.A_REALIZED,
-    "fees_paid": layout.A_FEES,
-    "cost": layout.A_COST,
-    "view": layout.A_VIEW,
-    "invalid_actions": layout.A_INVALID,
-    "fills": layout.A_FILLS,
-    "contracts_traded": layout.A_CONTRACTS,
-    "steps": layout.A_STEPS,
-}
-_ORDER_COLUMNS: Final = {
-    "order_price": layout.A_PRICE,
-    "order_size": layout.A_SIZE,
-    "order_ahead": layout.A_AHEAD,
-}
+        return self.agents.core
 
 
 def _make_buffers(n_envs: int, width: int) -> layout.Buffers:

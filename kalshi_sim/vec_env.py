@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
 from kalshi_sim.episodes import Finished
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.fills import Fills
 from kalshi_sim.infos import Infos
 from kalshi_sim.own import OwnFeatures, Reward
@@ -29,6 +30,9 @@ from kalshi_sim.spaces import action_space, observation_space
 from kalshi_sim.store import SessionStore
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_cache import Playable, as_tape
+
+if TYPE_CHECKING:
+    from kalshi_sim.cuda.pinned import PinnedSimulator
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -53,6 +57,7 @@ class KalshiVecEnv(VecEnv):
         store: SessionStore | str | os.PathLike[str] | None = None,
         features: OwnFeatures | None = None,
         reward: Reward | None = None,
+        device: str = "cpu",
     ) -> None:
         """See `BatchSimulator`.
 
@@ -66,15 +71,34 @@ class KalshiVecEnv(VecEnv):
             store: where ids are looked up (a store, folder or URL); if omitted, the default store.
             features: features of one's own, appended to the 52 (`kalshi_sim.own`).
             reward: a compiled function in place of the reward (`kalshi_sim.own`).
+            device: where the batch is stepped: cpu, or cuda for a graphics card (docs/cuda.md);
+                the results are the same, numpy arrays in either case.
 
         Raises:
-            ConfigError: a number is outside its range, or `tape` is nothing to trade on.
+            ConfigError: a number is outside its range, `tape` is nothing to trade on, or there is
+                no card.
             StoreError: a session cannot be loaded.
             NoViewsError: no market of the sessions has enough rows.
         """
-        self.simulator = BatchSimulator(
-            as_tape(tape, store), n_envs, config, seed, n_threads, features=features, reward=reward
-        )
+        self.simulator: BatchSimulator | PinnedSimulator
+        if device == "cpu":
+            self.simulator = BatchSimulator(
+                as_tape(tape, store),
+                n_envs,
+                config,
+                seed,
+                n_threads,
+                features=features,
+                reward=reward,
+            )
+        else:
+            if device != "cuda":
+                raise ConfigError(f"device={device!r}: must be cpu or cuda")
+            if features is not None or reward is not None:
+                raise ConfigError("own features and rewards run on device cpu alone")
+            from kalshi_sim.cuda.pinned import PinnedSimulator
+
+            self.simulator = PinnedSimulator(as_tape(tape, store), n_envs, config, seed)
         self.render_mode: str | None = None
         super().__init__(n_envs, observation_space(features), action_space(self.config))
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))

@@ -35,6 +35,7 @@ ROOMS = (
     "tape_build",
     "tape_cache schedule analysis likeness",
     "fills own own_compiled own_step settings simulator episodes",
+    "cuda",
     "registration spaces infos env_spec gym_env vec_env",
     "live",
     "reference",
@@ -182,7 +183,7 @@ def test_kernels_know_nothing_of_the_package_but_units() -> None:
 
 # Which modules of kalshi_sim may import a library of the extras, at which level.
 LIBRARIES = {
-    "torch": set[tuple[str, str]](),
+    "torch": {("kalshi_sim.cuda.torch_env", "module")},
     "stable_baselines3": {
         ("kalshi_sim.vec_env", "module"),
         ("kalshi_sim.validation", "function"),  # runs the library's own checker

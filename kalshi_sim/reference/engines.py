@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kalshi_sim.config import SimConfig
-from kalshi_sim.episodes import Finished
+from kalshi_sim.episodes import ORDER_COLUMNS, STATE_COLUMNS, Finished
 from kalshi_sim.kernels import layout
 from kalshi_sim.reference.agreement import oracle_views
 from kalshi_sim.reference.simulator import OracleEnv, OracleFill
 from kalshi_sim.reference.tape import OracleView
 from kalshi_sim.session import Session
-from kalshi_sim.simulator import _ORDER_COLUMNS, _STATE_COLUMNS, BatchSimulator
+from kalshi_sim.simulator import BatchSimulator
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
 
@@ -129,9 +129,9 @@ def _finish(out: Trajectory, sim: BatchSimulator, finished: Finished, k: int) ->
     out.info = sim.episode(finished, k)
     out.info["return"] = sim.episode_return(finished, k)
     core = finished.core
-    ended = {name: core[:, column] for name, column in _STATE_COLUMNS.items()}
+    ended = {name: core[:, column] for name, column in STATE_COLUMNS.items()}
     ended["row"] = core[:, layout.A_ROW] - core[:, layout.A_START]
-    for name, column in _ORDER_COLUMNS.items():
+    for name, column in ORDER_COLUMNS.items():
         ended[name] = core[:, column : column + 2]
     out.states.append(_state_of(ended, k))
 

@@ -1,0 +1,199 @@
+"""What the card is asked to do: one thread an environment, or one for a group of them.
+
+Environments that finished are numbered by index without atomic operations, so that the result is
+the same every time: counts of 64 environments, sums of 64 counts, and one thread over these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import cuda
+
+from kalshi_sim.cuda.turns import Turns, begin_turn, hand_out
+from kalshi_sim.kernels.layout import (
+    HOLD,
+    N_CORE,
+    Agents,
+    Buffers,
+    Settings,
+    TapeArrays,
+)
+from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.kernels.step import mask_agent, start_agent, step_agent
+
+Int64Array = npt.NDArray[np.int64]
+Int8Array = npt.NDArray[np.int8]
+Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+_cuda: Any = cuda
+GROUP = 64
+"""Environments, or counts, that one thread adds up."""
+# places in Log.ints
+L_COUNT, L_LOST, L_BASE, L_WRONG, N_LOG = range(5)
+
+
+class Log(NamedTuple):
+    """Episodes that ended and were not fetched yet."""
+
+    ints: Int64Array
+    """[N_LOG] episodes kept, episodes there was no room for, kept before this step, actions that
+    were no row of the table"""
+    envs: Int64Array
+    """[room]"""
+    done: Int8Array
+    """[room] bits TERMINATED, TRUNCATED"""
+    core: Int64Array
+    """[room, N_CORE]"""
+    obs: Float32Array
+    """[room, 52] the last observations"""
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def step_kernel(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    actions: Int64Array,
+    buffers: Buffers,
+    log: Log,
+) -> None:
+    """Step every environment by one row; an action outside the table is noted and holds."""
+    i = _cuda.grid(1)
+    if i < len(actions):
+        action = actions[i]
+        if action < 0 or action >= len(settings.actions):
+            log.ints[L_WRONG] = 1
+            action = HOLD
+        step_agent(tape, settings, agents, i, action, buffers)
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def count_kernel(done: Int8Array, counts: Int64Array) -> None:
+    """How many of each group of environments finished."""
+    c = _cuda.grid(1)
+    if c < len(counts):
+        found = 0
+        for i in range(c * GROUP, min((c + 1) * GROUP, len(done))):
+            if done[i] != 0:
+                found += 1
+        counts[c] = found
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def group_kernel(counts: Int64Array, sums: Int64Array) -> None:
+    """Of each group of counts the sum; each count becomes the sum of those before it."""
+    g = _cuda.grid(1)
+    if g < len(sums):
+        before = 0
+        for c in range(g * GROUP, min((g + 1) * GROUP, len(counts))):
+            found = counts[c]
+            counts[c] = before
+            before += found
+        sums[g] = before
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def turn_kernel(sums: Int64Array, turns: Turns, log: Log, restart: int) -> None:
+    """One thread: numbers the groups, and begins the turn of all that finished."""
+    if _cuda.grid(1) == 0:
+        before = 0
+        for g in range(len(sums)):
+            found = sums[g]
+            sums[g] = before
+            before += found
+        room = len(log.envs) - log.ints[L_COUNT]
+        log.ints[L_BASE] = log.ints[L_COUNT]
+        log.ints[L_COUNT] += min(before, room)
+        log.ints[L_LOST] += max(0, before - room)
+        if restart == 1:
+            begin_turn(turns, before)
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def finish_kernel(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    buffers: Buffers,
+    terminal: Float32Array,
+    counts: Int64Array,
+    sums: Int64Array,
+    turns: Turns,
+    log: Log,
+    restart: int,
+) -> None:
+    """Keep what finished environments came to, and start their next episodes."""
+    i = _cuda.grid(1)
+    n = len(buffers.done)
+    if i >= n or buffers.done[i] == 0:
+        return
+    c = i // GROUP
+    rank = sums[c // GROUP] + counts[c]
+    for j in range(c * GROUP, i):
+        if buffers.done[j] != 0:
+            rank += 1
+    for k in range(N_FEATURES):
+        terminal[i, k] = buffers.obs[i, k]
+    at = log.ints[L_BASE] + rank
+    if at < len(log.envs):
+        log.envs[at] = i
+        log.done[at] = buffers.done[i]
+        for k in range(N_CORE):
+            log.core[at, k] = agents.core[i, k]
+        for k in range(N_FEATURES):
+            log.obs[at, k] = buffers.obs[i, k]
+    if restart == 1:
+        view, offset = hand_out(turns, rank, i, n)
+        start_agent(tape, settings, agents, i, view, offset, buffers.obs[i])
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def begin_kernel(turns: Turns, count: int) -> None:
+    """One thread: begins the turn of `count` environments."""
+    if _cuda.grid(1) == 0:
+        begin_turn(turns, count)
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def start_kernel(
+    tape: TapeArrays, settings: Settings, agents: Agents, buffers: Buffers, turns: Turns
+) -> None:
+    """Start a new episode in every environment."""
+    i = _cuda.grid(1)
+    n = len(buffers.done)
+    if i < n:
+        view, offset = hand_out(turns, i, i, n)
+        start_agent(tape, settings, agents, i, view, offset, buffers.obs[i])
+        buffers.done[i] = 0
+        buffers.rewards[i] = 0.0
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def start_one_kernel(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    buffers: Buffers,
+    turns: Turns,
+    env: int,
+    view: int,
+) -> None:
+    """One thread: starts one environment, on a view from its first row or (-1) on its next one."""
+    if _cuda.grid(1) == 0:
+        offset = 0
+        if view < 0:
+            begin_turn(turns, 1)
+            view, offset = hand_out(turns, 0, env, len(buffers.done))
+        start_agent(tape, settings, agents, env, view, offset, buffers.obs[env])
+
+
+@_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
+def mask_kernel(tape: TapeArrays, settings: Settings, agents: Agents, masks: BoolArray) -> None:
+    """Which actions are valid now, bool [n_envs, actions]."""
+    i = _cuda.grid(1)
+    if i < len(masks):
+        mask_agent(tape, settings, agents, i, masks[i])

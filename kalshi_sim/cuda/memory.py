@@ -1,0 +1,65 @@
+"""How much memory of a card a batch takes, and what to say where that is too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.tape import Tape
+
+MIB = 1 << 20
+LOG_ROOM = 2
+"""Episodes an environment that are kept until they are fetched."""
+
+
+def record_room(tape: Tape, config: SimConfig) -> int:
+    """Most fills of a step, 0 where they are not recorded."""
+    return 2 * tape.depth + 4 if config.record_fills else 0
+
+
+def env_bytes(tape: Tape, config: SimConfig) -> int:
+    """Bytes that one environment takes: agent, two buffers, last observation, kept episodes."""
+    word, real = np.int64().itemsize, np.float32().itemsize
+    agent = word * (layout.N_CORE + 4 * layout.MAX_CONSUMED)
+    agent += word * record_room(tape, config) * layout.N_RECORD
+    buffers = 2 * (real * (N_FEATURES + 1) + 1) + real * N_FEATURES
+    kept = LOG_ROOM * (word * (layout.N_CORE + 1) + real * N_FEATURES + 1)
+    schedule = word * 3
+    return agent + buffers + kept + schedule
+
+
+def tape_bytes(tape: Tape) -> int:
+    """Bytes of a tape on the card: its rows once, flow, views, grids and pauses."""
+    arrays = tape.arrays
+    once = (arrays.i64, arrays.flow, arrays.views, arrays.bands, arrays.pauses)
+    return sum(np.asarray(a).nbytes for a in once)
+
+
+def check_memory(tape: Tape, n_envs: int, config: SimConfig, cuda: Any) -> None:
+    """Be sure that a tape and a batch fit into the memory that the card has left.
+
+    Args:
+        tape: what is traded on.
+        n_envs: environments of the batch.
+        config: settings of the simulation.
+        cuda: the module `numba.cuda`.
+
+    Raises:
+        ConfigError: they do not; the message has the sizes.
+    """
+    free = cuda.current_context().get_memory_info().free
+    rows, batch = tape_bytes(tape), n_envs * env_bytes(tape, config)
+    if rows + batch > free:
+        raise ConfigError(
+            f"the card has {_mib(free)} free, but the tape takes {_mib(rows)} and {n_envs:,} "
+            f"environments {_mib(batch)}; choose fewer sessions, fewer environments or device cpu"
+        )
+
+
+def _mib(size: float) -> str:
+    return f"{size / MIB:,.0f} MiB"

@@ -1,0 +1,102 @@
+"""`PinnedSimulator`: a card's batch whose results a caller on the host reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim.config import SimConfig
+from kalshi_sim.cuda.simulator import CudaSimulator
+from kalshi_sim.episodes import Finished
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.tape import Tape
+
+
+class PinnedSimulator(CudaSimulator):
+    """`CudaSimulator` that gives numpy arrays, as `BatchSimulator` does.
+
+    What a step gives is copied without waiting into memory that the card reaches by itself, and
+    waited for once. The arrays alternate between two buffers.
+    """
+
+    def __init__(
+        self, tape: Tape, n_envs: int, config: SimConfig | None = None, seed: int = 0
+    ) -> None:
+        """As `CudaSimulator`.
+
+        Args:
+            tape: what to trade on; copied to the card.
+            n_envs: environments in the batch.
+            config: settings; the defaults if omitted.
+            seed: decides everything random.
+
+        Raises:
+            ConfigError: as of `CudaSimulator`.
+        """
+        super().__init__(tape, n_envs, config, seed)
+        room = self._cuda.pinned_array
+        self._rooms = tuple(
+            layout.Buffers(
+                obs=room((n_envs, N_FEATURES), np.float32),
+                rewards=room(n_envs, np.float32),
+                done=room(n_envs, np.int8),
+            )
+            for _ in range(2)
+        )
+        self._turn = 0
+        self._stream = self._cuda.stream()
+
+    def _copied(self) -> layout.Buffers:
+        self._turn ^= 1
+        room = self._rooms[self._turn]
+        # The kernels run on the default stream, which a stream of one's own does not wait for.
+        self._cuda.synchronize()
+        for array, target in zip(self._buffers[self._current], room, strict=True):
+            array.copy_to_host(target, stream=self._stream)
+        self._stream.synchronize()
+        return room
+
+    def reset(self) -> npt.NDArray[np.float32]:
+        """Start a new episode in every environment.
+
+        Returns:
+            float32 [n_envs, 52] observations; overwritten by the step after the next.
+        """
+        super().reset()
+        return self._copied().obs
+
+    def reset_one(
+        self, env: int, view: int | None = None, restart: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """As `BatchSimulator.reset_one`.
+
+        Args:
+            env: which environment.
+            view: the view to play from its first row; if omitted, the next one.
+            restart: restart the order of views.
+
+        Returns:
+            float32 [52] its observation.
+        """
+        super().reset_one(env, view, restart)
+        self._turn ^= 1  # into the array that the latest step or reset gave
+        observation: npt.NDArray[np.float32] = self._copied().obs[env]
+        return observation
+
+    def step(
+        self, actions: npt.ArrayLike, restart: bool = True
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], Finished | None]:
+        """As `BatchSimulator.step`.
+
+        Args:
+            actions: [n_envs] integers, rows of the action table.
+            restart: start finished environments on their next view.
+
+        Returns:
+            Observations, rewards, done flags and what finished, as numpy arrays.
+        """
+        finished = super().step(actions, restart)[3]
+        return (*self._copied(), finished)

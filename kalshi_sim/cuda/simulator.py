@@ -1,0 +1,389 @@
+"""`CudaSimulator`: `BatchSimulator` on a graphics card."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_sim import gate
+from kalshi_sim.config import SimConfig
+from kalshi_sim.cuda.memory import LOG_ROOM, check_memory, record_room
+from kalshi_sim.cuda.schedule import CudaSchedule
+from kalshi_sim.cuda.target import BLOCK, require_card
+from kalshi_sim.episodes import Finished, Statistics
+from kalshi_sim.exclusive import Exclusive, one_at_a_time
+from kalshi_sim.fills import FILL_DTYPE, Fills
+from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.observation import N_FEATURES
+from kalshi_sim.settings import settings_of
+from kalshi_sim.tape import Tape
+
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+CardArray = Any
+"""An array on the card, with `__cuda_array_interface__` and `copy_to_host()`."""
+
+
+class CudaSimulator(Statistics):
+    """Environments over one tape on a card: the steps, starts and masks of `BatchSimulator`.
+
+    Observations, rewards, done flags and masks are arrays on the card, which torch takes without a
+    copy (`torch.as_tensor(array, device="cuda")`). Like those of `BatchSimulator` they alternate
+    between two buffers. `state`, `fills` and finished episodes are numpy arrays.
+    """
+
+    def __init__(
+        self, tape: Tape, n_envs: int, config: SimConfig | None = None, seed: int = 0
+    ) -> None:
+        """Make `n_envs` environments; `reset` before the first step.
+
+        Args:
+            tape: what to trade on; copied to the card.
+            n_envs: environments in the batch.
+            config: settings; the defaults if omitted.
+            seed: decides everything random, as it does on a processor.
+
+        Raises:
+            ConfigError: a number is outside its range, there is no card, or it has too little
+                memory.
+        """
+        n_envs = gate.check_int("n_envs", n_envs, 1, gate.MAX_ENVS)
+        gate.check_playable(tape)
+        require_card()
+        self._cuda: Any = importlib.import_module("numba.cuda")
+        self._kernels: Any = importlib.import_module("kalshi_sim.cuda.kernels")
+        self.tape = tape
+        self.n_envs = n_envs
+        self.config = config or SimConfig()
+        check_memory(tape, n_envs, self.config, self._cuda)
+        self.settings = settings_of(self.config, tape)
+        self.n_actions = len(self.settings.actions)
+        self._make_arrays(seed)
+        self._actions = np.zeros(n_envs, np.int64)
+        self._current = 0
+        self._fills: list[npt.NDArray[Any]] = []
+        self._fill_views: list[Int64Array] = []
+        self._waiting = np.ones(n_envs, np.bool_)
+        self._any_waiting = True
+        self._closed = False
+        self._exclusive = Exclusive()
+
+    def _make_arrays(self, seed: int) -> None:
+        put, n = self._cuda.to_device, self.n_envs
+        words = put(np.ascontiguousarray(self.tape.arrays.i64))
+        narrow = {"i32": np.int32, "i16": np.int16, "f32": np.float32}
+        rest = {
+            name: put(np.ascontiguousarray(getattr(self.tape.arrays, name)))
+            for name in ("flow", "views", "bands", "pauses")
+        }
+        views = {name: words.view(dtype) for name, dtype in narrow.items()}
+        self._tape = layout.TapeArrays(i64=words, **views, **rest)
+        self._settings = layout.Settings(*(put(a) for a in self.settings))
+        records = max(1, record_room(self.tape, self.config))
+        self.agents = layout.Agents(
+            core=put(np.zeros((n, layout.N_CORE), np.int64)),
+            consumed=put(np.zeros((n, 2, layout.MAX_CONSUMED, 2), np.int64)),
+            records=put(np.zeros((n, records, layout.N_RECORD), np.int64)),
+        )
+        self._buffers = tuple(
+            layout.Buffers(
+                obs=put(np.zeros((n, N_FEATURES), np.float32)),
+                rewards=put(np.zeros(n, np.float32)),
+                done=put(np.zeros(n, np.int8)),
+            )
+            for _ in range(2)
+        )
+        self.terminal = put(np.zeros((n, N_FEATURES), np.float32))
+        """float32 [n_envs, 52] on the card: the last observation of each environment's latest
+        finished episode."""
+        self._masks = put(np.zeros((n, self.n_actions), np.bool_))
+        kernels = self._kernels
+        chunks = -(-n // kernels.GROUP)
+        self._counts = put(np.zeros(chunks, np.int64))
+        self._sums = put(np.zeros(-(-chunks // kernels.GROUP), np.int64))
+        room = LOG_ROOM * n
+        self._log = kernels.Log(
+            ints=put(np.zeros(kernels.N_LOG, np.int64)),
+            envs=put(np.zeros(room, np.int64)),
+            done=put(np.zeros(room, np.int8)),
+            core=put(np.zeros((room, layout.N_CORE), np.int64)),
+            obs=put(np.zeros((room, N_FEATURES), np.float32)),
+        )
+        self.schedule = CudaSchedule(self.tape, self.config, n, seed, self._cuda)
+
+    def __repr__(self) -> str:
+        return (
+            f"CudaSimulator({self.n_envs:,} environments on {len(self.tape.views):,} views, "
+            f"fill model {self.config.fill_model}, latency {self.config.latency_ms} ms)"
+        )
+
+    @property
+    def observations(self) -> CardArray:
+        """float32 [n_envs, 52] on the card: the observations of the last step or reset."""
+        return self._buffers[self._current].obs
+
+    @property
+    def rewards(self) -> CardArray:
+        """float32 [n_envs] on the card: the rewards of the last step, in cents."""
+        return self._buffers[self._current].rewards
+
+    @property
+    def done(self) -> CardArray:
+        """int8 [n_envs] on the card: bits 1 terminated, 2 truncated, of the last step."""
+        return self._buffers[self._current].done
+
+    def _run(self, kernel: Any, threads: int, *args: Any, stream: Any = 0) -> None:
+        kernel[-(-threads // BLOCK), BLOCK, stream](*args)
+
+    def seed(self, seed: int) -> None:
+        """Seed everything random, from the next reset on.
+
+        Args:
+            seed: 0 to 2**63 - 1.
+        """
+        self.schedule.seed(seed)
+
+    @one_at_a_time
+    def reset(self) -> CardArray:
+        """Start a new episode in every environment.
+
+        Returns:
+            float32 [n_envs, 52] on the card; overwritten by the step after the next.
+        """
+        self._current ^= 1
+        buffers, n, turns = self._buffers[self._current], self.n_envs, self.schedule.arrays
+        self.schedule.rewind()
+        self._run(self._kernels.begin_kernel, 1, turns, n)
+        given = (self._tape, self._settings, self.agents, buffers, turns)
+        self._run(self._kernels.start_kernel, n, *given)
+        self._log.ints.copy_to_device(np.zeros(self._kernels.N_LOG, np.int64))
+        self._waiting[:] = False
+        self._any_waiting = False
+        self._clear_fills()
+        return buffers.obs
+
+    @one_at_a_time
+    def reset_one(self, env: int, view: int | None = None, restart: bool = False) -> CardArray:
+        """Start a new episode in one environment.
+
+        Args:
+            env: which environment.
+            view: the view to play from its first row; if omitted, the next one.
+            restart: restart the order of views.
+
+        Returns:
+            float32 [52] on the card: its observation.
+
+        Raises:
+            ConfigError: there is no such environment or view.
+        """
+        env = gate.check_int("env", env, 0, self.n_envs - 1)
+        if view is not None:
+            view = gate.check_int("view", view, 0, len(self.tape.views) - 1)
+        if restart:
+            self.schedule.rewind()
+        buffers = self._buffers[self._current]
+        given = (self._tape, self._settings, self.agents, buffers, self.schedule.arrays)
+        self._run(self._kernels.start_one_kernel, 1, *given, env, -1 if view is None else view)
+        self._waiting[env] = False
+        self._any_waiting = bool(self._waiting.any())
+        return buffers.obs[env]
+
+    @one_at_a_time
+    def step(
+        self, actions: npt.ArrayLike, restart: bool = True
+    ) -> tuple[CardArray, CardArray, CardArray, Finished | None]:
+        """Step every environment by one row; finished ones restart in the same call.
+
+        Args:
+            actions: [n_envs] integers on the host, rows of the action table.
+            restart: start finished environments on their next view; otherwise they must be
+                started by `reset_one` before the next step.
+
+        Returns:
+            As `BatchSimulator.step`; observations, rewards and done flags are on the card.
+
+        Raises:
+            ValueError: actions of another shape or type, not whole, or outside the table.
+            RuntimeError: an environment was never started, or is over and was not started again.
+        """
+        gate.check_actions(actions, self._actions, self.n_actions)
+        if self._any_waiting:
+            raise RuntimeError("an episode is over or was never started; call reset() first")
+        self._advance(self._cuda.to_device(self._actions), restart)
+        finished = self._fetch()
+        if finished is not None and not restart:
+            self._waiting[finished.envs] = True
+            self._any_waiting = True
+        buffers = self._buffers[self._current]
+        return buffers.obs, buffers.rewards, buffers.done, finished
+
+    @one_at_a_time
+    def advance(self, actions: CardArray, stream: Any = 0) -> None:
+        """Step with actions that are on the card; nothing is copied or waited for.
+
+        What the step gave stands in `observations`, `rewards` and `done`; finished episodes are
+        kept until `fetch_finished`, at most two an environment. An action outside the table holds,
+        and the next `fetch_finished` raises.
+
+        Args:
+            actions: int64 [n_envs] on the card.
+            stream: numba's stream to run on.
+        """
+        if self._any_waiting:
+            raise RuntimeError("an episode is over or was never started; call reset() first")
+        self._advance(actions, True, stream)
+
+    def _advance(self, actions: CardArray, restart: bool, stream: Any = 0) -> None:
+        if self._closed:
+            raise RuntimeError("step after close; make the environment anew")
+        self._current ^= 1
+        kernels, n, log = self._kernels, self.n_envs, self._log
+        buffers, turns = self._buffers[self._current], self.schedule.arrays
+        given = (self._tape, self._settings, self.agents)
+        self._run(kernels.step_kernel, n, *given, actions, buffers, log, stream=stream)
+        if self.config.record_fills:
+            self._collect_fills()
+        counts, sums, again = self._counts, self._sums, int(restart)
+        self._run(kernels.count_kernel, len(counts), buffers.done, counts, stream=stream)
+        self._run(kernels.group_kernel, len(sums), counts, sums, stream=stream)
+        self._run(kernels.turn_kernel, 1, sums, turns, log, again, stream=stream)
+        ended = (buffers, self.terminal, counts, sums, turns, log, again)
+        self._run(kernels.finish_kernel, n, *given, *ended, stream=stream)
+
+    def fetch_finished(self) -> tuple[Finished | None, int]:
+        """The episodes that ended since the last call, in the order in which they did.
+
+        Returns:
+            The episodes, None if there are none; and how many more there was no room to keep.
+
+        Raises:
+            ValueError: an action given to `advance` was no row of the table.
+        """
+        ints = self._log.ints.copy_to_host()
+        return self._fetch(ints), int(ints[self._kernels.L_LOST])
+
+    def _fetch(self, ints: Int64Array | None = None) -> Finished | None:
+        log, kernels = self._log, self._kernels
+        ints = log.ints.copy_to_host() if ints is None else ints
+        n = int(ints[kernels.L_COUNT])
+        if not ints.any():
+            return None
+        log.ints.copy_to_device(np.zeros(kernels.N_LOG, np.int64))
+        if ints[kernels.L_WRONG]:
+            raise ValueError(f"actions must be whole numbers from 0 to {self.n_actions - 1}")
+        if n == 0:
+            return None
+        return Finished(
+            envs=log.envs[:n].copy_to_host(),
+            core=log.core[:n].copy_to_host(),
+            observations=log.obs[:n].copy_to_host(),
+            truncated=log.done[:n].copy_to_host() == layout.TRUNCATED,
+        )
+
+    def _collect_fills(self) -> None:
+        core, records = self.agents.core.copy_to_host(), self.agents.records.copy_to_host()
+        counts = core[:, layout.A_N_RECORDS]
+        envs = np.repeat(np.arange(self.n_envs), counts)
+        if not len(envs):
+            return
+        made = records[np.arange(records.shape[1]) < counts[:, None]]
+        fills = np.empty(len(envs), FILL_DTYPE)
+        fills["env"] = envs
+        for column, name in enumerate(FILL_DTYPE.names[1:] if FILL_DTYPE.names else ()):
+            fills[name] = made[:, column]
+        self._fills.append(fills)
+        self._fill_views.append(core[envs, layout.A_VIEW])
+
+    def fills(self) -> Fills:
+        """Fills since the last call or reset; see `BatchSimulator.fills`.
+
+        Returns:
+            Structured array [fills] of dtype `FILL_DTYPE`.
+        """
+        out = Fills.of(self._fills, self._fill_views, self.tape)
+        self._clear_fills()
+        return out
+
+    def _clear_fills(self) -> None:
+        self._fills.clear()
+        self._fill_views.clear()
+
+    def card_masks(self, stream: Any = 0) -> CardArray:
+        """Which actions are valid now.
+
+        Args:
+            stream: numba's stream to run on.
+
+        Returns:
+            bool [n_envs, n_actions] on the card; overwritten by the next call.
+        """
+        given = (self._tape, self._settings, self.agents, self._masks)
+        self._run(self._kernels.mask_kernel, self.n_envs, *given, stream=stream)
+        return self._masks
+
+    def action_masks(self) -> BoolArray:
+        """Which actions are valid now.
+
+        Returns:
+            bool [n_envs, n_actions], True where the action is valid.
+        """
+        masks: BoolArray = self.card_masks().copy_to_host()
+        return masks
+
+    def host_core(self) -> Int64Array:
+        """The agents as kernels keep them, a copy.
+
+        Returns:
+            int64 [n_envs, N_CORE].
+        """
+        core: Int64Array = self.agents.core.copy_to_host()
+        return core
+
+    def get_simulation_state(self) -> dict[str, Any]:
+        """Everything an exact resume needs; a `BatchSimulator` can go on from it, and the reverse.
+
+        Returns:
+            Arrays and plain values by name.
+        """
+        return {
+            "core": self.host_core(),
+            "taken": self.agents.consumed.copy_to_host(),
+            "observations": self.observations.copy_to_host(),
+            "waiting": self._waiting.copy(),
+            "own_returns": np.zeros(0),
+            **self.schedule.get_state(),
+        }
+
+    @one_at_a_time
+    def set_simulation_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `get_simulation_state` of an equal tape, config and batch.
+
+        Args:
+            state: what `get_simulation_state` gave, here or on a processor.
+
+        Raises:
+            ConfigError: the state is of another batch, tape or configuration, or damaged;
+                nothing was changed.
+        """
+        state = gate.check_mapping(state, ("core", "taken", "observations", *self.schedule.KEYS))
+        core, consumed, observations = gate.check_agents(self, state)
+        waiting = gate.check_waiting(state.get("waiting"), self.n_envs)
+        self.schedule.set_state(state)
+        self.agents.core.copy_to_device(core)
+        self.agents.consumed.copy_to_device(consumed)
+        self.observations.copy_to_device(observations)
+        last = self.tape.arrays.views[core[:, layout.A_VIEW], layout.V_STOP] - 1
+        self._waiting[:] = core[:, layout.A_ROW] >= last
+        if waiting is not None:
+            self._waiting |= waiting
+        self._any_waiting = bool(self._waiting.any())
+        self._clear_fills()
+
+    def close(self) -> None:
+        """End the batch; a step after it raises."""
+        self._closed = True
