@@ -96,6 +96,9 @@ class Statistics:
 
         Returns:
             int64 [n_envs, N_CORE].
+
+        Raises:
+            NotImplementedError: a batch must say where it keeps them.
         """
         raise NotImplementedError
 

@@ -92,7 +92,7 @@ def use_words(rng: UInt64Array, count: int) -> None:
         count: how many.
     """
     place = np.int64(rng[RNG_USED]) + count
-    blocks = max(0, (place - 1) // WORDS)
+    blocks: Any = (place - 1) // WORDS if place > 0 else 0
     before = rng[RNG_COUNTER]
     rng[RNG_COUNTER] = add64(before, np.uint64(blocks))
     k = RNG_COUNTER + 1

@@ -233,6 +233,9 @@ class CudaSimulator(Statistics):
         Args:
             actions: int64 [n_envs] on the card.
             stream: numba's stream to run on.
+
+        Raises:
+            RuntimeError: an environment was never started, or is over and was not started again.
         """
         if self._any_waiting:
             raise RuntimeError("an episode is over or was never started; call reset() first")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ CARRY = 2**64 - 2
 
 def generator(seed: int, counter: int = 0) -> np.random.Generator:
     bits = np.random.Philox(seed)
-    state = dict(bits.state)
+    state: Any = dict(bits.state)
     state["state"]["counter"][:] = [counter, counter, counter, 7] if counter else [0, 0, 0, 0]
     bits.state = state
     return np.random.Generator(bits)
