@@ -61,7 +61,16 @@ def step_kernel(
     buffers: Buffers,
     log: Log,
 ) -> None:
-    """Step every environment by one row; an action outside the table is noted and holds."""
+    """Step every environment by one row; an action outside the table is noted and holds.
+
+    Args:
+        tape: arrays of the whole tape.
+        settings: the simulation's settings.
+        agents: all environments; changed.
+        actions: int64 [n_envs] one of each environment.
+        buffers: what a step gives back; written.
+        log: episodes that ended; changed.
+    """
     i = _cuda.grid(1)
     if i < len(actions):
         action = actions[i]
@@ -73,7 +82,12 @@ def step_kernel(
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
 def count_kernel(done: Int8Array, counts: Int64Array) -> None:
-    """How many of each group of environments finished."""
+    """How many of each group of environments finished.
+
+    Args:
+        done: int8 [n_envs] which finished.
+        counts: int64 [groups] one of each 64 environments.
+    """
     c = _cuda.grid(1)
     if c < len(counts):
         found = 0
@@ -85,7 +99,12 @@ def count_kernel(done: Int8Array, counts: Int64Array) -> None:
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
 def group_kernel(counts: Int64Array, sums: Int64Array) -> None:
-    """Of each group of counts the sum; each count becomes the sum of those before it."""
+    """Of each group of counts the sum; each count becomes the sum of those before it.
+
+    Args:
+        counts: int64 [groups] one of each 64 environments.
+        sums: int64 [groups of groups] one of each 64 counts.
+    """
     g = _cuda.grid(1)
     if g < len(sums):
         before = 0
@@ -98,7 +117,14 @@ def group_kernel(counts: Int64Array, sums: Int64Array) -> None:
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
 def turn_kernel(sums: Int64Array, turns: Turns, log: Log, restart: int) -> None:
-    """One thread: numbers the groups, and begins the turn of all that finished."""
+    """One thread: numbers the groups, and begins the turn of all that finished.
+
+    Args:
+        sums: int64 [groups of groups] one of each 64 counts.
+        turns: the schedule; changed.
+        log: episodes that ended; changed.
+        restart: 1 to start finished environments again.
+    """
     if _cuda.grid(1) == 0:
         before = 0
         for g in range(len(sums)):
@@ -126,7 +152,20 @@ def finish_kernel(
     log: Log,
     restart: int,
 ) -> None:
-    """Keep what finished environments came to, and start their next episodes."""
+    """Keep what finished environments came to, and start their next episodes.
+
+    Args:
+        tape: arrays of the whole tape.
+        settings: the simulation's settings.
+        agents: all environments; changed.
+        buffers: what a step gives back; written.
+        terminal: float32 [n_envs, 52] last observations; written.
+        counts: int64 [groups] one of each 64 environments.
+        sums: int64 [groups of groups] one of each 64 counts.
+        turns: the schedule; changed.
+        log: episodes that ended; changed.
+        restart: 1 to start finished environments again.
+    """
     i = _cuda.grid(1)
     n = len(buffers.done)
     if i >= n or buffers.done[i] == 0:
@@ -153,7 +192,12 @@ def finish_kernel(
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
 def begin_kernel(turns: Turns, count: int) -> None:
-    """One thread: begins the turn of `count` environments."""
+    """One thread: begins the turn of `count` environments.
+
+    Args:
+        turns: the schedule; changed.
+        count: how many environments.
+    """
     if _cuda.grid(1) == 0:
         begin_turn(turns, count)
 
@@ -162,7 +206,15 @@ def begin_kernel(turns: Turns, count: int) -> None:
 def start_kernel(
     tape: TapeArrays, settings: Settings, agents: Agents, buffers: Buffers, turns: Turns
 ) -> None:
-    """Start a new episode in every environment."""
+    """Start a new episode in every environment.
+
+    Args:
+        tape: arrays of the whole tape.
+        settings: the simulation's settings.
+        agents: all environments; changed.
+        buffers: what a step gives back; written.
+        turns: the schedule; changed.
+    """
     i = _cuda.grid(1)
     n = len(buffers.done)
     if i < n:
@@ -182,7 +234,17 @@ def start_one_kernel(
     env: int,
     view: int,
 ) -> None:
-    """One thread: starts one environment, on a view from its first row or (-1) on its next one."""
+    """One thread: starts one environment, on a view from its first row or (-1) on its next one.
+
+    Args:
+        tape: arrays of the whole tape.
+        settings: the simulation's settings.
+        agents: all environments; changed.
+        buffers: what a step gives back; written.
+        turns: the schedule; changed.
+        env: which environment.
+        view: number of the view.
+    """
     if _cuda.grid(1) == 0:
         offset = 0
         if view < 0:
@@ -193,7 +255,14 @@ def start_one_kernel(
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
 def mask_kernel(tape: TapeArrays, settings: Settings, agents: Agents, masks: BoolArray) -> None:
-    """Which actions are valid now, bool [n_envs, actions]."""
+    """Which actions are valid now, bool [n_envs, actions].
+
+    Args:
+        tape: arrays of the whole tape.
+        settings: the simulation's settings.
+        agents: all environments; changed.
+        masks: bool [n_envs, actions], overwritten.
+    """
     i = _cuda.grid(1)
     if i < len(masks):
         mask_agent(tape, settings, agents, i, masks[i])

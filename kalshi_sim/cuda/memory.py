@@ -18,12 +18,28 @@ LOG_ROOM = 2
 
 
 def record_room(tape: Tape, config: SimConfig) -> int:
-    """Most fills of a step, 0 where they are not recorded."""
+    """Most fills of a step.
+
+    Args:
+        tape: what is traded on.
+        config: settings of the simulation.
+
+    Returns:
+        0 where they are not recorded.
+    """
     return 2 * tape.depth + 4 if config.record_fills else 0
 
 
 def env_bytes(tape: Tape, config: SimConfig) -> int:
-    """Bytes that one environment takes: agent, two buffers, last observation, kept episodes."""
+    """What one environment takes: agent, two buffers, last observation, kept episodes.
+
+    Args:
+        tape: what is traded on.
+        config: settings of the simulation.
+
+    Returns:
+        Bytes.
+    """
     word, real = np.int64().itemsize, np.float32().itemsize
     agent = word * (layout.N_CORE + 4 * layout.MAX_CONSUMED)
     agent += word * record_room(tape, config) * layout.N_RECORD

@@ -35,7 +35,14 @@ ONE = np.uint64(1)
 
 @hot_jit
 def add64(a: Any, b: Any) -> Any:
-    """a + b modulo 2^64, in halves that never overflow."""
+    """a + b modulo 2^64, in halves that never overflow.
+
+    Args:
+        a, b: uint64.
+
+    Returns:
+        uint64.
+    """
     low = (a & LOW) + (b & LOW)
     high = (a >> SHIFT) + (b >> SHIFT) + (low >> SHIFT)
     return (high << SHIFT) | (low & LOW)
@@ -43,7 +50,14 @@ def add64(a: Any, b: Any) -> Any:
 
 @hot_jit
 def product128(a: Any, b: Any) -> tuple[Any, Any]:
-    """The high and the low half of a * b."""
+    """The high and the low half of a * b.
+
+    Args:
+        a, b: uint64.
+
+    Returns:
+        Two uint64.
+    """
     a0, a1, b0, b1 = a & LOW, a >> SHIFT, b & LOW, b >> SHIFT
     first = a0 * b0
     middle = a1 * b0 + (first >> SHIFT)

@@ -19,6 +19,12 @@ def rounded_sum(a: float, b: float) -> float:
 
     A card's compiler would otherwise join the last product and the sum into one operation that
     rounds once.
+
+    Args:
+        a, b: float64.
+
+    Returns:
+        float64.
     """
     return a + b
 
