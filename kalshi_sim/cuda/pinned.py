@@ -38,7 +38,7 @@ class PinnedSimulator(CudaSimulator):
         """
         super().__init__(tape, n_envs, config, seed)
         room = self._cuda.pinned_array
-        self._rooms = tuple(
+        self._rooms: Any = tuple(
             layout.Buffers(
                 obs=room((n_envs, N_FEATURES), np.float32),
                 rewards=room(n_envs, np.float32),
@@ -51,7 +51,7 @@ class PinnedSimulator(CudaSimulator):
 
     def _copied(self) -> layout.Buffers:
         self._turn ^= 1
-        room = self._rooms[self._turn]
+        room: layout.Buffers = self._rooms[self._turn]
         # The kernels run on the default stream, which a stream of one's own does not wait for.
         self._cuda.synchronize()
         for array, target in zip(self._buffers[self._current], room, strict=True):

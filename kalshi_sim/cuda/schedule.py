@@ -39,7 +39,7 @@ class CudaSchedule:
         self._host = ViewSchedule(tape, config, n_envs, seed)
         self._config, self._n_envs = config, n_envs
         views = len(tape.views)
-        self.arrays = turns.Turns(
+        self.arrays: Any = turns.Turns(
             ints=cuda.to_device(np.zeros(turns.N_TURN, np.int64)),
             order=cuda.to_device(np.zeros(views, np.int64)),
             rounds=cuda.to_device(np.zeros(n_envs + 2 * views, np.int64)),

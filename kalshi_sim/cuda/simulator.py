@@ -84,12 +84,12 @@ class CudaSimulator(Statistics):
         self._tape = layout.TapeArrays(i64=words, **views, **rest)
         self._settings = layout.Settings(*(put(a) for a in self.settings))
         records = max(1, record_room(self.tape, self.config))
-        self.agents = layout.Agents(
+        self.agents: Any = layout.Agents(
             core=put(np.zeros((n, layout.N_CORE), np.int64)),
             consumed=put(np.zeros((n, 2, layout.MAX_CONSUMED, 2), np.int64)),
             records=put(np.zeros((n, records, layout.N_RECORD), np.int64)),
         )
-        self._buffers = tuple(
+        self._buffers: Any = tuple(
             layout.Buffers(
                 obs=put(np.zeros((n, N_FEATURES), np.float32)),
                 rewards=put(np.zeros(n, np.float32)),
@@ -106,7 +106,7 @@ class CudaSimulator(Statistics):
         self._counts = put(np.zeros(chunks, np.int64))
         self._sums = put(np.zeros(-(-chunks // kernels.GROUP), np.int64))
         room = LOG_ROOM * n
-        self._log = kernels.Log(
+        self._log: Any = kernels.Log(
             ints=put(np.zeros(kernels.N_LOG, np.int64)),
             envs=put(np.zeros(room, np.int64)),
             done=put(np.zeros(room, np.int8)),

@@ -8,9 +8,6 @@ no matter of a step: they stand in `kernels.batch`, which only processors use.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 from numba.extending import overload
 
 
@@ -29,6 +26,4 @@ def rounded_sum(a: float, b: float) -> float:
     return a + b
 
 
-_settings: Any = numba.config
-if not _settings.DISABLE_JIT:
-    overload(rounded_sum)(lambda a, b: lambda a, b: a + b)
+overload(rounded_sum)(lambda a, b: lambda a, b: a + b)

@@ -29,8 +29,8 @@ def actions() -> np.ndarray:
 
 def vec_env(tape: Tape) -> None:
     """`KalshiVecEnv` gives the same on both devices, infos included."""
-    both = [KalshiVecEnv(tape, ENVS, CONFIG, seed=3, device=d) for d in ("cpu", "cuda")]
-    np.testing.assert_array_equal(*[env.reset() for env in both])
+    both: Any = [KalshiVecEnv(tape, ENVS, CONFIG, seed=3, device=d) for d in ("cpu", "cuda")]
+    np.testing.assert_array_equal(both[0].reset(), both[1].reset())
     for chosen in actions():
         (obs, rewards, dones, infos), card = (env.step(chosen) for env in both)
         np.testing.assert_array_equal(obs, card[0])
