@@ -61,7 +61,7 @@ _registered: list[bool] = []
 
 
 def _register() -> None:
-    """Tell the card's compiler what `kernels.targets` means for it, once."""
+    """Give the card's compiler what `kernels.targets` means for it, once."""
     if _registered:
         return
     extending: Any = importlib.import_module("numba.cuda.extending")
