@@ -14,7 +14,7 @@ from kalshi_sim.sealed import read_sealed, write_sealed
 from kalshi_train.cli.runs import find_runs
 from kalshi_train.config import TrainConfig
 from kalshi_train.config_file import write_settings
-from kalshi_train.training.metrics import read_metrics
+from kalshi_train.training.metrics import JsonLinesWriter, read_metrics
 
 VALUES: dict[Any, Any] = {"b": [1, 2.5, None], "a": {"é": "ü", "10": (1, 2)}, 2: True}
 
@@ -76,3 +76,24 @@ def test_damaged_lines_of_metrics_are_left_out(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join([*lines, b"[" * 100_000, b'{"timesteps":3}', b'{"times']))
     assert [record["timesteps"] for record in read_metrics(path)] == [1, 3]
     assert read_metrics(tmp_path / "none") == []
+
+
+def test_a_flipped_bit_of_metrics_takes_its_line_and_changes_no_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    writer = JsonLinesWriter(path)
+    for step in (2_500, 5_000, 7_500):
+        writer.write({"trading/fills": step / 7, "rollout/episodes": 3.0}, {}, step)
+    writer.close()
+    whole, records = path.read_bytes(), read_metrics(path)
+    assert [record["timesteps"] for record in records] == [2_500, 5_000, 7_500]
+    assert all(
+        set(record) == {"timesteps", "trading/fills", "rollout/episodes"} for record in records
+    )
+    for at in range(len(whole)):
+        for bit in range(8):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+            found = read_metrics(path)
+            assert all(record in records for record in found), (at, bit)
+            assert len(found) >= len(records) - 2

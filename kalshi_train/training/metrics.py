@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from kalshi_sim.actions import FIVE
 from kalshi_sim.files import whole_file
 from kalshi_sim.units import money_per_cent
 
+_CHECKSUM: Final = "crc32"
+"""Of the rest of a record's line."""
 PER_STEPS: Final = 1000
 """Rates of trading are given per this many steps."""
 MIN_STEPS_PER_RECORD: Final = 2500
@@ -239,7 +242,7 @@ class JsonLinesWriter(KVWriter):
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The records of a run, none if it has none.
 
-    Lines that are none (cut by a kill, damaged) are left out.
+    Lines that are none (cut by a kill), or do not fit their checksum, are left out.
 
     Args:
         path: a run's metrics.jsonl.
@@ -247,16 +250,26 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Returns:
         Figures by name, of each step at which there are some; `timesteps` says which.
     """
+    text = path.read_bytes() if path.is_file() else b""
+    summed = f'"{_CHECKSUM}":'.encode() in text  # earlier versions wrote none
     records = []
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    for line in text.splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("timesteps"), int):
+        if not isinstance(record, dict) or not isinstance(record.get("timesteps"), int):
+            continue
+        checksum = record.pop(_CHECKSUM, None)
+        if not summed or checksum == _checksum(record):
             records.append(record)
     return records
 
 
 def _as_line(record: dict[str, Any]) -> str:
-    return json.dumps(record, separators=(",", ":")) + "\n"
+    summed = {**record, _CHECKSUM: _checksum(record)}
+    return json.dumps(summed, separators=(",", ":")) + "\n"
+
+
+def _checksum(record: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, separators=(",", ":")).encode())
