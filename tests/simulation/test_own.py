@@ -17,7 +17,6 @@ from kalshi_sim.live.portfolio import Portfolio
 from kalshi_sim.own import OwnFeatures
 from kalshi_sim.session import Events
 from kalshi_sim.synthetic.session import generate_session
-from tests.support.modes import INTERPRETED
 
 pytestmark = pytest.mark.kernel
 
@@ -276,6 +275,5 @@ def test_what_cannot_be_compiled_says_how_it_is_called(tape: Tape) -> None:
 
     batch = BatchSimulator(tape, 1, n_threads=1, reward=wrong)  # type: ignore[arg-type]  # the test
     batch.reset()
-    error = TypeError if INTERPRETED else ConfigError
-    with pytest.raises(error, match=r"positional|reward\(before, after, row, paid\)"):
+    with pytest.raises(ConfigError, match=r"positional|reward\(before, after, row, paid\)"):
         batch.step(np.zeros(1, int))
