@@ -103,13 +103,15 @@ class _Ties:
         phase = {piece: self._phase(piece, part) for piece in files}
         latest = dict(self._latest)
 
-        def key(piece: int) -> tuple[int, int, int, int, int]:
+        def key(piece: int) -> tuple[int, ...]:
             at = queues[piece][0]
             seq = int(self._seq[at])
             step = seq - latest.get(int(self._lane[at]), seq)
             goes_on = seq >= 0 and step > 0
             line = self._line.of(int(self._rows[at])) >> 1
-            return phase[piece], not goes_on, step if goes_on else seq, int(self._sid[at]), line
+            number = step if goes_on else seq
+            recorder = self._recorder_of[int(self._lane[at])]
+            return phase[piece], not goes_on, number, int(self._sid[at]), line, recorder
 
         out: list[int] = []
         while queues:
@@ -160,7 +162,11 @@ def _recorders(pieces: Sequence[Piece]) -> list[int]:
     out = [0] * len(pieces)
     ends: list[int] = []
     latest: list[dict[int, int]] = []
-    for nth in sorted(range(len(pieces)), key=lambda nth: int(recv[pieces[nth].book].min())):
+
+    def begin(nth: int) -> tuple[int, tuple[bytes, ...]]:
+        return int(recv[pieces[nth].book].min()), pieces[nth].held
+
+    for nth in sorted(range(len(pieces)), key=begin):
         book = pieces[nth].book
         first = frames.numbers_of(pieces[nth].files[0])[0]
         free = [at for at, end in enumerate(ends) if end <= recv[book].min()]

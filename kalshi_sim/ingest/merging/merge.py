@@ -84,8 +84,8 @@ def merge_frames(
     events = events[np.argsort(batch.market[events], kind="stable")]
     cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
     of_markets = [rows for rows in np.split(events, cuts) if len(rows)]
+    of_markets.sort(key=lambda rows: tickers[batch.market[rows[0]]])
     markets = [_merge_market(frames, rows) for rows in of_markets]
-    markets.sort(key=lambda market: tickers[market.book.market])
     placed = [market.placed for market in markets]
     arrival = Arrival(frames, placed)
     endings = Endings(frames, placed, arrival, whole=find_gaps)

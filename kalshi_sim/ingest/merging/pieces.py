@@ -39,6 +39,16 @@ class Piece:
         return self.frames.line[self.rows]
 
     @cached_property
+    def held(self) -> tuple[bytes, bytes, bytes]:
+        """What puts pieces in an order, in whichever order files are given to the import.
+
+        Not `lines` of trades: their ids are numbered as they are read.
+        """
+        batch = self.frames.batch
+        own = self.frames.line[self.book]
+        return own.tobytes(), batch.seq[self.rows].tobytes(), batch.ts_ms[self.rows].tobytes()
+
+    @cached_property
     def times(self) -> tuple[int, int] | None:
         """Earliest and latest time that its book frames have; None if none does."""
         times = self.frames.batch.ts_ms[self.book]
@@ -128,7 +138,8 @@ def without_overlaps(pieces: list[Piece]) -> list[Piece]:
     """
     if len(pieces) == 1 or not _share_lines(pieces):
         return pieces
-    pieces = list(pieces)
+    # By what they hold: in which order files are given to the import does not count.
+    pieces = sorted(pieces, key=lambda piece: piece.held)
     while True:
         for one, other in permutations(range(len(pieces)), 2):
             run = _overlap(pieces[one], pieces[other])
