@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kalshi_sim.ingest.segments import Header
 from kalshi_sim.live.exchange import LocalExchange
-from kalshi_sim.live.exchange.core import Exchange
+from kalshi_sim.live.exchange.core import Begin, Exchange
 from kalshi_sim.live.exchange.faults import Fault
 from kalshi_sim.live.interface import LIFECYCLE, ORDERBOOK, TRADE, Channel
 from kalshi_sim.live.recorder.discovery import Selection
@@ -41,6 +41,7 @@ async def record(
     speed: float,
     seconds: float,
     skip_ms: int = 0,
+    begin: Begin = "subscription",
 ) -> Recorded:
     """Record a replay of a session, with faults.
 
@@ -51,6 +52,7 @@ async def record(
         speed: of the replay; 0: as fast as it is read.
         seconds: it ends after so many seconds of the wall clock, or with the session.
         skip_ms: where in the session it begins.
+        begin: when time begins; "control": once everything is subscribed to.
 
     Returns:
         Where all of it is.
@@ -62,7 +64,7 @@ async def record(
         WriterOptions(flush_seconds=0.05, floor_bytes=0),
     )
     async with LocalExchange(
-        session, speed=speed, begin="control", faults=faults, log=log, skip_ms=skip_ms
+        session, speed=speed, begin=begin, faults=faults, log=log, skip_ms=skip_ms
     ) as exchange:
         assert exchange.private_key is not None
         recorder = Recorder(
@@ -80,8 +82,9 @@ async def record(
         task = asyncio.create_task(recorder.run())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await _subscribed(exchange.exchange)
-                exchange.begin()
+                if begin == "control":
+                    await _subscribed(exchange.exchange)
+                    exchange.begin()
                 await exchange.finished()
                 await _read(recorder)
         recorder.stop()

@@ -50,9 +50,6 @@ def same_book(one: Session, other: Session, *, traded: bool) -> None:
         assert getattr(kept[0], name).tolist() == getattr(kept[1], name).tolist(), name
 
 
-UNDECIDED = "no number shows which was first"
-
-
 @pytest.mark.parametrize("layout", LAYOUTS[1:])
 @settings(max_examples=examples(25))
 @given(seed=st.integers(0, 10**9))
@@ -61,13 +58,9 @@ def test_the_order_of_files_changes_nothing(folder: Path, layout: str, seed: int
     found: list[Events | str] = []
     for order in (files, files[::-1], files[1:] + files[:1]):
         try:
-            session = imported(folder, order)
-        except DataError:
-            found.append("refused")  # of several reasons, the one that is met first is said
-            continue
-        if layout == "socket and cut" and any(UNDECIDED in note for note in session.quality.notes):
-            return  # two sockets in one millisecond: said with the files' names, not decided
-        found.append(session.events)
+            found.append(imported(folder, order).events)
+        except DataError as error:
+            found.append(str(error)[-60:])
     first, *others = found
     for other in others:
         if isinstance(first, Events):
