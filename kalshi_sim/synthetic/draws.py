@@ -1,18 +1,33 @@
-"""What all order flows draw: levels on a grid, values of a side, sizes of orders."""
+"""What all order flows share: levels on a grid, values of a side, sizes, who cancels how much."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import units
 from kalshi_sim.kernels.jit import hot_jit
-from kalshi_sim.synthetic.queue_book import Int64Array
+from kalshi_sim.synthetic.queue_book import (
+    CANCEL,
+    PREVIOUS,
+    SIZE,
+    TAIL,
+    Int64Array,
+    QueueBook,
+    reduce,
+)
 
 Float64Array = npt.NDArray[np.float64]
 
 PRICE_SCALE = units.PRICE_SCALE
 SIZE_SCALE = units.SIZE_SCALE
+
+PART: Final = 0.2
+"""Chance that a cancellation halves the order instead, which keeps its place."""
+LARGEST_MOVE: Final = 0.2
+"""Of 4p(1 - p); below a quarter, so that the fair value never reaches 0 or 1."""
 
 
 @hot_jit
@@ -62,3 +77,35 @@ def draw_size(rng: np.random.Generator, quantiles: Float64Array, fractional: boo
     if fractional and rng.random() < 0.5:
         size += int(rng.random() * SIZE_SCALE)
     return size
+
+
+@hot_jit
+def near_the_back(rng: np.random.Generator, book: QueueBook, side: int, level: int) -> int:
+    """The slot of an order of a level; those at the back have the least to lose.
+
+    Args:
+        rng: the market's random generator; it advances.
+        book: the market's queues.
+        side: 0 YES, 1 NO.
+        level: where some order stands.
+    """
+    slot = book.levels[side, level, TAIL]
+    while book.orders[slot, PREVIOUS] >= 0 and rng.random() < 0.5:
+        slot = book.orders[slot, PREVIOUS]
+    return int(slot)
+
+
+@hot_jit
+def cancel_order(rng: np.random.Generator, book: QueueBook, time: int, slot: int) -> None:
+    """Cancel an order, or half of it.
+
+    Args:
+        rng: the market's random generator; it advances.
+        book: the market's queues; changed.
+        time: of the cancellation, in ms since 1970 UTC.
+        slot: of the order.
+    """
+    size = book.orders[slot, SIZE]
+    if size >= 2 * SIZE_SCALE and rng.random() < PART:
+        size = size // (2 * SIZE_SCALE) * SIZE_SCALE
+    reduce(book, time, CANCEL, slot, size)

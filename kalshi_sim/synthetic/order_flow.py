@@ -23,7 +23,15 @@ import numpy as np
 
 from kalshi_sim import units
 from kalshi_sim.kernels.jit import hot_jit, jit
-from kalshi_sim.synthetic.draws import Float64Array, below, draw_size, side_value
+from kalshi_sim.synthetic.draws import (
+    LARGEST_MOVE,
+    Float64Array,
+    below,
+    cancel_order,
+    draw_size,
+    near_the_back,
+    side_value,
+)
 from kalshi_sim.synthetic.queue_book import (
     ADD,
     CANCEL,
@@ -33,10 +41,8 @@ from kalshi_sim.synthetic.queue_book import (
     MAX_ORDERS,
     NEXT,
     OPENING,
-    PREVIOUS,
     SHOWN,
     SIZE,
-    TAIL,
     UNFILLED,
     Int64Array,
     QueueBook,
@@ -51,7 +57,6 @@ from kalshi_sim.synthetic.queue_book import (
 from kalshi_sim.synthetic.signalling import signal
 
 PRICE_SCALE = units.PRICE_SCALE
-SIZE_SCALE = units.SIZE_SCALE
 
 FAST: Final = 0.5
 """Chance that a maker withdraws a quote that news left too expensive before anyone hits it."""
@@ -66,12 +71,8 @@ SEES_SIZE: Final = 0.9
 IMPROVES: Final = 0.08
 JOINS: Final = 0.4
 """Chances that a new limit order goes inside the usual spread, or to it (else deeper)."""
-PART: Final = 0.2
-"""Chance that a cancellation halves the order instead, which keeps its place."""
 NEAR: Final = 0.4
 """Chance that a cancellation is at a best price."""
-LARGEST_MOVE: Final = 0.2
-"""Of 4p(1 - p); below a quarter, so that the fair value never reaches 0 or 1."""
 
 
 class Flow(NamedTuple):
@@ -159,16 +160,10 @@ def withdraw(rng: np.random.Generator, book: QueueBook, time: int) -> bool:
         return False
     side = int(rng.random() * 2.0)
     if rng.random() < NEAR and book.best[side] >= 0:
-        # Those at the back of a queue have the least to lose.
-        slot = book.levels[side, book.best[side], TAIL]
-        while book.orders[slot, PREVIOUS] >= 0 and rng.random() < 0.5:
-            slot = book.orders[slot, PREVIOUS]
+        slot = near_the_back(rng, book, side, book.best[side])
     else:
         slot = book.live[int(rng.random() * book.counts[LIVE])]
-    size = book.orders[slot, SIZE]
-    if size >= 2 * SIZE_SCALE and rng.random() < PART:
-        size = size // (2 * SIZE_SCALE) * SIZE_SCALE
-    reduce(book, time, CANCEL, slot, size)
+    cancel_order(rng, book, time, slot)
     return True
 
 

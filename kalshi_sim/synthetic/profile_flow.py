@@ -24,17 +24,23 @@ import numpy as np
 
 from kalshi_sim import units
 from kalshi_sim.kernels.jit import hot_jit, jit
-from kalshi_sim.synthetic.draws import Float64Array, below, draw_size, side_value
+from kalshi_sim.synthetic.draws import (
+    LARGEST_MOVE,
+    Float64Array,
+    below,
+    cancel_order,
+    draw_size,
+    near_the_back,
+    side_value,
+)
 from kalshi_sim.synthetic.queue_book import (
     ADD,
     CANCEL,
     HEAD,
     LOGGED,
     OPENING,
-    PREVIOUS,
     SHOWN,
     SIZE,
-    TAIL,
     UNFILLED,
     Int64Array,
     QueueBook,
@@ -58,10 +64,6 @@ INSIDE: Final = len(BUCKETS)
 FIRST: Final = np.array([first for first, _ in BUCKETS])
 WIDTH: Final = np.array([last - first + 1 for first, last in BUCKETS])
 
-PART: Final = 0.2
-"""Chance that a cancellation halves the order instead, which keeps its place."""
-LARGEST_MOVE: Final = 0.2
-"""Of 4p(1 - p); below a quarter, so that the fair value never reaches 0 or 1."""
 MOST_JOIN: Final = 16
 TRIES: Final = 8
 """Places that are looked at for one change; near 0 and 1 there may be no price."""
@@ -151,33 +153,13 @@ def churn(
         shown = float(book.levels[side, level, SHOWN])
         usual = flow.level[bucket] * SIZE_SCALE
         if rng.random() * (shown + usual) < shown:
-            cancel_some(rng, book, time, side, level)
+            cancel_order(rng, book, time, near_the_back(rng, book, side, level))
             return True
         if has_room(book):
             size = draw_size(rng, flow.sizes[bucket], flow.fractional)
             add(book, time, kind, side, level, size)
             return True
     return False
-
-
-@hot_jit
-def cancel_some(
-    rng: np.random.Generator, book: QueueBook, time: int, side: int, level: int
-) -> None:
-    """Cancel an order of a level, or half of it.
-
-    Args:
-        side: 0 YES or 1 NO.
-        level: where some order stands.
-    """
-    # Those at the back of a queue have the least to lose.
-    slot = book.levels[side, level, TAIL]
-    while book.orders[slot, PREVIOUS] >= 0 and rng.random() < 0.5:
-        slot = book.orders[slot, PREVIOUS]
-    size = book.orders[slot, SIZE]
-    if size >= 2 * SIZE_SCALE and rng.random() < PART:
-        size = size // (2 * SIZE_SCALE) * SIZE_SCALE
-    reduce(book, time, CANCEL, slot, size)
 
 
 @hot_jit
