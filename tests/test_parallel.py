@@ -56,6 +56,7 @@ def test_what_has_not_begun_never_begins_and_the_rest_is_told_to_stop() -> None:
     results = in_order(range(100), work, 3, stop=stopped.set)
     assert next(results) == 0
     results.close()
+    assert stopped.is_set()
     assert len(begun) <= 4
     assert not [t for t in threading.enumerate() if t.name.startswith("kalshi-sim")]
 

@@ -14,7 +14,8 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.grid import SUB_PENNY_GRID, grid_prices
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.synthetic.profile import QUANTILES, profile_names, profile_text, read_profile
-from kalshi_sim.synthetic.profile_market import draw_market, profile_times
+from kalshi_sim.synthetic.profile_flow import moved
+from kalshi_sim.synthetic.profile_market import draw_market, flow_of, profile_times
 from kalshi_sim.synthetic.queue_book import UNFILLED
 from kalshi_sim.synthetic.session import generate_session, generate_with_truth
 from kalshi_sim.synthetic.truth import TrueQueue
@@ -122,6 +123,15 @@ def test_prices_are_martingales_up_to_settlement() -> None:
     assert len(surprises) > 20
     for x in surprises.T:
         assert abs(x.mean()) < 3.0 * x.std() / np.sqrt(len(x)) + 0.005
+
+
+@pytest.mark.parametrize("name", ["nba", "crypto-15m"])
+@pytest.mark.parametrize("fair", [600.0, 5_000.0])
+def test_news_has_no_direction(name: str, fair: float) -> None:
+    flow, rng = flow_of(read_profile(name)), np.random.default_rng(7)
+    moves = np.array([moved(rng, flow, fair) - fair for _ in range(4_000)])
+    assert moves.std() > 0
+    assert abs(moves.mean()) < 3.0 * moves.std() / np.sqrt(len(moves))
 
 
 def test_times_have_the_gaps_of_the_profile() -> None:
