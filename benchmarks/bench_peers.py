@@ -27,7 +27,7 @@ from kalshi_sim import build_tape
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.quality import audit_events
 from kalshi_sim.session import EventKind, Events, Session
-from kalshi_sim.units import PRICE_SCALE, SIZE_SCALE
+from kalshi_sim.units import PRICE_SCALE, SIZE_SCALE, mirror
 
 PYTHON: Final = sessions.ROOT / ".venv-peers" / "bin" / "python"
 REPLAY: Final = Path(__file__).with_name("hftbacktest_replay.py")
@@ -74,7 +74,7 @@ def as_events(events: Events) -> tuple[np.ndarray, tuple[float, float]]:
     )
     for kind, side, price, size, ms in columns:
         flag = _BUY if side == 0 else _SELL
-        shown = (price if side == 0 else PRICE_SCALE - price) / PRICE_SCALE
+        shown = (price if side == 0 else mirror(price, PRICE_SCALE)) / PRICE_SCALE
         if kind == EventKind.SNAPSHOT or kind == EventKind.GAP:
             levels.clear()
             rows += [(_CLEAR | _BUY, ms, 0.0, 0.0), (_CLEAR | _SELL, ms, 1.0, 0.0)]
@@ -90,7 +90,9 @@ def as_events(events: Events) -> tuple[np.ndarray, tuple[float, float]]:
     out["exch_ts"] = out["local_ts"] = np.array([row[1] for row in rows]) * _NS_PER_MS
     out["px"], out["qty"] = [row[2] for row in rows], [row[3] for row in rows]
     bids = [price for (side, price), size in levels.items() if size and side == 0]
-    asks = [PRICE_SCALE - price for (side, price), size in levels.items() if size and side == 1]
+    asks = [
+        mirror(price, PRICE_SCALE) for (side, price), size in levels.items() if size and side == 1
+    ]
     return out, (max(bids, default=0) / PRICE_SCALE, min(asks, default=0) / PRICE_SCALE)
 
 

@@ -50,6 +50,15 @@ def test_times_are_fitted_without_trading(guess: tuple[Profile, Measured]) -> No
         assert made.values[key] == pytest.approx(target.values[key], rel=0.5)
 
 
+def test_a_step_brings_the_figures_nearer() -> None:
+    """Of figures that answer to their parameters in a straight line."""
+    rng = np.random.default_rng(2)
+    slopes = rng.standard_normal((9, 4))
+    missed = slopes @ rng.uniform(-0.1, 0.1, 4)
+    step = fitting._step(slopes, missed, 0.03)
+    assert np.linalg.norm(missed + slopes @ step) < 0.1 * np.linalg.norm(missed)
+
+
 def test_levers_change_their_parameters_alone() -> None:
     profile = read_profile("nba")
     levers = (Lever("news"), Lever("places", 2), Lever("takers", None, 1.0, 1e9))

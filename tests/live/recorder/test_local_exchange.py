@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from kalshi_sim import build_tape
 from kalshi_sim.ingest.capture import import_captures
@@ -75,11 +77,19 @@ def test_a_recording_of_a_replay_of_a_recording_is_the_same_tape(tmp_path: Path)
 
 
 def test_a_local_exchange_is_told_from_another() -> None:
-    async def asked() -> tuple[bool, bool]:
+    async def asked() -> tuple[bool, ...]:
         async with LocalExchange(generate_session(2, markets=1, minutes=1, seed=1)) as exchange:
             here = await is_replay(exchange.url)
         other = ScriptedExchange(["KXONE-26-A"])
         async with scripted(other):
-            return here, await is_replay(other.address)
+            there = await is_replay(other.address)
+        pages = web.Application()
+        pages.router.add_get("/{any:.*}", _page)
+        async with TestServer(pages) as server:  # answers anything
+            return here, there, await is_replay(f"http://127.0.0.1:{server.port}")
 
-    assert asyncio.run(asked()) == (True, False)
+    assert asyncio.run(asked()) == (True, False, False)
+
+
+async def _page(request: web.Request) -> web.Response:
+    return web.json_response({})
