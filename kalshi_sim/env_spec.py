@@ -56,9 +56,18 @@ class KalshiSpec(EnvSpec):
 class HasSpec:
     """An environment whose spec, which `gymnasium.make` sets, can be written as JSON."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        made = isinstance(value, EnvSpec) and not isinstance(value, KalshiSpec)
-        super().__setattr__(name, KalshiSpec.of(value) if made else value)
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What it was made from; None if `gymnasium.make` did not make it."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, value: EnvSpec | None) -> None:
+        if value is not None and not isinstance(value, KalshiSpec):
+            value = KalshiSpec.of(value)
+        self._spec = value
 
 
 def _plain(source: Any) -> bool:

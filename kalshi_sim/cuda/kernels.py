@@ -2,6 +2,13 @@
 
 Environments that finished are numbered by index without atomic operations, so that the result is
 the same every time: counts of 64 environments, sums of 64 counts, and one thread over these.
+
+Args of the functions here, unless they say more:
+    tape: arrays of the whole tape.
+    settings: the simulation's settings.
+    agents: all environments; changed.
+    buffers: what a step gives back; written.
+    turns: the schedule; changed.
 """
 
 from __future__ import annotations
@@ -64,11 +71,7 @@ def step_kernel(
     """Step every environment by one row; an action outside the table is noted and holds.
 
     Args:
-        tape: arrays of the whole tape.
-        settings: the simulation's settings.
-        agents: all environments; changed.
         actions: int64 [n_envs] one of each environment.
-        buffers: what a step gives back; written.
         log: episodes that ended; changed.
     """
     i = _cuda.grid(1)
@@ -121,7 +124,6 @@ def turn_kernel(sums: Int64Array, turns: Turns, log: Log, restart: int) -> None:
 
     Args:
         sums: int64 [groups of groups] one of each 64 counts.
-        turns: the schedule; changed.
         log: episodes that ended; changed.
         restart: 1 to start finished environments again.
     """
@@ -155,14 +157,9 @@ def finish_kernel(
     """Keep what finished environments came to, and start their next episodes.
 
     Args:
-        tape: arrays of the whole tape.
-        settings: the simulation's settings.
-        agents: all environments; changed.
-        buffers: what a step gives back; written.
         terminal: float32 [n_envs, 52] last observations; written.
         counts: int64 [groups] one of each 64 environments.
         sums: int64 [groups of groups] one of each 64 counts.
-        turns: the schedule; changed.
         log: episodes that ended; changed.
         restart: 1 to start finished environments again.
     """
@@ -195,7 +192,6 @@ def begin_kernel(turns: Turns, count: int) -> None:
     """One thread: begins the turn of `count` environments.
 
     Args:
-        turns: the schedule; changed.
         count: how many environments.
     """
     if _cuda.grid(1) == 0:
@@ -206,15 +202,7 @@ def begin_kernel(turns: Turns, count: int) -> None:
 def start_kernel(
     tape: TapeArrays, settings: Settings, agents: Agents, buffers: Buffers, turns: Turns
 ) -> None:
-    """Start a new episode in every environment.
-
-    Args:
-        tape: arrays of the whole tape.
-        settings: the simulation's settings.
-        agents: all environments; changed.
-        buffers: what a step gives back; written.
-        turns: the schedule; changed.
-    """
+    """Start a new episode in every environment."""
     i = _cuda.grid(1)
     n = len(buffers.done)
     if i < n:
@@ -237,11 +225,6 @@ def start_one_kernel(
     """One thread: starts one environment, on a view from its first row or (-1) on its next one.
 
     Args:
-        tape: arrays of the whole tape.
-        settings: the simulation's settings.
-        agents: all environments; changed.
-        buffers: what a step gives back; written.
-        turns: the schedule; changed.
         env: which environment.
         view: number of the view.
     """
@@ -258,9 +241,6 @@ def mask_kernel(tape: TapeArrays, settings: Settings, agents: Agents, masks: Boo
     """Which actions are valid now, bool [n_envs, actions].
 
     Args:
-        tape: arrays of the whole tape.
-        settings: the simulation's settings.
-        agents: all environments; changed.
         masks: bool [n_envs, actions], overwritten.
     """
     i = _cuda.grid(1)
