@@ -10,8 +10,8 @@ FORMATS: Final = "segments, wire, polls, event-log, envelope, kalshibook, absolu
 MissingSnapshot = Literal["drop", "smallest"]
 """What to do with deltas before a market's first snapshot: drop them, or begin with that book."""
 _MIB: Final = 1 << 20
-MAX_LINE_BYTES: Final = 64 * _MIB
-"""The exchange's largest message has 64 MiB."""
+MAX_LINE_BYTES: Final = 65 * _MIB
+"""The exchange's largest message has 64 MiB, and a recorder writes something around it."""
 MAX_UNPACKED_BYTES: Final = 64 * 1024 * _MIB
 
 

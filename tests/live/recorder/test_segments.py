@@ -27,6 +27,7 @@ from kalshi_sim.ingest.segments import (
     segments_in,
 )
 from kalshi_sim.ingest.sources import Source
+from kalshi_sim.live.interface import MAX_MESSAGE_BYTES
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.session import EventKind, Session
 
@@ -349,3 +350,11 @@ def test_what_the_exchange_listed_of_a_market_is_known_from_then_on(tmp_path: Pa
     assert market.close_updates == ((T0, closes[0]), (T0 + 60_000, closes[1]))
     assert market.price_ranges == ((0, 10_000, 10),)
     assert session.quality.total.gaps == 0
+
+
+def test_the_largest_message_of_the_exchange_is_imported(tmp_path: Path) -> None:
+    first = snapshot(1)
+    largest = first[:-1] + b" " * (MAX_MESSAGE_BYTES - len(first)) + first[-1:]
+    assert len(largest) == MAX_MESSAGE_BYTES
+    session = import_captures([write(tmp_path, line(0, largest))], session_id=1)
+    assert kinds(session)[0] == EventKind.SNAPSHOT
