@@ -29,7 +29,7 @@ from kalshi_sim.ingest.segments import segments_in
 from kalshi_sim.live.exchange.faults import Fault
 from kalshi_sim.session import NO_TIME, EventKind, Session
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_sim.units import MS_PER_SECOND
+from kalshi_sim.units import MS_PER_MINUTE, MS_PER_SECOND
 from support.exchange_truth import known_books, true_books
 from support.recorded_exchange import record
 
@@ -98,7 +98,7 @@ def proof(session: Session, *, minutes: float, speed: float, seed: int) -> dict[
         speed: replayed seconds in one of the wall clock.
         seed: of the faults' moments.
     """
-    span_ms = round(minutes * 60 * MS_PER_SECOND)
+    span_ms = round(minutes * MS_PER_MINUTE)
     skip_ms, frames = busiest(session, span_ms)
     faults = random_faults(random.Random(seed), max(frames, 40))
     with tempfile.TemporaryDirectory() as folder:

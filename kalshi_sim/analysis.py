@@ -14,9 +14,13 @@ from kalshi_sim.errors import NoViewsError
 from kalshi_sim.session import EventKind, MarketInfo, MarketQuality, QualityReport, Session
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
-from kalshi_sim.units import MS_PER_SECOND, SIZE_SCALE, STORED_PER_CENT, money_per_cent
-
-_MS_PER_MINUTE = 60 * MS_PER_SECOND
+from kalshi_sim.units import (
+    MS_PER_MINUTE,
+    MS_PER_SECOND,
+    SIZE_SCALE,
+    STORED_PER_CENT,
+    money_per_cent,
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def analyze_session(
     details.sort(key=lambda m: (-m.rows, m.market_ticker))
     suitable = [m for m in details if m.suitable]
     started = session.first_book_ms if session.started_ms is None else session.started_ms
-    minutes = (session.last_message_ms - started) / _MS_PER_MINUTE
+    minutes = (session.last_message_ms - started) / MS_PER_MINUTE
     rows = sum(m.rows for m in details)
     return SessionAnalysis(
         session_id=session.session_id,
@@ -177,7 +181,7 @@ def _analyze_market(session: Session, market: MarketInfo, found: _Rows) -> Marke
     minutes = 0.0
     if found.tape is not None:
         ts = found.tape.ts_ms[found.rows]
-        minutes = float(ts[-1] - ts[0]) / _MS_PER_MINUTE
+        minutes = float(ts[-1] - ts[0]) / MS_PER_MINUTE
         measured = _measure(found.tape, found.rows, minutes)
     value = market.settlement_value
     return MarketAnalysis(

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from kalshi_sim.session import POLLED, REBUILT_SUFFIX
+from kalshi_sim.session import GENERATED_PREFIX, POLLED, REBUILT_SUFFIX
 
 Origin = Literal["recorded", "generated", "reconstructed"]
 
 SYNTHETIC: Final = "synthetic"
 """`source` of a session that the generator made."""
-GENERATED_PREFIX: Final = "KXGEN-"
-"""Begins the ticker of a generated market; kept through an export and another import."""
 
 
 def origin_of(source: str, tickers: Iterable[str] = ()) -> Origin:

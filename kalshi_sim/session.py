@@ -28,10 +28,12 @@ from kalshi_sim.events import (
 from kalshi_sim.frames import Tabular, events_table
 from kalshi_sim.market_info import FeeUpdate, GridUpdate, MarketInfo, Pause, PriceRanges
 from kalshi_sim.quality_report import MarketQuality, QualityReport
-from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE
+from kalshi_sim.units import MS_PER_MINUTE, MS_PER_SECOND, PRICE_SCALE
 
 POLLED: Final = "polls"
 """`source` of a session of polls: books without the changes between them."""
+GENERATED_PREFIX: Final = "KXGEN-"
+"""Begins the ticker of a generated market; kept through an export and another import."""
 REBUILT_SUFFIX: Final = ", rebuilt start"
 """Ends the `source` of a session in which a market begins with a book that was not recorded."""
 
@@ -54,6 +56,8 @@ class SessionInfo:
     """Where in the store it lies (a file, or which tables)."""
     name: str = ""
     note: str = ""
+    generated: bool = False
+    """Whether markets of the generator are in it, whatever the source says."""
 
 
 def _span(start_ms: int, end_ms: int) -> str:
@@ -61,7 +65,7 @@ def _span(start_ms: int, end_ms: int) -> str:
     if start_ms <= 0 or end_ms < start_ms:
         return "no time known"
     start = datetime.fromtimestamp(start_ms / MS_PER_SECOND, UTC).strftime("%Y-%m-%d %H:%M")
-    minutes = (end_ms - start_ms) / (60 * MS_PER_SECOND)
+    minutes = (end_ms - start_ms) / MS_PER_MINUTE
     return f"{start} UTC, {minutes:,.1f} minutes"
 
 
@@ -180,6 +184,7 @@ class Session(Tabular):
             source=self.source,
             name=self.name,
             note=self.note,
+            generated=any(m.ticker.startswith(GENERATED_PREFIX) for m in self.markets),
         )
 
 
@@ -211,6 +216,7 @@ def validate_events(session: Session) -> None:
 
 
 __all__ = [
+    "GENERATED_PREFIX",
     "NO_TIME",
     "POLLED",
     "REBUILT_SUFFIX",

@@ -24,6 +24,7 @@ PAYOUT_FINE: Final = PRICE_SCALE
 MULTIPLIER_SCALE: Final = 10_000
 """Fee multipliers are exact decimals stored in 1/10 000."""
 MS_PER_SECOND: Final = 1_000
+MS_PER_MINUTE: Final = 60 * MS_PER_SECOND
 MS_PER_DAY: Final = 86_400_000
 
 

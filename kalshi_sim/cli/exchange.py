@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from tyro.conf import arg
 
@@ -17,10 +17,13 @@ from kalshi_sim.cli.options import JsonOption, SkipOption, StoreOption, checked_
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.interrupts import Interrupted
 from kalshi_sim.store import open_store
-from kalshi_sim.units import MS_PER_SECOND
+from kalshi_sim.units import MS_PER_MINUTE
+from kalshi_sim.validated import Within, check_value
 
 if TYPE_CHECKING:
     from kalshi_sim.live.exchange import LocalExchange
+
+MAX_SKIP_MINUTES: Final = 10 * 24 * 60
 
 
 def exchange(
@@ -35,9 +38,11 @@ def exchange(
             help="Trade generated markets order by order, in a true price-time queue.",
         ),
     ] = False,
-    markets: Annotated[int, arg(help="With --generate: how many markets.")] = 500,
-    minutes: Annotated[float, arg(help="With --generate: length in minutes.")] = 35.0,
-    seed: Annotated[int, arg(help="With --generate: the same seed, the same markets.")] = 9,
+    markets: Annotated[int | None, arg(help="With --generate: how many markets (500).")] = None,
+    minutes: Annotated[float | None, arg(help="With --generate: length in minutes (35).")] = None,
+    seed: Annotated[
+        int | None, arg(help="With --generate: the same seed, the same markets (9).")
+    ] = None,
     speed: Annotated[
         float, arg(help="Seconds of the session per second; 0: as fast as clients read.")
     ] = 1.0,
@@ -68,13 +73,18 @@ def exchange(
     from kalshi_sim.live.exchange.accounts import load_keys
     from kalshi_sim.live.exchange.faults import load_faults
 
+    check_value("--skip", skip, float, Within(0, MAX_SKIP_MINUTES))
     given = None if keys is None else load_keys(keys)
     waiting = [] if faults is None else load_faults(faults)
     if generated:
         from kalshi_sim.synthetic.session import generate_with_truth
 
         number = 0 if session is None else checked_id(session)
-        replayed, truth = generate_with_truth(number, markets=markets, minutes=minutes, seed=seed)
+        wanted = {"markets": markets, "minutes": minutes, "seed": seed}
+        asked: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
+        replayed, truth = generate_with_truth(number, **asked)
+    elif (markets, minutes, seed) != (None, None, None):
+        raise ConfigError("--markets, --minutes and --seed go with --generate")
     elif session is None:
         raise ConfigError("say what it trades: --session ID of the store, or --generate")
     else:
@@ -90,7 +100,7 @@ def exchange(
         keys=given,
         faults=waiting,
         log=log,
-        skip_ms=round(skip * 60 * MS_PER_SECOND),
+        skip_ms=round(skip * MS_PER_MINUTE),
     )
     import asyncio
 

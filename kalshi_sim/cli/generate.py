@@ -57,7 +57,9 @@ def generate(
         str | None, arg(metavar="STORE", help="Where the session of --like is; else --store.")
     ] = None,
     like_markets: MarketsOption = None,
-    rounds: Annotated[int, arg(help="Rounds of the fit of --like.")] = USUAL_ROUNDS,
+    rounds: Annotated[
+        int | None, arg(help=f"Rounds of the fit of --like ({USUAL_ROUNDS}).")
+    ] = None,
     save_profile: Annotated[
         Path | None, arg(metavar="FILE", help="Keep the profile found by --like (.json).")
     ] = None,
@@ -76,7 +78,7 @@ def generate(
         chosen = read_profile(profile)
     elif like is not None:
         recording = _loaded(like_store or store, like, like_markets)
-        chosen = _fitted(recording, rounds, save_profile)
+        chosen = _fitted(recording, USUAL_ROUNDS if rounds is None else rounds, save_profile)
     from kalshi_sim.synthetic.session import generate_session
 
     begun = time.perf_counter()
@@ -105,14 +107,16 @@ def _check_options(
     like_store: str | None,
     like_markets: str | None,
     save_profile: Path | None,
-    rounds: int,
+    rounds: int | None,
     overwrite: bool,
 ) -> None:
     if profile is not None and like is not None:
         raise ConfigError("give --profile NAME or --like ID, not both")
-    if like is None and (like_store, like_markets, save_profile) != (None, None, None):
-        raise ConfigError("--like-store, --like-markets and --save-profile go with --like ID")
-    if not 1 <= rounds <= 100:
+    if like is None and (like_store, like_markets, rounds, save_profile) != (None,) * 4:
+        raise ConfigError(
+            "--like-store, --like-markets, --rounds and --save-profile go with --like ID"
+        )
+    if rounds is not None and not 1 <= rounds <= 100:
         raise ConfigError(f"--rounds {rounds}: must be a whole number from 1 to 100")
     if save_profile is not None:
         if save_profile.suffix != ".json":

@@ -170,7 +170,7 @@ def _session_row(info: SessionInfo) -> tuple[str, ...]:
     return (
         str(info.session_id),
         info.name,
-        origin_of(info.source),
+        "generated" if info.generated else origin_of(info.source),
         info.started_at.strftime("%Y-%m-%d %H:%M"),
         decimal(minutes),
         count(info.markets),

@@ -84,7 +84,7 @@ def print_table(
     full = [i for i in range(len(columns)) if i < left or any(row[i] for row in rows)]
     columns, rows = [columns[i] for i in full], [[row[i] for i in full] for row in rows]
     kept = _asked_for(columns, left, layout.names)
-    if layout.names and len(kept) == min(left, len(columns)):
+    if layout.names and not set(layout.names) & set(map(_key, columns)):
         return  # none of the columns asked for is in this table
     console = _console()
     left_out: list[str] = []

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from kalshi_sim.errors import DataError
 from kalshi_sim.likeness.figures import FIGURES, LEVELS, Measured, compare
 from kalshi_sim.likeness.measure import (
-    MS_PER_MINUTE,
     Float64Array,
     MarketFlow,
     bucket_of,
@@ -30,9 +30,11 @@ from kalshi_sim.synthetic.profile import QUANTILES, Profile
 from kalshi_sim.synthetic.profile_flow import BUCKETS
 from kalshi_sim.synthetic.profile_market import draw_market
 from kalshi_sim.synthetic.session import USUAL_SEED, generate_session, market_stream
-from kalshi_sim.units import SIZE_SCALE
+from kalshi_sim.units import MS_PER_MINUTE, SIZE_SCALE
 
 ROUNDS: Final = 6
+LEAST_ROWS: Final = 1_000
+"""Of a recording; fewer say nothing of bursts, and little of sizes by distance."""
 WHOLE_ROWS: Final = 200_000
 """Rows of the session that a profile makes by itself, at most, unless it were too short."""
 LEAST_MARKETS: Final = 24
@@ -112,8 +114,15 @@ def fit(session: Session, name: str, rounds: int = ROUNDS, report: Report | None
 
     Raises:
         NoViewsError: no market of the recording has rows enough.
+        DataError: all of them together have too few.
     """
     flows, cent = flows_of(session)
+    rows = sum(len(flow.ts_ms) for flow in flows)
+    if rows < LEAST_ROWS:
+        raise DataError(
+            f"session {session.session_id} has {rows:,} rows in {len(flows)} of its markets, too "
+            f"few to be measured: {LEAST_ROWS:,} are needed"
+        )
     target = measure_flows(flows, cent, trades=session.trades_recorded)
     profile = first_guess(session, flows, cent, target, name)
     levers = LEVERS + (TAKER_LEVERS if session.trades_recorded else ())

@@ -16,13 +16,18 @@ from kalshi_sim.likeness.figures import DISTANCES, FIGURES, HORIZONS_S, LEVELS, 
 from kalshi_sim.session import EventKind, Int64Array, Session
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
-from kalshi_sim.units import MS_PER_SECOND, SIZE_SCALE, money_per_cent, stored_per_money
+from kalshi_sim.units import (
+    MS_PER_MINUTE,
+    MS_PER_SECOND,
+    SIZE_SCALE,
+    money_per_cent,
+    stored_per_money,
+)
 from kalshi_sim.views import MarketSessionView
 
 Float64Array = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-MS_PER_MINUTE: Final = 60 * MS_PER_SECOND
 BLOCK_MS: Final = 2 * MS_PER_MINUTE
 """Trades of one market within so long are taken for one observation in standard errors."""
 

@@ -18,11 +18,10 @@ from kalshi_sim.session import Int64Array
 from kalshi_sim.synthetic import edge as synthetic_edge
 from kalshi_sim.synthetic import making as synthetic_making
 from kalshi_sim.synthetic.order_flow import Flow
-from kalshi_sim.units import MS_PER_SECOND, PRICE_SCALE, STORED_PER_CENT
+from kalshi_sim.units import MS_PER_MINUTE, PRICE_SCALE, STORED_PER_CENT
 
 Float64Array = npt.NDArray[np.float64]
 
-MS_PER_MINUTE: Final = 60 * MS_PER_SECOND
 USUAL_MINUTES: Final = 35.0
 CENT: Final = STORED_PER_CENT
 

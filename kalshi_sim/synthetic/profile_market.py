@@ -13,7 +13,6 @@ from kalshi_sim.grid import CENT_GRID, SUB_PENNY_GRID, grid_prices
 from kalshi_sim.kernels.jit import jit
 from kalshi_sim.session import Int64Array, PriceRanges
 from kalshi_sim.synthetic.draws import Float64Array
-from kalshi_sim.synthetic.market import MS_PER_MINUTE
 from kalshi_sim.synthetic.profile import QUANTILES, Profile
 from kalshi_sim.synthetic.profile_flow import ProfileFlow, run_profile_market
 from kalshi_sim.synthetic.queue_book import (
@@ -25,6 +24,7 @@ from kalshi_sim.synthetic.queue_book import (
     LOGGED,
     new_book,
 )
+from kalshi_sim.units import MS_PER_MINUTE
 
 ORDERS: Final = 2048
 """Orders that can rest in a market of a profile at a time."""

@@ -17,12 +17,19 @@ import numpy as np
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.kernels.jit import say_if_compiling
-from kalshi_sim.origins import GENERATED_PREFIX, SYNTHETIC
-from kalshi_sim.session import EventKind, Events, Int64Array, MarketInfo, PriceRanges, Session
+from kalshi_sim.origins import SYNTHETIC
+from kalshi_sim.session import (
+    GENERATED_PREFIX,
+    EventKind,
+    Events,
+    Int64Array,
+    MarketInfo,
+    PriceRanges,
+    Session,
+)
 from kalshi_sim.synthetic import edge as synthetic_edge
 from kalshi_sim.synthetic import making as synthetic_making
 from kalshi_sim.synthetic.market import (
-    MS_PER_MINUTE,
     USUAL_MINUTES,
     MarketPlan,
     market_updates,
@@ -48,7 +55,7 @@ from kalshi_sim.synthetic.queue_book import (
     new_book,
 )
 from kalshi_sim.synthetic.truth import MarketLog, TrueQueue
-from kalshi_sim.units import MS_PER_DAY, PRICE_SCALE
+from kalshi_sim.units import MS_PER_DAY, MS_PER_MINUTE, PRICE_SCALE
 from kalshi_sim.validated import Within, check_value
 
 EPOCH_MS: Final = int(datetime(2026, 4, 1, 16, tzinfo=UTC).timestamp()) * 1000

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
-from kalshi_sim.units import MS_PER_SECOND, money_per_cent
+from kalshi_sim.units import MS_PER_MINUTE, money_per_cent
 from kalshi_train.evaluation.episodes import Played
 from kalshi_train.evaluation.figures import MarketFigures, Sums, TotalFigures
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_sums
@@ -27,7 +27,6 @@ from kalshi_train.evaluation.statistics import (
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-MS_PER_MINUTE: Final = 60 * MS_PER_SECOND
 MS_PER_HOUR: Final = 60 * MS_PER_MINUTE
 ACTION_PERIOD_MS: Final = 15 * MS_PER_MINUTE
 """Actions are counted by quarters of an hour."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from kalshi_sim.text import printable
-from kalshi_train.evaluation.measure import MS_PER_MINUTE
+from kalshi_sim.units import MS_PER_MINUTE
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape

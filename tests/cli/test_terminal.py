@@ -124,6 +124,8 @@ def test_nothing_is_wider_than_the_terminal_and_no_number_is_cut(folder: Path, w
 def test_columns_are_chosen_by_name(folder: Path) -> None:
     shown = in_terminal("kalshi-sim", ["list", "--columns", "Deltas,snapshots"], 60, folder)
     assert shown.splitlines()[2].split() == ["session", "deltas", "snapshots"]
+    alone = in_terminal("kalshi-sim", ["list", "--columns", "session"], 60, folder)
+    assert alone.splitlines()[2].split() == ["session"]
     wide = in_terminal("kalshi-sim", ["list", "--wide"], 60, folder)
     assert "source" in wide
     assert wide == "\n" + piped(folder, "kalshi-sim", "list").lstrip("\n")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kalshi_sim.errors import DataError
 from kalshi_sim.likeness import fit as fitting
 from kalshi_sim.likeness.figures import Measured
 from kalshi_sim.likeness.fit import Lever, distance, first_guess, fit, fit_times, with_levers
@@ -86,3 +87,9 @@ def test_a_fit_comes_closer_and_is_the_same_again(
     after = distance(target, measure(generate_session(1, profile=fitted)))
     assert after == told[-1][2] < before
     assert fit(session, "mine", 1) == fitted
+
+
+def test_a_recording_of_few_rows_is_refused() -> None:
+    short = generate_session(3, markets=5, minutes=5.0, making=True)
+    with pytest.raises(DataError, match=r"session 3 has \d+ rows in \d of its markets, too few"):
+        fit(short, "mine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 
 from kalshi_sim import open_store
 from kalshi_sim.ingest.capture import import_captures
+from kalshi_sim.quality_report import QualityReport
 from kalshi_sim.session import Session
+from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
 from support.postgres import Database, query
@@ -107,3 +109,15 @@ def test_marks_of_rebuilt_books_and_of_polls_go_through_both_stores(
             assert_same(store.load(session.session_id), session)
             (info,) = [i for i in store.list_sessions() if i.session_id == session.session_id]
             assert info.source == session.source
+
+
+def test_both_stores_list_generated_markets_as_such_whatever_the_source_says(
+    database: Database, tmp_path: Path
+) -> None:
+    made = replace(generate_session(4, markets=1, minutes=1, seed=2), source="capture")
+    other = replace(made.markets[0], ticker="KXT-26JAN01-A")
+    real = replace(made, session_id=5, markets=(other,), quality=QualityReport())
+    for store in (open_store(database.url), open_store(tmp_path)):
+        store.save(made)
+        store.save(real)
+        assert [info.generated for info in store.list_sessions()] == [True, False]

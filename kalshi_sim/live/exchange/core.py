@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, Literal
 
 from kalshi_sim.errors import ConfigError
@@ -41,6 +41,7 @@ from kalshi_sim.live.exchange.schedule import (
 from kalshi_sim.live.interface import PING_SECONDS, Channel
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.synthetic.truth import TrueQueue
+from kalshi_sim.units import MS_PER_MINUTE
 
 Begin = Literal["subscription", "now", "control"]
 _BATCH: Final = 200
@@ -79,11 +80,18 @@ class Exchange:
             skip_ms: so long after the session's start time begins; what came earlier has happened.
 
         Raises:
-            ConfigError: the session cannot be replayed, or `truth` is of another one.
+            ConfigError: the session cannot be replayed, is not longer than `skip_ms`, or `truth`
+                is of another one.
         """
         check_session(session)
         if truth is not None and not {m.ticker for m in session.markets} <= truth.logs.keys():
             raise ConfigError(f"truth is not that of session {session.session_id}")
+        lasts_ms = session.last_message_ms - first_ms(session)
+        if skip_ms > lasts_ms:
+            raise ConfigError(
+                f"nothing is left after the first {skip_ms / MS_PER_MINUTE:,.1f} minutes: session "
+                f"{session.session_id} lasts {lasts_ms / MS_PER_MINUTE:,.1f}"
+            )
         self.session = session
         self.clock = ExchangeClock(first_ms(session), speed)
         self.markets = {m.ticker: Market(m, first_ms(session)) for m in session.markets}
@@ -98,8 +106,9 @@ class Exchange:
         self.finished = asyncio.Event()
         """Set once everything has happened."""
         self._flow = TrueQueueFlow(self, self.matching)
-        self._truth = truth
         self._begin_ms = first_ms(session) + skip_ms
+        self._happenings = replay(session) if truth is None else flow(session, truth.logs)
+        self._following: Happening | None = None
         self._speed = speed
         self._faults = tuple(faults)
         self._ordered = list(self.markets.values())
@@ -169,13 +178,9 @@ class Exchange:
 
     async def _feed(self) -> None:
         """Let everything happen at its time."""
-        if self._truth is None:
-            happenings = replay(self.session)
-        else:
-            happenings = flow(self.session, self._truth.logs)
-        following = await self._skipped(happenings)
         await self._begun.wait()
         self.clock.start()
+        happenings, following = self._happenings, self._following
         since_pause = 0
         while following is not None:
             ms, what = following
@@ -191,16 +196,17 @@ class Exchange:
         await self._wait_for_readers()
         self.finished.set()
 
-    async def _skipped(self, happenings: Iterator[Happening]) -> Happening | None:
-        """Let happen what comes before time begins; returns what follows."""
-        for n, (ms, what) in enumerate(happenings):
+    async def skip(self) -> None:
+        """Let happen what comes before time begins; nobody is connected yet."""
+        for n, (ms, what) in enumerate(self._happenings):
             if ms >= self._begin_ms:
-                return ms, what
+                self._following = ms, what
+                break
             self.clock.reach(ms, ms)
             self.happen(what, ms)
             if n % _BATCH == 0:
                 await asyncio.sleep(0)
-        return None
+        self.clock.reach(self._begin_ms, self._begin_ms)
 
     async def _wait_for_readers(self) -> None:
         """Without a speed nobody is left behind."""

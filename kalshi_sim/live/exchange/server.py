@@ -144,6 +144,7 @@ class LocalExchange:
         app.add_routes(Control(self.exchange).routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
+        await self.exchange.skip()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:

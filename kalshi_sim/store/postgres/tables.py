@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from kalshi_sim.errors import DataError, StoreError
-from kalshi_sim.session import EventKind, Events, Session, SessionInfo
+from kalshi_sim.session import GENERATED_PREFIX, EventKind, Events, Session, SessionInfo
 from kalshi_sim.store.metadata import decode_metadata, encode_metadata
 from kalshi_sim.store.postgres.connection import Twin
 from kalshi_sim.store.postgres.copy import WORTH_TWO, Column, copy_in, copy_out, copy_out_in_two
@@ -75,6 +75,8 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
                (metadata->>'last_message_ms')::bigint AS last_ms, metadata->>'source' AS source,
                coalesce(metadata->>'name', '') AS name, coalesce(metadata->>'note', '') AS note,
                jsonb_array_length(metadata->'markets') AS markets,
+               EXISTS (SELECT 1 FROM jsonb_array_elements(metadata->'markets') m
+                       WHERE starts_with(m->>'ticker', '{GENERATED_PREFIX}')) AS generated,
                coalesce(snapshots, 0) AS snapshots, coalesce(deltas, 0) AS deltas,
                coalesce(trades, 0) AS trades
         FROM {SESSIONS} s
@@ -92,6 +94,7 @@ async def list_sessions(connection: Any) -> list[SessionInfo]:
             trades=row["trades"],
             source=row["source"],
             location=EVENTS,
+            generated=row["generated"],
             name=row["name"],
             note=row["note"],
         )

@@ -11,8 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
+from kalshi_sim.cli.commands import main
 from kalshi_sim.live.interface import WS_PATH
 from kalshi_sim.live.keys import load_private_key, request_headers
 from kalshi_sim.store import open_store
@@ -125,3 +127,21 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--generate", "--skip", "nan"], "--skip"),
+        (["--generate", "--skip", "inf"], "--skip"),
+        (["--generate", "--markets", "1", "--minutes", "1", "--skip", "9"], "nothing is left"),
+        (["--session", "9", "--markets", "3"], "go with --generate"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert main(["exchange", *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error

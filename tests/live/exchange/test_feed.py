@@ -204,3 +204,36 @@ def test_a_session_no_exchange_can_send_is_refused() -> None:
     )
     with pytest.raises(ConfigError, match="levels of unknown size"):
         LocalExchange(bad)
+
+
+def test_what_is_skipped_has_happened_before_anybody_connects() -> None:
+    """A client that connects at once is sent no past: its first book is the one at that time."""
+    skip_ms = 60_000
+    at = SMALL.first_book_ms + skip_ms if SMALL.started_ms is None else SMALL.started_ms + skip_ms
+
+    async def run() -> tuple[int, list[dict[str, Any]]]:
+        exchange = LocalExchange(SMALL, speed=0, begin="control", skip_ms=skip_ms)
+        async with client_of(exchange) as client, client.socket() as socket:
+            now = exchange.exchange.now_ms()
+            tickers = [m.ticker for m in SMALL.markets]
+            params = {"channels": ["orderbook_delta"], "market_tickers": tickers}
+            await socket.send({"id": 1, "cmd": "subscribe", "params": params})
+            assert (await socket.next())["type"] == "subscribed"
+            snapshots = [await socket.next() for _ in tickers]
+            exchange.begin()
+            await socket.rest_of_it(exchange)
+            return now, [*snapshots, *(json.loads(text) for text in socket.raw)]
+
+    now, frames = asyncio.run(run())
+    assert now == at
+    books = {f["msg"]["market_ticker"] for f in frames[: len(SMALL.markets)]}
+    assert {f["type"] for f in frames[: len(SMALL.markets)]} == {"orderbook_snapshot"}
+    assert len(books) == len(SMALL.markets)
+    deltas = [f["msg"]["ts_ms"] for f in frames if f["type"] == "orderbook_delta"]
+    assert deltas
+    assert min(deltas) >= at
+
+
+def test_there_must_be_something_left_after_what_is_skipped() -> None:
+    with pytest.raises(ConfigError, match=r"nothing is left after the first 10\.0 minutes"):
+        LocalExchange(SMALL, skip_ms=600_000)
