@@ -10,9 +10,7 @@ from pathlib import Path
 
 from kalshi_sim.ingest.segments import Header
 from kalshi_sim.live.exchange import LocalExchange
-from kalshi_sim.live.exchange.core import Begin, Exchange
 from kalshi_sim.live.exchange.faults import Fault
-from kalshi_sim.live.interface import LIFECYCLE, ORDERBOOK, TRADE, Channel
 from kalshi_sim.live.recorder.discovery import Selection
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions
 from kalshi_sim.live.recorder.recorder import Recorder
@@ -41,7 +39,6 @@ async def record(
     speed: float,
     seconds: float,
     skip_ms: int = 0,
-    begin: Begin = "subscription",
 ) -> Recorded:
     """Record a replay of a session, with faults.
 
@@ -52,7 +49,6 @@ async def record(
         speed: of the replay; 0: as fast as it is read.
         seconds: it ends after so many seconds of the wall clock, or with the session.
         skip_ms: where in the session it begins.
-        begin: when time begins; "control": once everything is subscribed to.
 
     Returns:
         Where all of it is.
@@ -64,7 +60,7 @@ async def record(
         WriterOptions(flush_seconds=0.05, floor_bytes=0),
     )
     async with LocalExchange(
-        session, speed=speed, begin=begin, faults=faults, log=log, skip_ms=skip_ms
+        session, speed=speed, faults=faults, log=log, skip_ms=skip_ms
     ) as exchange:
         assert exchange.private_key is not None
         recorder = Recorder(
@@ -82,9 +78,6 @@ async def record(
         task = asyncio.create_task(recorder.run())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                if begin == "control":
-                    await _subscribed(exchange.exchange)
-                    exchange.begin()
                 await exchange.finished()
                 await _read(recorder)
         recorder.stop()
@@ -92,14 +85,6 @@ async def record(
         happened = [fault.fault for fault in exchange.exchange.faults.happened]
     await asyncio.to_thread(writer.close)
     return Recorded(happened, out, log)
-
-
-async def _subscribed(exchange: Exchange) -> None:
-    """Wait until a client follows the books and trades of all markets, and their lives."""
-    followed: list[tuple[Channel, str | None]] = [(LIFECYCLE, None)]
-    followed += [(channel, ticker) for channel in (ORDERBOOK, TRADE) for ticker in exchange.markets]
-    while not all(exchange.hub.subscribers(*what) for what in followed):
-        await asyncio.sleep(0.02)
 
 
 async def _read(recorder: Recorder) -> None:

@@ -53,7 +53,10 @@ def exchange(
     port: Annotated[int, arg(help="Port to listen at; 0: any free one.")] = 8765,
     begin: Annotated[
         Literal["subscription", "now", "control"],
-        arg(help="When its time begins: at the first subscription, now, or POST /control/begin."),
+        arg(
+            help="When its time begins: at the first subscription to order books (0.5 s after one "
+            "to another channel of markets), now, or POST /control/begin."
+        ),
     ] = "subscription",
     keys: Annotated[
         Path | None,

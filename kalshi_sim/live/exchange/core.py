@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Any, Final, Literal
 
 from kalshi_sim.errors import ConfigError
@@ -38,7 +38,7 @@ from kalshi_sim.live.exchange.schedule import (
     first_ms,
     replay,
 )
-from kalshi_sim.live.interface import PING_SECONDS, Channel
+from kalshi_sim.live.interface import ORDERBOOK, PING_SECONDS, Channel
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.units import MS_PER_MINUTE
@@ -46,6 +46,8 @@ from kalshi_sim.units import MS_PER_MINUTE
 Begin = Literal["subscription", "now", "control"]
 _BATCH: Final = 200
 """Events after which other tasks get their turn."""
+_BOOKS_WITHIN_S: Final = 0.5
+"""So long a client that subscribes to other channels first has to subscribe to order books."""
 
 
 class Exchange:
@@ -70,8 +72,9 @@ class Exchange:
             session: what is replayed.
             keys: whose accounts trade.
             speed: exchange's seconds in one of the wall clock; 0: as fast as clients read.
-            begin: when time begins: at the first subscription to a channel of markets, at once, or
-                by `begin` (the control endpoint).
+            begin: when time begins: at the first subscription to order books (half a second after
+                the first to another channel of markets, if none came by then), at once, or by
+                `begin` (the control endpoint).
             ping_seconds: time between pings.
             log: notes every frame that is sent.
             faults: which wait from the start.
@@ -136,10 +139,14 @@ class Exchange:
         """Let time begin."""
         self._begun.set()
 
-    def subscribed(self, channels: Iterable[Channel]) -> None:
+    def subscribed(self, channels: Collection[Channel]) -> None:
         """A client has subscribed to channels."""
-        if self._begin == "subscription" and any(c.takes_markets for c in channels):
+        if self._begin != "subscription" or self._begun.is_set():
+            return
+        if ORDERBOOK in channels:
             self._begun.set()
+        elif any(c.takes_markets for c in channels):
+            asyncio.get_running_loop().call_later(_BOOKS_WITHIN_S, self._begun.set)
 
     def next_connection(self) -> int:
         """A number for a new connection."""

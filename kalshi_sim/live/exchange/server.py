@@ -64,8 +64,9 @@ class LocalExchange:
         Args:
             session: what it replays.
             speed: exchange's seconds in one of the wall clock; 0: as fast as clients read.
-            begin: when time begins: "subscription" (the first to a channel of markets), "now", or
-                "control" (`begin()`, or POST /control/begin).
+            begin: when time begins: "subscription" (the first to order books, or half a second
+                after the first to another channel of markets), "now", or "control" (`begin()`, or
+                POST /control/begin).
             host: address to listen at.
             port: to listen at; 0: any free one.
             keys: API keys; None: a new Ed25519 key.

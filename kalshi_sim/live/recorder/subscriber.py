@@ -107,8 +107,8 @@ class Subscriber:
             for channel in self.want.other_channels:
                 if self.tracker.of_channel(channel) is None:
                     await self._subscribe_alone(channel)
-            for channel in self.want.market_channels:
-                await self._follow(channel)
+            for channel in sorted(self.want.market_channels, key=names.ORDERBOOK.name.__eq__):
+                await self._follow(channel)  # books last: their snapshots are waited for
             books = self.tracker.of_channel(names.ORDERBOOK.name)
             if books is not None and self._missing(books):
                 await self._resync(books)

@@ -189,6 +189,32 @@ def test_time_passes_at_the_chosen_speed() -> None:
     asyncio.run(run())
 
 
+def test_time_waits_for_the_books_of_a_client_that_begins_with_trades() -> None:
+    async def run() -> None:
+        exchange = LocalExchange(SMALL, speed=0)
+        async with client_of(exchange) as client, client.socket() as socket:
+            ticker = SMALL.markets[0].ticker
+
+            async def subscribe(channel: str) -> None:
+                params = {"channels": [channel], "market_ticker": ticker}
+                await socket.ask({"id": 1, "cmd": "subscribe", "params": params})
+
+            await subscribe("trade")
+            await asyncio.sleep(0.2)
+            running = [exchange.exchange.clock.running]
+            await subscribe("orderbook_delta")
+            await asyncio.sleep(0.1)
+            running.append(exchange.exchange.clock.running)
+            assert running == [False, True]
+        exchange = LocalExchange(SMALL, speed=0)
+        async with client_of(exchange) as client, client.socket() as socket:
+            await subscribe("trade")
+            async with asyncio.timeout(5):
+                await exchange.finished()
+
+    asyncio.run(run())
+
+
 def test_a_session_no_exchange_can_send_is_refused() -> None:
     events = SMALL.events[:1]
     bad = Session(
