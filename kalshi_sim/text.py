@@ -38,6 +38,20 @@ def dollars(cents: float | None, *, signed: bool = False) -> str:
     return f"{'-' if cents < 0 else '+' if signed else ''}${amount}"
 
 
+def numbered(n: int, noun: str, plural: str | None = None) -> str:
+    """A number and what is counted, in the singular or the plural: 1 segment, 2,000 segments.
+
+    Args:
+        n: how many.
+        noun: in the singular.
+        plural: of the noun; None: with an s.
+
+    Returns:
+        The text.
+    """
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
 def printable(text: str, most: int | None = None) -> str:
     r"""`text` with control, format and unassigned characters as escapes (`\x1b`, `\u202e`).
 

@@ -18,7 +18,7 @@ ROOMS = (
     "entry",
     "units errors extras text files sealed file_sets validated interrupts",
     "config features actions frames",
-    "events market_info quality_report session",
+    "events market_info quality_report session gaps",
     "origins",
     "exclusive",
     "threads parallel",

@@ -93,10 +93,12 @@ def _trades(session: Session) -> str:
 
 def _gaps(session: Session) -> str:
     """How many gaps there are, and whether holes in the sequence numbers were looked for."""
+    from kalshi_sim.gaps import gaps_text
+
     gaps = session.quality.total.gaps
     if session.quality.gaps_checked:
-        return count(gaps)
-    return f"{count(gaps)}, holes in seq not checked" if gaps else "not checked"
+        return gaps_text(session)
+    return f"{gaps_text(session)}, holes in seq not checked" if gaps else "not checked"
 
 
 def _quality_rows(session: Session) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.file_sets import check_finished
+from kalshi_sim.gaps import final_gaps
 from kalshi_sim.ingest.assemble import assemble_session
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, LIFECYCLE, Batch
 from kalshi_sim.ingest.formats import Limits, MissingSnapshot
@@ -97,6 +98,7 @@ def import_captures(
         recording.files,
         recording.tickers,
         find_gaps=whole_subscription,
+        own_sids=recording.segments,
     )
     numbers, tickers = _session_markets(recording)
     if not np.isin(frames.kind, (EventKind.SNAPSHOT, EventKind.DELTA)).any():
@@ -126,13 +128,6 @@ def import_captures(
     repeated = sum(found.repeated_frames for found in merged.quality.values())
     if repeated:
         notes.append(f"{repeated} frames were in the files twice: read once")
-    gaps = int((merged.rows < 0).sum())
-    if whole_subscription and gaps > _FEW_GAPS and gaps * _HOLES_BY_NATURE > len(frames):
-        notes.append(
-            f"{gaps} gaps in {len(frames)} frames: the files do not hold the whole "
-            "subscription (files of single markets have holes by nature); import them again "
-            "without --whole-subscription, or with the files of all markets"
-        )
     session = assemble_session(
         session_id,
         life.markets,
@@ -149,6 +144,8 @@ def import_captures(
         missing_snapshot=missing_snapshot,
         gaps_checked=whole_subscription,
     )
+    if whole_subscription and not recording.segments:
+        session = _with_holes_note(session, len(frames))
     return _with_crossing_note(session, use_yes_price)
 
 
@@ -202,6 +199,25 @@ def _has_trades(frames: Batch) -> bool:
     return bool(np.isin(frames.kind, (EventKind.TRADE, BLOCK_TRADE)).any())
 
 
+def _with_holes_note(session: Session, frames: int) -> Session:
+    """Advise against the option where there are as many holes as files of single markets have."""
+    final = final_gaps(session)
+    gaps = session.quality.total.gaps - int(final.sum())
+    if gaps <= _FEW_GAPS or gaps * _HOLES_BY_NATURE <= frames:
+        return session
+    note = (
+        f"{gaps} gaps in {frames} frames: the files do not hold the whole "
+        "subscription (files of single markets have holes by nature); import them again "
+        "without --whole-subscription, or with the files of all markets"
+    )
+    return _noted(session, note)
+
+
+def _noted(session: Session, note: str) -> Session:
+    quality = replace(session.quality, notes=(*session.quality.notes, note))
+    return replace(session, quality=quality)
+
+
 def _with_crossing_note(session: Session, use_yes_price: bool) -> Session:
     total = session.quality.total
     if total.crossed_ms * _PERSISTENT <= total.crossed_ms + total.rows + total.empty_ms:
@@ -213,5 +229,4 @@ def _with_crossing_note(session: Session, use_yes_price: bool) -> Session:
         f"state NO prices in {'NO' if use_yes_price else 'YES'} terms; import it again "
         f"{hint} --use-yes-price"
     )
-    quality = replace(session.quality, notes=(*session.quality.notes, note))
-    return replace(session, quality=quality)
+    return _noted(session, note)

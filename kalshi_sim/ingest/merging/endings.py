@@ -18,7 +18,13 @@ class Endings:
     """The control frames of an import, and which of them could be assigned to no one connection."""
 
     def __init__(
-        self, frames: Frames, markets: Sequence[Placed], arrival: Arrival, *, whole: bool
+        self,
+        frames: Frames,
+        markets: Sequence[Placed],
+        arrival: Arrival,
+        *,
+        whole: bool,
+        own_sids: bool = False,
     ) -> None:
         """Assign the control frames of an import to connections.
 
@@ -27,7 +33,10 @@ class Endings:
             markets: their book frames in order.
             arrival: the order of files.
             whole: the files hold whole subscriptions.
+            own_sids: no two connections have a sid in common, so that a control frame without seq
+                leaves no doubt.
         """
+        self._own_sids = own_sids
         self._frames = frames
         controls = np.flatnonzero(frames.batch.kind == CONTROL)
         self._controls = [
@@ -79,7 +88,7 @@ class Endings:
                 self._unassigned.add(row)
             elif assigned in (ALL, own) and not self._goes_on(market, at):
                 out.append(at)
-                if self._frames.batch.seq[row] < 0:
+                if self._frames.batch.seq[row] < 0 and not self._own_sids:
                     self._unnumbered.add(row)
         return out
 

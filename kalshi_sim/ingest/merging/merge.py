@@ -63,6 +63,7 @@ def merge_frames(
     tickers: Sequence[str],
     *,
     find_gaps: bool,
+    own_sids: bool = False,
 ) -> Merged:
     """Put the events of every market in order of arrival.
 
@@ -72,6 +73,7 @@ def merge_frames(
         files: their names.
         tickers: markets by number.
         find_gaps: the files hold whole subscriptions: missing numbers are missing messages.
+        own_sids: no two connections have a sid in common, as segments number them.
 
     Returns:
         The events of all markets in order of arrival, and what the merge noticed.
@@ -88,7 +90,7 @@ def merge_frames(
     markets = [_merge_market(frames, rows) for rows in of_markets]
     placed = [market.placed for market in markets]
     arrival = Arrival(frames, placed)
-    endings = Endings(frames, placed, arrival, whole=find_gaps)
+    endings = Endings(frames, placed, arrival, whole=find_gaps, own_sids=own_sids)
     for market in markets:
         market.ends += endings.ends(market.placed)
     if find_gaps:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from kalshi_sim.errors import ConfigError, DataError
+from kalshi_sim.gaps import gaps_text
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.segments import (
     Header,
@@ -128,6 +129,33 @@ def test_a_segment_is_imported_with_its_receive_times_and_markers(tmp_path: Path
     assert len(set(snapshots.sid.tolist())) == 2
     assert session.quality.other_frames["recorder open"] == 1
     assert session.quality.gaps_checked
+
+
+def test_the_end_of_a_recording_is_no_gap_to_a_reader_and_no_doubt(tmp_path: Path) -> None:
+    """The event is there, so that a following run does not continue the book."""
+    path = write(
+        tmp_path,
+        line(1, snapshot(1)),
+        line(2, delta(3, 2)),
+        line(3, snapshot(4)),
+        *(line(3 + n, delta(4 + 2 * n, 3 + n)) for n in range(1, 30)),
+        marker(60, "end", sid=1, channel="orderbook_delta"),
+    )
+    session = import_captures([path], session_id=1)
+    assert kinds(session)[-1] == EventKind.GAP
+    assert session.quality.total.gaps == 31
+    assert gaps_text(session) == "30, and 1 market ended with the recording"
+    assert not [note for note in session.quality.notes if "seq" in note or "whole" in note]
+    copied = tmp_path / "other.jsonl"
+    plain = [
+        json.loads(text)["raw"]
+        for text in gzip.decompress(path.read_bytes()).split(b"\n")
+        if b'"raw"' in text
+    ]
+    copied.write_text("".join(json.dumps(frame) + "\n" for frame in plain), "utf-8")
+    session = import_captures([copied], session_id=1, whole_subscription=True)
+    (note,) = [note for note in session.quality.notes if "whole" in note]
+    assert note.startswith("30 gaps in 32 frames")
 
 
 def test_two_connections_with_the_same_sid_are_told_apart(tmp_path: Path) -> None:
