@@ -14,6 +14,7 @@ from kalshi_train.evaluation.provenance import (
     origins_of,
     shown_command,
 )
+from kalshi_train.evaluation.tries import tries_beside
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -96,6 +97,7 @@ def model_origin(
         training_timesteps=run.get("num_timesteps"),
         markets=len(tape.views),
         markets_seen=_markets_seen(model, tape, store),
+        tries=1 if model.function is not None else tries_beside(model.path),
         chosen_among=chosen.get("among") if on_those else None,
         settings_of=settings_of,
         changed=changed,

@@ -17,7 +17,7 @@ from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout, print_table, print_text
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.sealed import read_sealed
-from kalshi_sim.text import dollars, printable
+from kalshi_sim.text import dollars, numbered, printable
 from kalshi_train.config_file import read_settings
 
 _DESCRIPTION = """The training runs below a folder side by side.
@@ -106,14 +106,15 @@ def _run(arguments: Sequence[str]) -> int:
         layout = Layout(command.wide, command.columns)
         layout.check(columns)
         print_table(
-            f"{len(runs)} runs below {command.folder}; profit a held-out market after fees",
+            f"{numbered(len(runs), 'run')} below {command.folder}; "
+            "profit a held-out market after fees",
             columns,
             [_row(run, command.folder, varied) for run in runs],
             words=("state",),
             layout=layout,
             least=("steps/s", "state", "events"),
         )
-        _say_what_tries_explain(runs)
+        notes += _say_what_tries_explain(runs)
         print_notes(notes)
     if command.plot is not None:
         from kalshi_train.report.runs import write_runs_page
@@ -124,12 +125,15 @@ def _run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _say_what_tries_explain(runs: Sequence[RunSummary]) -> None:
+def _say_what_tries_explain(runs: Sequence[RunSummary]) -> list[str]:
+    """Say it; the notes on evaluations that cannot be read are returned."""
     from kalshi_train.evaluation.tries import tries_of
 
-    tries = tries_of(run.folder for run in runs)
+    notes: list[str] = []
+    tries = tries_of((run.folder for run in runs), notes)
     if tries is not None:
         print_text(tries.sentence())
+    return notes
 
 
 def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kalshi_sim.cli.console import count, decimal
 from kalshi_sim.cli.tables import print_table, print_text
@@ -13,8 +13,7 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_json
 from kalshi_sim.text import dollars
 from kalshi_train.config import TrainConfig
-
-SUMMARY_FILE: Final = "runs.json"
+from kalshi_train.evaluation.tries import SEVERAL
 
 
 def configs_of(config: TrainConfig, seeds: int) -> list[TrainConfig]:
@@ -80,7 +79,7 @@ def train_all(
                 "verdict": result.verdict,
             }
         )
-        write_json(folder / SUMMARY_FILE, _summary(runs))
+        write_json(folder / SEVERAL, _summary(runs))
     return _summary(runs)
 
 

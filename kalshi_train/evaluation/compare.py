@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kalshi_sim.text import dollars
+from kalshi_sim.text import dollars, numbered
 from kalshi_train.evaluation.measure import Episode, events, profits
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
-from kalshi_train.evaluation.statistics import Interval, mean_interval
+from kalshi_train.evaluation.verdicts import Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Comparison:
     high_cents: float | None
     markets: int
     events: int
+    tries: int
+    """Models that could have been taken in place of `first`."""
     first_better: int
     """Markets in which `first` earned more."""
     second_better: int
     distinguishable: bool
-    """Whether the interval leaves out zero."""
+    """Whether neither chance nor the choice among the tries explains the difference."""
     sentence: str
 
 
@@ -38,16 +40,20 @@ def compare(
     ours: Sequence[Episode],
     theirs: Sequence[Episode],
     *,
+    tries: int = 1,
+    chosen: bool = False,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two policies' episodes of the same views, paired, by bootstrap over events.
+    """Compare two policies' episodes of the same views, paired, by events.
 
     Args:
         first, second: names of the policies.
         fill_model: name of the model both were played under.
         ours, theirs: episodes of the first and of the second, view by view.
+        tries: models that could have been taken in place of the first, itself included.
+        chosen: the first was taken for being the best of them on these markets.
         confidence: of the interval, between 0 and 1.
         resamples: draws of the bootstrap.
         seed: of the draws.
@@ -57,45 +63,43 @@ def compare(
     """
     assert [e.view for e in ours] == [e.view for e in theirs]
     difference = profits(ours) - profits(theirs)
-    groups = events(ours)
-    found = mean_interval(difference, groups, confidence=confidence, resamples=resamples, seed=seed)
-    count = len(set(groups))
+    found = judge(
+        difference,
+        events(ours),
+        tries=tries,
+        chosen=chosen,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
+    interval = found.interval
     return Comparison(
         first=first,
         second=second,
         fill_model=fill_model,
-        difference_cents=found.mean,
-        low_cents=found.low,
-        high_cents=found.high,
+        difference_cents=interval.mean,
+        low_cents=interval.low,
+        high_cents=interval.high,
         markets=len(ours),
-        events=count,
+        events=interval.events,
+        tries=tries,
         first_better=int((difference > 0).sum()),
         second_better=int((difference < 0).sum()),
-        distinguishable=found.excludes_zero,
-        sentence=_sentence(first, second, fill_model, found, len(ours), count, confidence)
+        distinguishable=found.above or found.below,
+        sentence=_sentence(first, second, fill_model, found, len(ours))
         if difference.any()
         else f"{first} and {second} earned the same in every market (fill model {fill_model}).",
     )
 
 
-def _sentence(
-    first: str,
-    second: str,
-    fill_model: str,
-    found: Interval,
-    markets: int,
-    event_count: int,
-    confidence: float,
-) -> str:
-    more = "more" if found.mean >= 0 else "less"
-    of = "1 event" if event_count == 1 else f"{event_count} events"
-    where = f"{markets} markets of {of}, fill model {fill_model}"
-    start = f"{first} earned {dollars(abs(found.mean))} a market {more} than {second}"
-    if found.low is None or found.high is None:
-        return f"{start} ({where}); one event is too few for an interval."
-    ends = f"{dollars(found.low, signed=True)} to {dollars(found.high, signed=True)}"
-    interval = f"{100 * confidence:.0f} % interval {ends}"
-    few = " With so few events the interval is rough." if event_count < 10 else ""
-    if found.excludes_zero:
-        return f"{start} ({interval}; {where}): more than chance explains.{few}"
-    return f"{start} ({interval}; {where}): zero is inside, the two cannot be distinguished.{few}"
+def _sentence(first: str, second: str, fill_model: str, found: Verdict, markets: int) -> str:
+    mean = found.interval.mean
+    more = "more" if mean >= 0 else "less"
+    text = (
+        f"{first} earned {dollars(abs(mean))} a market {more} than {second} "
+        f"({found.interval_text}; {numbered(markets, 'market')}, {found.basis}, "
+        f"fill model {fill_model})"
+    )
+    if found.doubt:
+        return f"{text}: the two cannot be distinguished; {found.doubt}."
+    return f"{text}: more than chance explains."

@@ -75,7 +75,7 @@ class TotalFigures(_Figures):
     profit_cents: float
     profit_per_market_cents: float
     profit_per_market_low_cents: float | None
-    """Lower end of the bootstrap interval; None with fewer than two events."""
+    """Lower end of the interval; None with one event, or where all gave the same."""
     profit_per_market_high_cents: float | None
     return_on_capital: float
     sharpe: float | None

@@ -16,10 +16,12 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.kernels import layout
 from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
-from kalshi_sim.text import dollars
+from kalshi_sim.text import dollars, numbered
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.intervals import standard_error
 from kalshi_train.evaluation.policies import Policy
+from kalshi_train.evaluation.verdicts import judge
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -47,6 +49,11 @@ class HeldoutResult:
     """fees_cents, fills, contracts_traded, invalid_actions and position at the end."""
 
     @property
+    def _groups(self) -> list[str]:
+        """What moves together: the event, or the market itself where none is known."""
+        return [e or t for e, t in zip(self.events, self.tickers, strict=True)]
+
+    @property
     def mean_profit(self) -> float:
         """Mean profit of a market."""
         return float(self.profit.mean())
@@ -54,11 +61,7 @@ class HeldoutResult:
     @property
     def standard_error(self) -> float:
         """Standard error of `mean_profit`, by event: the markets of one event move together."""
-        _, index = np.unique(self.events, return_inverse=True)
-        by_event = np.bincount(index, weights=self.profit)
-        if len(by_event) < 2:
-            return math.nan
-        return float(by_event.std(ddof=1) * math.sqrt(len(by_event)) / len(self.profit))
+        return standard_error(self.profit, self._groups)
 
     @property
     def standard_errors_above_zero(self) -> float:
@@ -72,7 +75,7 @@ class HeldoutResult:
         """The figures as JSON has them (None where there is no number)."""
         values = {
             "markets": len(self.tickers),
-            "events": len(set(self.events)),
+            "events": len(set(self._groups)),
             "mean_profit_cents": self.mean_profit,
             "standard_error_cents": self.standard_error,
             "standard_errors_above_zero": self.standard_errors_above_zero,
@@ -85,22 +88,23 @@ class HeldoutResult:
         values |= {f"mean_{k}": float(v.mean()) for k, v in self.columns.items()}
         return {k: v if math.isfinite(v) else None for k, v in values.items()}
 
-    def verdict(self) -> str:
-        """One plain sentence: is the profit after fees above zero, and how surely."""
-        events = len(set(self.events))
+    def verdict(self, tries: int = 1) -> str:
+        """One plain sentence: is the profit after fees above zero, and how surely.
+
+        Args:
+            tries: evaluations of the run so far, this one included.
+        """
+        found = judge(self.profit, self._groups, tries=tries)
         start = (
             f"held-out profit after fees: {dollars(self.mean_profit, signed=True)} a market "
-            f"({len(self.tickers)} markets of {events} events)"
+            f"({found.interval_text}; {numbered(len(self.tickers), 'market')}, {found.basis})"
         )
-        distance = self.standard_errors_above_zero
-        if not math.isfinite(distance):
-            return f"{start}; too few events for a standard error"
         if not self.columns["fills"].any():
-            return f"{start}: the policy did not trade, 0.0 standard errors from zero, not above it"
-        side = "above" if distance > 0 else "below"
-        sure = "clearly" if abs(distance) >= 3 else "not clearly"
-        few = " (few events: a rough figure)" if events < 10 else ""
-        return f"{start}: {abs(distance):.1f} standard errors {side} zero, {sure} so{few}"
+            return f"{start}: the policy did not trade"
+        if found.doubt:
+            return f"{start}: {found.doubt}"
+        side = "above" if found.above else "below"
+        return f"{start}: {side} zero, more than chance explains"
 
 
 def play_heldout(

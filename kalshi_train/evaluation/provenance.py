@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kalshi_sim import __version__
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.origins import Origin, origin_of
+from kalshi_sim.text import numbered
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -50,6 +51,8 @@ class ModelOrigin:
     """Of these, markets of events that it was trained on; None: not known."""
     chosen_among: int | None = None
     """Evaluations on its held-out markets, played here, that it was the best of."""
+    tries: int = 1
+    """Models that could have been taken in its place: held-out evaluations of its run."""
     settings_of: str = "the command line and defaults"
     """Whose settings of the simulation it was played with."""
     changed: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +105,7 @@ class Provenance:
     def lines(self) -> list[tuple[str, str]]:
         """The same as (label, text) for people."""
         lines = [("data", "; ".join(_session_text(s) for s in self.sessions))]
-        lines.append(("markets", f"{self.markets:,} of {_events(self.events)}"))
+        lines.append(("markets", f"{self.markets:,} of {numbered(self.events, 'event')}"))
         lines += [(model.name, "; ".join(_model_texts(model))) for model in self.models]
         if self.models_tried > 1:
             lines.append(
@@ -180,9 +183,11 @@ def _model_texts(model: ModelOrigin) -> list[str]:
     elif model.sight == "held out":
         texts.append("these markets were held out from its training")
     else:
-        texts.append(f"trained on {model.markets_seen} of these {model.markets} markets")
+        texts.append(
+            f"trained on {model.markets_seen} of these {numbered(model.markets, 'market')}"
+        )
     if model.chosen_among is not None:
-        texts.append(f"chosen on them as the best of {model.chosen_among} evaluations")
+        texts.append(f"chosen on them as the best of {numbered(model.chosen_among, 'evaluation')}")
     texts.append(f"settings of {model.settings_of}")
     if model.changed:
         changes = ", ".join(f"{name}={value}" for name, value in model.changed.items())
@@ -190,10 +195,6 @@ def _model_texts(model: ModelOrigin) -> list[str]:
     if model.training_timesteps is not None:
         texts.append(f"{model.training_timesteps:,} steps, seed {model.training_seed}")
     return texts
-
-
-def _events(count: int) -> str:
-    return "1 event" if count == 1 else f"{count:,} events"
 
 
 def shown_command(words: Sequence[str]) -> str:

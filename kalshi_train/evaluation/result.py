@@ -14,10 +14,12 @@ from kalshi_sim.text import dollars
 from kalshi_train.evaluation.compare import Comparison
 from kalshi_train.evaluation.evidence import model_caveats
 from kalshi_train.evaluation.figures import TotalFigures
-from kalshi_train.evaluation.measure import Episode
+from kalshi_train.evaluation.intervals import Interval
+from kalshi_train.evaluation.measure import Episode, events, profits
 from kalshi_train.evaluation.policies import Policy
 from kalshi_train.evaluation.provenance import Provenance
 from kalshi_train.evaluation.stress import StressResult
+from kalshi_train.evaluation.verdicts import Verdict, of_interval
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +92,31 @@ class Evaluation(Tabular):
             Sentences; none where the markets are recorded and not known to be seen by it.
         """
         return (*self.caveats, *model_caveats(self.provenance.model(policy)))
+
+    def verdict(self, policy: str, fill_model: str | None = None) -> Verdict:
+        """What the profit of a policy is worth: its interval, and the tries it was chosen among.
+
+        Args:
+            policy: name of the policy.
+            fill_model: the chosen one of the configuration if omitted.
+
+        Returns:
+            The verdict.
+
+        Raises:
+            KeyError: there is no such run.
+        """
+        run = self.run(policy, fill_model)
+        total, origin = run.total, self.provenance.model(policy)
+        low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
+        return of_interval(
+            Interval(total.profit_per_market_cents, low, high, total.events),
+            profits(run.episodes),
+            events(run.episodes),
+            tries=1 if origin is None else origin.tries,
+            chosen=origin is not None and origin.chosen_among is not None,
+            confidence=self.confidence,
+        )
 
     def run(self, policy: str, fill_model: str | None = None) -> Run:
         """The run of a policy by name, under the chosen fill model unless another is named.

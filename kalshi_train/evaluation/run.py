@@ -73,6 +73,7 @@ def evaluate(
     if not policies:
         raise ConfigError("nothing to evaluate; name a model or baselines")
     settings: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    provenance = provenance or Provenance.of_tape(tape, models, seed)
     tested = [p for p in policies if p.name in models] or policies
     fill_models = fill_models_of(config)
     worlds = {p.name: list(conditions(p.config(config))) if stress else [] for p in tested}
@@ -100,7 +101,6 @@ def evaluate(
             else:
                 found = run_one(policy, replace(world.config, fill_model=fill_model))
             stressed.append(_stress_result(found, world.name, world.size))
-    provenance = provenance or Provenance.of_tape(tape, models, seed)
     return Evaluation(
         tape=tape,
         config=config,
@@ -110,7 +110,7 @@ def evaluate(
         policies=tuple(policies),
         models=models,
         runs=runs,
-        comparisons=tuple(_comparisons(policies, models, runs, fill_models, settings)),
+        comparisons=tuple(_comparisons(policies, provenance, runs, fill_models, settings)),
         stress=tuple(stressed),
         provenance=provenance,
         caveats=tuple(dict.fromkeys((*caveats, *session_caveats(provenance.sessions)))),
@@ -147,7 +147,7 @@ def _stress_result(run: Run, condition: str, size: int) -> StressResult:
 
 def _comparisons(
     policies: Sequence[Policy],
-    models: Sequence[str],
+    provenance: Provenance,
     runs: Sequence[Run],
     fill_models: Sequence[str],
     settings: Mapping[str, Any],
@@ -162,9 +162,11 @@ def _comparisons(
             fill_model,
             by_name[first, fill_model],  # type: ignore[index]  # not None here
             by_name[second, fill_model],  # type: ignore[index]  # not None here
+            tries=origin.tries,
+            chosen=origin.chosen_among is not None,
             **settings,
         )
         for first, second in itertools.combinations(names, 2)
-        if first in models
+        if (origin := provenance.model(first)) is not None
         for fill_model in fill_models
     ]

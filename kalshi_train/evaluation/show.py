@@ -9,10 +9,9 @@ from kalshi_sim.actions import FIVE, by_intent
 from kalshi_sim.cli.console import count, decimal
 from kalshi_sim.cli.tables import Layout, print_pairs, print_table, print_text
 from kalshi_sim.config import FillModel
-from kalshi_sim.text import dollars
+from kalshi_sim.text import dollars, numbered
 
 if TYPE_CHECKING:
-    from kalshi_train.evaluation.figures import TotalFigures
     from kalshi_train.evaluation.result import Evaluation, Run
 
 MARKETS_SHOWN: Final = 40
@@ -123,38 +122,24 @@ def verdict(evaluation: Evaluation, name: str) -> str:
 
 
 def _verdict(evaluation: Evaluation, name: str) -> str:
-    chosen = evaluation.run(name).total
-    low, high = (evaluation.run(name, m).total.profit_per_market_cents for m in _ends(evaluation))
+    ends = [evaluation.verdict(name, m) for m in _ends(evaluation)]
+    low, high = (end.interval.mean for end in ends)
+    found = evaluation.verdict(name)
+    total = evaluation.run(name).total
     start = (
-        f"{name}: {_profit(chosen.profit_per_market_cents)} a market after fees "
-        f"(fill model {evaluation.config.fill_model}; through {_profit(low)}, "
-        f"touch {_profit(high)})"
+        f"{name}: {_profit(found.interval.mean)} a market after fees "
+        f"({found.interval_text}; {numbered(total.markets, 'market')}, {found.basis}; "
+        f"fill model {evaluation.config.fill_model}; through {_profit(low)}, touch {_profit(high)})"
     )
     if not any(evaluation.run(name, m).total.fills for m in evaluation.fill_models):
         return f"{start}: it did not trade."
-    bound = chosen.profit_per_market_low_cents
-    if bound is None:
-        return f"{start}; one event is too few for an interval."
-    interval = interval_text(chosen, evaluation.confidence)
-    if bound > 0 and low > 0:
-        return f"{start}, {interval}: it made money, even if resting orders fill only when crossed."
-    if bound > 0:
-        return f"{start}, {interval}: it made money only if resting orders fill as assumed."
-    high_bound = chosen.profit_per_market_high_cents
-    if high_bound is not None and high_bound < 0:
-        return f"{start}, {interval}: it lost money."
-    return f"{start}, {interval}: no profit that chance does not explain."
-
-
-def interval_text(total: TotalFigures, confidence: float) -> str:
-    """The interval of the profit of a market, in words.
-
-    Args:
-        total: figures over all markets.
-        confidence: of the interval, between 0 and 1.
-    """
-    low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
-    return f"{100 * confidence:g} % interval {_profit(low)} to {_profit(high)}"
+    if found.above and ends[0].above:
+        return f"{start}: it made money, even if resting orders fill only when crossed."
+    if found.above:
+        return f"{start}: it made money only if resting orders fill as assumed."
+    if found.below:
+        return f"{start}: it lost money."
+    return f"{start}: no verdict: {found.doubt}."
 
 
 def _ends(evaluation: Evaluation) -> tuple[str, str]:

@@ -1,86 +1,14 @@
-"""Figures from episodes: intervals by bootstrap over events, Sharpe ratios, drawdowns."""
+"""Figures from episodes: Sharpe ratios, drawdowns, means over time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
-
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and where it lies; None where there are too few events for an interval."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether all of the interval is on one side of zero."""
-        return self.low is not None and self.high is not None and self.low * self.high > 0
-
-
-def bootstrap_means(
-    values: FloatArray, groups: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
-) -> FloatArray:
-    """Means over resampled groups.
-
-    Whole groups are drawn with replacement, as many as there are, since the values of one group
-    (an event's markets) move together; a mean is the sum drawn over the number of values drawn.
-
-    Args:
-        values: float64 [n].
-        groups: name of the group of each value.
-        resamples: how many means.
-        seed: of the draws.
-
-    Returns:
-        float64 [resamples].
-    """
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.bincount(index, weights=values)
-    counts = np.bincount(index)
-    rng = np.random.Generator(np.random.Philox(seed))
-    shares = np.full(len(names), 1 / len(names))
-    drawn = rng.multinomial(len(names), shares, size=resamples)
-    # Row sums in a fixed order: BLAS may add in another on another machine.
-    total = (drawn * sums).sum(axis=1)
-    return np.asarray(total / (drawn * counts).sum(axis=1), np.float64)
-
-
-def mean_interval(
-    values: FloatArray,
-    groups: Sequence[str],
-    *,
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """The mean with a percentile bootstrap interval over groups.
-
-    Args:
-        values: float64 [n].
-        groups: name of the group of each value.
-        confidence: of the interval, between 0 and 1.
-        resamples: draws of the bootstrap.
-        seed: of the draws.
-    """
-    mean = float(np.mean(values))
-    if len(set(groups)) < 2:
-        return Interval(mean, None, None)
-    means = bootstrap_means(values, groups, resamples, seed)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high))
 
 
 def sharpe(values: FloatArray) -> float | None:

@@ -125,10 +125,9 @@ def _words(evaluation: Evaluation) -> dict[str, Any]:
     )
     verdicts = []
     for name in evaluation.models:
-        total = evaluation.run(name).total
-        low, high = total.profit_per_market_low_cents, total.profit_per_market_high_cents
-        tone = "good" if low is not None and low > 0 and not evaluation.caveats_of(name) else ""
-        tone = "bad" if high is not None and high < 0 else tone
+        found = evaluation.verdict(name)
+        tone = "good" if found.above and not evaluation.caveats_of(name) else ""
+        tone = "bad" if found.below else tone
         verdicts.append({"text": verdict(evaluation, name), "tone": tone})
     if not evaluation.models:
         verdicts += [{"text": f"No evidence: {c}", "tone": "bad"} for c in evaluation.caveats]

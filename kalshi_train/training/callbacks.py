@@ -229,7 +229,8 @@ class TrainingCallback(BaseCallback):
         seconds = time.perf_counter() - begin
         self.evaluation_seconds += seconds
         self.metrics.clock.evaluate += seconds
-        logger.info("%s steps: %s (%.1f s)", f"{self.num_timesteps:,}", result.verdict(), seconds)
+        verdict = result.verdict(len(self.state.eval_steps) + 1)
+        logger.info("%s steps: %s (%.1f s)", f"{self.num_timesteps:,}", verdict, seconds)
         return result
 
     def _evaluated(self, result: HeldoutResult) -> None:

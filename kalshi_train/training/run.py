@@ -213,8 +213,9 @@ class _Run:
         config, heldout = self.config, callback.last_heldout
         training = self.curriculum.get_overall_summary()
         summary = None if heldout is None else heldout.summary()
-        verdict = "nothing was held out" if heldout is None else heldout.verdict()
-        verdict = " No evidence: ".join((verdict, *caveats(provenance.sessions)))
+        tries = len(callback.state.eval_steps)
+        verdict = "nothing was held out" if heldout is None else heldout.verdict(tries)
+        verdict = " No evidence: ".join((f"{verdict}.", *caveats(provenance.sessions)))
         trained = seconds - callback.evaluation_seconds
         rate = steps / trained if trained > 0 else 0.0
         best_path = config.run_folder / BEST_MODEL

@@ -136,7 +136,7 @@ def test_totals_and_comparison() -> None:
     assert (pair.first, pair.second, pair.difference_cents) == ("idle", "always-buy", 86.0)
     assert (pair.first_better, pair.second_better) == (1, 0)
     assert "$0.86 a market more than always-buy" in pair.sentence
-    assert "one event is too few" in pair.sentence
+    assert "1 event is too few" in pair.sentence
 
 
 def test_a_settled_market_pays_out() -> None:

@@ -93,7 +93,8 @@ def test_results_agree_with_each_other(finished: TrainResult) -> None:
     assert sum(m["episodes"] for m in results["markets"]) == finished.episodes
     assert results["data"]["train"]["events"] == 5
     assert results["data"]["heldout"]["events"] == 1
-    assert "too few events" in results["verdict"]
+    assert "1 event, 4 tries" in results["verdict"]
+    assert "the policy did not trade. No evidence: " in results["verdict"]
     with np.load(folder / "eval_logs" / "evaluations.npz") as stored:
         assert stored["timesteps"].tolist() == [768, 1536, 2304, 2560]
         assert stored["results"].shape == stored["ep_lengths"].shape == (4, 2)

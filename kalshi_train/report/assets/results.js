@@ -25,7 +25,7 @@ function rangeOf(bands) {
   return [least - room, most + room];
 }
 
-const toneOf = (from, to) => (from !== null && from > 0 ? "up" : to !== null && to < 0 ? "down" : "");
+const toneOf = (c) => (!c.distinguishable ? "" : c.difference_cents > 0 ? "up" : "down");
 const percentText = () => `${number(100 * evaluation.confidence, 0)} %`;
 
 const summaryColumns = [
@@ -53,7 +53,7 @@ function fillSummary() {
     const total = policy.fill_models[chosenModel].total;
     const b = bands[i];
     const hint = `through to touch: ${format("profit", b.low)} to ${format("profit", b.high)}`;
-    const interval = b.from === null ? "one event: none"
+    const interval = b.from === null ? "none"
       : `${format("profit", b.from)} to ${format("profit", b.to)}`;
     const data = { policy: policy.name };
     const note = !policy.baseline && doubted.has(policy.name) ? [element("small", {}, "no evidence")] : [];
@@ -82,8 +82,8 @@ function fillForest() {
     const b = bands[i];
     // What is no evidence is not shown in green.
     const doubt = doubted.has(c.first) || doubted.has(c.second);
-    const tone = doubt && toneOf(b.from, b.to) === "up" ? "" : toneOf(b.from, b.to);
-    const interval = b.from === null ? "one event: none"
+    const tone = doubt && toneOf(c) === "up" ? "" : toneOf(c);
+    const interval = b.from === null ? "none"
       : `${format("profit", b.from)} to ${format("profit", b.to)}`;
     body.append(element("tr", { class: c.first === before ? "" : "first", title: c.sentence },
       element("th", { scope: "row", title: `${c.first} less ${c.second}` },
