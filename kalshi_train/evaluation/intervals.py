@@ -3,7 +3,7 @@
 A percentile bootstrap of few events is far too narrow: at 5 % it leaves out the true mean in half
 of all cases of two events, and in a sixth of five. So the interval is, end by end, the wider of two
 that allow for it: Student's t over events, and the studentised bootstrap (Efron and Tibshirani, "An
-Introduction to the Bootstrap", 1993, section 12.5), which follows skewed profits as well.
+Introduction to the Bootstrap", 1993, chapter 12), which follows skewed profits as well.
 """
 
 from __future__ import annotations
