@@ -111,7 +111,16 @@ def of_interval(
     chosen: bool,
     confidence: float,
 ) -> Verdict:
-    """The verdict where the interval is known; all else as `judge` has it."""
+    """The verdict where the interval is known.
+
+    Args:
+        interval: of the mean of `values`.
+        values: float64 [n], one a market.
+        groups: event of each.
+        tries: models that could have been taken, this one included.
+        chosen: it was taken for being the best of them on these markets.
+        confidence: of the interval, between 0 and 1.
+    """
     moments = Moments.of(by_event(values, groups)) if chosen and tries > 1 else None
     deflated = None if moments is None else deflated_sharpe(moments, tries)
     return Verdict(interval, tries, deflated, confidence)
