@@ -14,7 +14,7 @@ from tyro.conf import arg
 
 from kalshi_sim.cli.console import print_json
 from kalshi_sim.cli.options import JsonOption, SkipOption, StoreOption, checked_id
-from kalshi_sim.errors import ConfigError
+from kalshi_sim.errors import ConfigError, DataError
 from kalshi_sim.interrupts import Interrupted
 from kalshi_sim.store import open_store
 from kalshi_sim.units import MS_PER_MINUTE
@@ -77,8 +77,11 @@ def exchange(
     from kalshi_sim.live.exchange.faults import load_faults
 
     check_value("--skip", skip, float, Within(0, MAX_SKIP_MINUTES))
-    given = None if keys is None else load_keys(keys)
-    waiting = [] if faults is None else load_faults(faults)
+    try:
+        given = None if keys is None else load_keys(keys)
+        waiting = [] if faults is None else load_faults(faults)
+    except DataError as error:  # a mistake of whoever wrote the file
+        raise ConfigError(str(error)) from error
     if generated:
         from kalshi_sim.synthetic.session import generate_with_truth
 

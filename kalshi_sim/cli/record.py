@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,7 +42,7 @@ def record(
         str,
         arg(
             metavar="WHERE",
-            help="production, demo, or the address of a local exchange (http://127.0.0.1:8080).",
+            help="production, demo, or the address of a local exchange (http://127.0.0.1:8765).",
         ),
     ] = "production",
     key_id_file: Annotated[
@@ -62,15 +63,18 @@ def record(
         str | None,
         arg(
             metavar="STORE",
-            help="Also store the segments as a session: every hour and at the end. DATABASE_URL "
-            "for the store that it names.",
+            help="Also store the segments as a session, every hour and at the end: in a folder or "
+            "at a postgresql:// URL.",
         ),
     ] = None,
     per: Annotated[
         Literal["recording", "day"], arg(help="One session for all, or one for each day (UTC).")
     ] = "recording",
     session: Annotated[
-        int | None, arg(metavar="ID", help="Number of the session; else the next free one.")
+        int | None,
+        arg(
+            metavar="ID", help="Number of the session (not with --per day); else the next free one."
+        ),
     ] = None,
     store_only: Annotated[
         bool, arg(help="Record nothing: store the segments that are in --out (needs --into).")
@@ -107,7 +111,7 @@ def record(
     ] = 256,
     duration: Annotated[
         float | None,
-        arg(metavar="SECONDS", help="Stop after this time; else on Ctrl-C or SIGTERM."),
+        arg(metavar="SECONDS", help="Stop after this time in all; else on Ctrl-C or SIGTERM."),
     ] = None,
     status_every: Annotated[
         float, arg(metavar="SECONDS", help="How often a line of status is printed.")
@@ -132,8 +136,8 @@ def record(
         ("closes-within", closes_within, 0),
         ("limit", limit, 1),
     ):
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} {value}: must be {least} or more")
+        if value is not None and not (math.isfinite(value) and value >= least):
+            raise ConfigError(f"--{name} {value}: must be a number of {least} or more")
     if session is not None:
         checked_id(session)
     work = import_module("kalshi_sim.live.recorder.command")

@@ -89,7 +89,7 @@ class SessionStore(Protocol):
         """A session id that is free.
 
         Returns:
-            An id above all that are there.
+            An id above all that are there, but for those that are dates (20261127).
         """
         ...
 

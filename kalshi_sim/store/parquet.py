@@ -14,6 +14,7 @@ import pyarrow as pa
 from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
 from kalshi_sim.files import remove_leftovers, sync_folder, whole_file
 from kalshi_sim.session import Session, SessionInfo
+from kalshi_sim.store.numbers import DATES, next_after
 from kalshi_sim.store.parquet_file import (
     file_name,
     read_fingerprint,
@@ -127,8 +128,8 @@ class ParquetStore:
         return read_fingerprint(self._existing(session_id))
 
     def next_session_id(self) -> int:
-        """A session id that is free: one more than the largest."""
-        return max(self._files(), default=0) + 1
+        """A session id that is free: one more than the largest that is no date."""
+        return next_after(max((n for n in self._files() if n not in DATES), default=0))
 
     def _path(self, session_id: int) -> Path:
         return self.folder / file_name(session_id)

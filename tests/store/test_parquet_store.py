@@ -162,6 +162,13 @@ def test_sessions_are_listed_by_number(store: ParquetStore) -> None:
     assert store.next_session_id() == 12
 
 
+def test_a_number_that_is_a_date_is_not_counted_on_from(store: ParquetStore) -> None:
+    store.save(session(20261127))
+    assert store.next_session_id() == 1
+    store.save(session(11))
+    assert store.next_session_id() == 12
+
+
 def test_an_unknown_session_or_market_is_named(store: ParquetStore) -> None:
     with pytest.raises(SessionNotFoundError, match="no session 9; it has none"):
         store.load(9)

@@ -46,6 +46,8 @@ def test_round_trip_is_lossless(database: Database) -> None:
     assert store.list_sessions() == [info]
     assert replace(info, location="") == mine.info
     assert store.next_session_id() == 10
+    store.save(session(20261127))  # a day of a recording
+    assert store.next_session_id() == 10
 
 
 def test_exists_tells_both_kinds_of_sessions(database: Database) -> None:
@@ -169,6 +171,9 @@ def test_one_id_space_with_the_recorder(database: Database) -> None:
     # The recorder goes on above what was saved.
     assert write_session(database.url, random_recording(1, "A"), "A") == 13
     assert store.next_session_id() == 14
+    store.save(session(20261127))  # a day: no number to go on from
+    assert store.next_session_id() == 14
+    assert write_session(database.url, random_recording(2, "A"), "A") == 14
 
 
 def test_an_id_held_by_both_is_told_and_never_guessed(database: Database) -> None:

@@ -16,13 +16,15 @@ KEY_ID: Final = "KALSHI_API_KEY_ID"
 KEY_FILE: Final = "KALSHI_PRIVATE_KEY_FILE"
 KEY: Final = "KALSHI_PRIVATE_KEY"
 _WEBSOCKET: Final = {"http": "ws", "https": "wss"}
+_REST: Final = {websocket: rest for rest, websocket in _WEBSOCKET.items()}
 
 
 def environment_of(name: str) -> names.Environment:
     """The addresses of an environment.
 
     Args:
-        name: production, demo, or the address of an exchange (http://127.0.0.1:8080).
+        name: production, demo, or the address of an exchange (http://127.0.0.1:8765, also with
+            the path of its REST or WebSocket interface).
 
     Returns:
         Its WebSocket and REST hosts.
@@ -33,14 +35,26 @@ def environment_of(name: str) -> names.Environment:
     known = names.ENVIRONMENTS.get({"prod": "production"}.get(name, name))
     if known is not None:
         return known
-    parts = urlsplit(name)
-    if parts.scheme in _WEBSOCKET and parts.hostname and parts.path in ("", "/"):
-        return names.Environment(
-            f"{_WEBSOCKET[parts.scheme]}://{parts.netloc}", f"{parts.scheme}://{parts.netloc}"
-        )
+    if (place := _place(name)) is not None:
+        scheme, host = place
+        return names.Environment(f"{_WEBSOCKET[scheme]}://{host}", f"{scheme}://{host}")
     raise ConfigError(
-        "--environment: write production, demo, or an address as http://127.0.0.1:8080"
+        "--environment: write production, demo, or an address as http://127.0.0.1:8765"
     )
+
+
+def _place(address: str) -> tuple[str, str] | None:
+    """Scheme of REST and host of an address, of either interface; None: it is none."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return None
+    scheme = _REST.get(parts.scheme, parts.scheme)
+    known = parts.path.rstrip("/") in ("", names.REST_ROOT, names.WS_PATH)
+    if scheme not in _WEBSOCKET or not parts.hostname or not known or port == 0:
+        return None
+    return scheme, parts.netloc
 
 
 def credentials_of(key_id_file: Path | None, key_file: Path | None) -> Credentials | None:

@@ -17,22 +17,25 @@ import msgspec
 from aiohttp import web
 
 from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.gaps import gaps_text
 from kalshi_sim.ingest.segments import Header
 from kalshi_sim.interrupts import deferred
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.recorder.access import KEY_FILE, KEY_ID, credentials_of, environment_of
-from kalshi_sim.live.recorder.discovery import Rest, Selection, is_replay
-from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, store_segments
+from kalshi_sim.live.recorder.discovery import ExchangeError, Rest, Selection, is_replay
+from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, check_target, store_segments
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
 from kalshi_sim.live.recorder.recorder import Recorder
 from kalshi_sim.live.recorder.status import Status, as_json, plain_line, prometheus, rows
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.store.urls import without_password
-from kalshi_sim.text import escaped_json, printable
+from kalshi_sim.text import escaped_json, numbered, printable
 
 _MIB: Final = 2**20
 _TABLE_S: Final = 1.0
 _LISTED: Final = 1000
+_ASKED_S: Final = 5.0
+"""Whether it is a local exchange is asked at most so long."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,20 @@ class RecordCommand:
             KalshiSimError: the exchange does not answer, or the disk fails.
         """
         options = self._options()
+        ends_at = None if self.duration_s is None else time.monotonic() + self.duration_s
+        if self.into is not None:
+            check_target(self.out, self.into, self.per, self.session)
+        elif self.session is not None:
+            raise ConfigError(f"--session {self.session}: nothing is stored without --into STORE")
         credentials = credentials_of(self.key_id_file, self.key_file)
         if credentials is None and options.websocket.startswith("wss:"):
             raise ConfigError(
                 f"the exchange wants a key for every recording; set {KEY_ID} and {KEY_FILE}, or "
                 "give --key-id-file and --key-file (docs/recording.md: how to make a read-only key)"
             )
+        self._say(f"looking for markets at {options.rest}")
+        asked_s = _ASKED_S if self.duration_s is None else min(_ASKED_S, self.duration_s)
+        replay = asyncio.run(is_replay(options.rest, asked_s))
         writer = SegmentWriter(
             self.out,
             Header(
@@ -86,7 +97,7 @@ class RecordCommand:
                 url=options.websocket + names.WS_PATH,
                 use_yes_price=self.use_yes_price,
                 channels=[*options.market_channels, *options.other_channels],
-                replay=asyncio.run(is_replay(options.rest)),
+                replay=replay,
                 version=version("kalshi-sim"),
                 libraries={"aiohttp": version("aiohttp"), "python": sys.version.split()[0]},
             ),
@@ -97,10 +108,10 @@ class RecordCommand:
         recorder = Recorder(options, credentials, writer, self._say)
         with deferred(lambda signum: recorder.stop()):
             try:
-                asyncio.run(self._record(recorder))
+                asyncio.run(self._record(recorder, ends_at))
             finally:
-                status = recorder.status()
                 writer.close()
+            status = recorder.at_end or recorder.status()
             self._conclude(recorder, status)
         return 0
 
@@ -115,7 +126,7 @@ class RecordCommand:
         """
         options = self._options()
         credentials = credentials_of(self.key_id_file, self.key_file)
-        found = asyncio.run(_listed(options, credentials))
+        found = asyncio.run(self._listed(options, credentials))
         if self.as_json:
             _print_json({"markets": len(found), "tickers": sorted(found)})
             return 0
@@ -124,7 +135,10 @@ class RecordCommand:
         if len(found) > _LISTED:
             print(f"and {len(found) - _LISTED:,} more")
         connections = -(-len(found) // self.markets_per_connection)
-        print(f"{len(found):,} markets on {connections} connections; nothing was recorded")
+        print(
+            f"{numbered(len(found), 'market')} on {numbered(connections, 'connection')}; "
+            "nothing was recorded"
+        )
         return 0
 
     def store_only(self) -> int:
@@ -170,13 +184,30 @@ class RecordCommand:
             audit_every_s=self.audit_every_s,
         )
 
-    async def _record(self, recorder: Recorder) -> None:
+    async def _listed(
+        self, options: RecorderOptions, credentials: Credentials | None
+    ) -> dict[str, dict[str, Any]]:
+        async with aiohttp.ClientSession() as http:
+            rest = Rest(http, options.rest, signer(credentials), self._say)
+            try:
+                async with asyncio.timeout(self.duration_s):
+                    found = await rest.markets(self.selection)
+            except TimeoutError:
+                raise ExchangeError(
+                    f"--duration {self.duration_s:g} ended before the markets were listed: "
+                    f"{rest.waiting_for}"
+                ) from None
+        for text in rest.not_found(self.selection, found):
+            self._say(text)
+        return found
+
+    async def _record(self, recorder: Recorder, ends_at: float | None) -> None:
         loop = asyncio.get_running_loop()
         tasks = [asyncio.create_task(self._show(recorder))]
         if self.into is not None:
             tasks.append(asyncio.create_task(self._store_hourly(recorder, self.into)))
-        if self.duration_s is not None:
-            loop.call_later(self.duration_s, recorder.stop)
+        if ends_at is not None:
+            loop.call_later(max(0.0, ends_at - time.monotonic()), recorder.stop)
         try:
             async with _served(recorder, self.prometheus_port):
                 await recorder.run()
@@ -247,9 +278,13 @@ class RecordCommand:
             )
         else:
             print(
-                f"recorded {status.frames:,} frames of {status.markets_wanted:,} markets in "
-                f"{len(written.segments)} segments in {printable(str(self.out))}: {status.gaps} "
-                f"gaps, {written.dropped} frames dropped, {status.reconnects} reconnects"
+                f"recorded {numbered(status.frames, 'frame')} of "
+                f"{numbered(status.markets_wanted, 'market')} in "
+                f"{numbered(len(written.segments), 'segment')} in {printable(str(self.out))}: "
+                f"{numbered(status.gaps, 'gap')} ({status.gap_market_seconds:,.1f} market-seconds "
+                f"unknown), {numbered(written.dropped, 'frame')} dropped, "
+                f"{numbered(status.connections_lost, 'connection')} lost, {status.reconnects:,} "
+                "made anew"
             )
         if self.into is None:
             if not self.as_json:
@@ -277,23 +312,19 @@ class RecordCommand:
                         "deltas": total.deltas,
                         "trades": total.trades,
                         "gaps": total.gaps,
+                        "note": stored.note,
                     },
                     indent=0,
                 )
                 continue
+            if stored.note is not None:
+                print(stored.note)
             print(
                 f"session {stored.session.session_id} in {printable(without_password(store))}: "
-                f"{len(stored.session.markets):,} markets, {total.snapshots:,} snapshots, "
-                f"{total.deltas:,} deltas, {total.trades:,} trades, {total.gaps:,} gaps"
+                f"{numbered(len(stored.session.markets), 'market')}, "
+                f"{numbered(total.snapshots, 'snapshot')}, {numbered(total.deltas, 'delta')}, "
+                f"{numbered(total.trades, 'trade')}, gaps: {gaps_text(stored.session)}"
             )
-
-
-async def _listed(
-    options: RecorderOptions, credentials: Credentials | None
-) -> dict[str, dict[str, Any]]:
-    async with aiohttp.ClientSession() as http:
-        rest = Rest(http, options.rest, signer(credentials))
-        return await rest.markets(options.selection)
 
 
 @contextlib.asynccontextmanager

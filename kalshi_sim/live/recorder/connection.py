@@ -67,10 +67,10 @@ class Connection:
         return len(books.markets) if books else 0
 
     @property
-    def unknown(self) -> int:
-        """Markets subscribed to whose book is not known."""
+    def known_books(self) -> set[str]:
+        """Markets subscribed to whose book is known."""
         books = self.tracker.of_channel(names.ORDERBOOK.name)
-        return len(books.unknown) if books else 0
+        return books.markets - books.unknown.keys() if books else set()
 
     async def live(self, http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> None:
         """Connect, subscribe and record until the connection ends; never returns otherwise.

@@ -22,7 +22,11 @@ _RETRIES: Final = 6
 _WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 15.0
 _DEADLINE_S: Final = 30.0
-_ASKED_S: Final = 5.0
+_SILENT_S: Final = 1.5
+"""An answer that takes longer is said to be waited for."""
+GIVE_KEY: Final = (
+    "give --key-id-file and --key-file, or set KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_FILE"
+)
 _TOO_MANY: Final = 429
 _SERVER: Final = 500
 _UNAUTHORIZED: Final = (401, 403)
@@ -108,14 +112,26 @@ def _seconds(value: object) -> float | None:
 class Rest:
     """Reads of the exchange's REST interface: retried where that helps, refused in plain words."""
 
-    def __init__(self, http: aiohttp.ClientSession, root: str, headers: SignedHeaders) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        root: str,
+        headers: SignedHeaders,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Read from `root`.
 
         Args:
             http: makes the requests.
             root: scheme, host and port.
             headers: of a request.
+            say: called with sentences for a log: what is waited for, and tried again.
         """
+        self.waiting_for = f"{root} was not asked yet"
+        """What a listing that is not done waits for."""
+        self.unlisted: list[str] = []
+        """Named markets that the latest listing does not have."""
+        self._say = say
         self.http = http
         self._root = root
         self._headers = headers
@@ -141,7 +157,7 @@ class Rest:
             try:
                 status, body = await self._once(names.REST_ROOT + path, params or {})
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                why = str(error) or type(error).__name__
+                why = _why(error)
             else:
                 if status in _UNAUTHORIZED:
                     raise KeyRefusedError(self._refused(status))
@@ -152,10 +168,27 @@ class Rest:
                     break
                 if status != _TOO_MANY and status < _SERVER:
                     break
-            await asyncio.sleep(min(_WAIT_S * 2**nth, _LONGEST_WAIT_S))
+            if nth + 1 == _RETRIES:
+                break
+            wait = min(_WAIT_S * 2**nth, _LONGEST_WAIT_S)
+            self._wait_for(f"{self._root} does not answer ({why}); asked again in {wait:g} s")
+            await asyncio.sleep(wait)
         raise ExchangeError(f"{self._root}{names.REST_ROOT}{path} does not answer: {why}")
 
+    def _wait_for(self, text: str) -> None:
+        self.waiting_for = text
+        self._say(text)
+
     async def _once(self, path: str, params: Mapping[str, str]) -> tuple[int, object]:
+        silent = asyncio.get_running_loop().call_later(
+            _SILENT_S, self._wait_for, f"{self._root} has not answered yet"
+        )
+        try:
+            return await self._asked(path, params)
+        finally:
+            silent.cancel()
+
+    async def _asked(self, path: str, params: Mapping[str, str]) -> tuple[int, object]:
         async with (
             asyncio.timeout(_DEADLINE_S),
             self.http.get(
@@ -174,7 +207,9 @@ class Rest:
             self.clock_off_s = time.time() - parsedate_to_datetime(date).timestamp()
 
     def _refused(self, status: int) -> str:
-        said = f"{self._root} refuses the key (status {status}); check --key-id and the key file"
+        if not self._headers("GET", ""):
+            return f"{self._root} wants a key (status {status}); {GIVE_KEY}"
+        said = f"{self._root} refuses the key (status {status}); check --key-id-file and --key-file"
         return said + self.clock_advice()
 
     def clock_advice(self) -> str:
@@ -198,6 +233,7 @@ class Rest:
             KeyRefusedError: the key is not accepted.
         """
         found: dict[str, dict[str, Any]] = {}
+        unlisted = dict.fromkeys(selection.tickers)
         now_s = time.time()
         for query in _queries(selection):
             cursor = ""
@@ -205,11 +241,13 @@ class Rest:
                 page = dict(query) | ({"cursor": cursor} if cursor else {})
                 answer = await self.get("/markets", page)
                 for market in answer.get("markets") or ():
+                    unlisted.pop(market["ticker"], None)
                     if selection.keeps(market, now_s):
                         found[str(market["ticker"])] = market
                 cursor = str(answer.get("cursor") or "")
                 if not cursor:
                     break
+        self.unlisted = list(unlisted)
         if selection.limit is not None and len(found) > selection.limit:
             most = sorted(
                 found,
@@ -217,6 +255,26 @@ class Rest:
             )
             found = {ticker: found[ticker] for ticker in most[: selection.limit]}
         return found
+
+    def not_found(self, selection: Selection, found: Mapping[str, object]) -> list[str]:
+        """What of a selection the exchange does not have: sentences for people.
+
+        Args:
+            selection: what was chosen.
+            found: what the latest listing came to.
+
+        Raises:
+            ConfigError: none of the named markets exists.
+        """
+        out = []
+        if self.unlisted:
+            missing = f"{self._root} has no market {', '.join(self.unlisted)}"
+            if len(self.unlisted) == len(set(selection.tickers)):
+                raise ConfigError(f"{missing}; check the spelling and --environment")
+            out.append(f"warning: {missing}")
+        if not found:
+            out.append("warning: the selection matches no market now")
+        return out
 
     async def orderbooks(self, tickers: list[str]) -> list[dict[str, Any]]:
         """Order books of at most 100 markets.
@@ -250,17 +308,22 @@ def _queries(selection: Selection) -> list[dict[str, str]]:
     return [common | {"mve_filter": "exclude"}]
 
 
-async def is_replay(address: str) -> bool:
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+async def is_replay(address: str, within_s: float = 5.0) -> bool:
     """Whether an address is a local exchange, whose frames state the times of a session.
 
     Args:
         address: of REST: scheme, host, port. Only plain http is asked: no real exchange has it.
+        within_s: how long it may take to answer.
     """
     if not address.startswith("http://"):
         return False
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ASKED_S)) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within_s)) as http,
             http.get(f"{address}{names.STATE_PATH}") as answer,
         ):
             return answer.status == 200 and "now_ms" in await answer.json()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.ingest.segments import segments_in
+from kalshi_sim.ingest.readers.segments import header_of
+from kalshi_sim.ingest.segments import frame_of, segments_in
+from kalshi_sim.ingest.sources import Source
+from kalshi_sim.live.recorder.sequence import head_of
 from kalshi_sim.sealed import read_sealed, write_sealed
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore, open_store
-from kalshi_sim.store.urls import without_password
+from kalshi_sim.store.urls import is_address, without_password
+from kalshi_sim.text import printable
+from kalshi_sim.units import MS_PER_SECOND
 
 Per = Literal["recording", "day"]
 STORE_VARIABLE: Final = "KALSHI_SIM_RECORD_INTO"
@@ -32,6 +39,8 @@ class Stored:
 
     session: Session
     segments: int
+    note: str | None = None
+    """Why a day is not numbered by its date."""
 
 
 def store_segments(
@@ -44,45 +53,115 @@ def store_segments(
         store: a folder or a postgresql:// URL.
         per: one session for all segments, or one for each day (UTC) in which some began.
         session_id: of the session of a recording; the next free one if omitted. A day has its date
-            as a number (20261127), or the next free one where that is taken.
+            as a number (20261127), or the next free one where that is taken; of a replay it is the
+            day that the frames state.
 
     Returns:
         The sessions, in order of time; those of earlier days that are stored are left as they are.
 
     Raises:
-        ConfigError: there are no segments, or the number is that of another session.
+        ConfigError: there are no segments, the number is that of another session or of none, or
+            nothing can be written to the store.
         DataError: the segments cannot be read.
         StoreError: the store cannot be written.
     """
     segments = segments_in(folder)
     if not segments:
         raise ConfigError(f"{folder} has no segments; kalshi-sim record --out {folder} writes some")
-    target = open_store(store)
+    target = check_target(folder, store, per, session_id)
     parts: dict[str, list[Path]] = {}
+    day: str | None = None
     for segment in segments:
-        parts.setdefault(_day_of(segment) if per == "day" else _WHOLE, []).append(segment)
+        if per == "day":
+            day = _day_of(segment, day)
+        parts.setdefault(day or _WHOLE, []).append(segment)
     out = []
     for name, paths in parts.items():
         known = _remembered(folder, store).get(name)
         finished = per == "day" and name != max(parts)
         if finished and known is not None and known[1] == len(paths) and target.exists(known[0]):
             continue
-        number = known[0] if known is not None else _number(target, name, session_id)
+        number, note = (known[0], None) if known else _number(target, name, session_id)
         session = import_captures(paths, session_id=number)
         # Remembered first: a kill between the two leaves a number that is only ours.
         _remember(folder, store, name, number, 0)
         target.save(session, overwrite=True)
         _remember(folder, store, name, number, len(paths))
-        out.append(Stored(session, len(paths)))
+        out.append(Stored(session, len(paths), note))
     return out
 
 
-def _day_of(segment: Path) -> str:
-    return segment.name.split("-")[3][:_DAY]
+def check_target(
+    folder: Path, store: str, per: Per = "recording", session_id: int | None = None
+) -> SessionStore:
+    """The store, if the segments of a folder can be stored there as asked.
+
+    Args:
+        folder: of a recording, which need not have begun.
+        store: a folder or a postgresql:// URL.
+        per: one session for all segments, or one for each day.
+        session_id: the number that is asked for.
+
+    Returns:
+        The store, opened.
+
+    Raises:
+        ConfigError: the number is that of another session or of none, or it is no store.
+        StoreError: the store does not answer.
+    """
+    if per == "day" and session_id is not None:
+        raise ConfigError(
+            f"--session {session_id}: with --per day each day has its date; leave one out"
+        )
+    if not is_address(store):
+        place = Path(store.strip()).absolute()
+        there = next(p for p in (place, *place.parents) if p.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"--into {printable(store)}: {printable(str(there))} is no folder that can be "
+                "written; name another store"
+            )
+    target = open_store(store)
+    known = _remembered(folder, store).get(_WHOLE)
+    if per == "recording" and known is not None and session_id not in (None, known[0]):
+        raise ConfigError(
+            f"--session {session_id}: the recording in {folder} is session {known[0]} of the store "
+            "already; leave --session out, or record to another --out"
+        )
+    if known is None:
+        _number(target, _WHOLE, session_id)
+    return target
 
 
-def _number(target: SessionStore, name: str, asked: int | None) -> int:
-    """A number for a session that was not stored before.
+def _day_of(segment: Path, before: str | None) -> str:
+    """The day (YYYYMMDD, UTC) in which a segment began; of a replay, the one its frames state.
+
+    Args:
+        segment: of a recording.
+        before: day of the segment before, which that of a replay without a time continues.
+    """
+    source = Source(segment)
+    if not header_of(source).replay:
+        return segment.name.split("-")[3][:_DAY]
+    stated = next(_stated_ms(source), None)
+    if stated is None:
+        return before or segment.name.split("-")[3][:_DAY]
+    return datetime.fromtimestamp(stated / MS_PER_SECOND, UTC).strftime("%Y%m%d")
+
+
+def _stated_ms(source: Source) -> Iterator[int]:
+    """The times that frames of a segment state, in ms since 1970 UTC."""
+    for _, text in source.blocks():
+        for line in text.split(b"\n"):
+            with contextlib.suppress(ValueError):  # a cut line, or a frame that is no JSON
+                frame = frame_of(line)
+                head = None if frame is None else head_of(frame)
+                if head is not None and (ms := head.sending_ts_ms or head.message.ts_ms):
+                    yield ms
+
+
+def _number(target: SessionStore, name: str, asked: int | None) -> tuple[int, str | None]:
+    """A number for a session that was not stored before, and why it is not the day's date.
 
     Raises:
         ConfigError: the one that was asked for is taken.
@@ -93,10 +172,16 @@ def _number(target: SessionStore, name: str, asked: int | None) -> int:
                 f"the store already has session {asked}, and it is not of this recording; "
                 "choose another --session"
             )
-        return asked
+        return asked, None
     if name != _WHOLE and not target.exists(int(name)):
-        return int(name)
-    return target.next_session_id()
+        return int(name), None
+    number = target.next_session_id()
+    if name == _WHOLE:
+        return number, None
+    return number, (
+        f"the store already has session {name}, and it is not of this recording: its {name} is "
+        f"session {number}"
+    )
 
 
 def _remembered(folder: Path, store: str) -> dict[str, tuple[int, int]]:

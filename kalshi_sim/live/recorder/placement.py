@@ -23,6 +23,14 @@ class Slot:
         self.limit: int | None = None
         """How many markets the exchange takes on one connection; None: it has not said."""
 
+        self.ended = 0
+        """Connections that were lost."""
+
+    @property
+    def known_books(self) -> set[str]:
+        """Markets whose book is known now."""
+        return self.connection.known_books if self.connection is not None else set()
+
     @property
     def connected(self) -> bool:
         """Whether it has a connection now."""

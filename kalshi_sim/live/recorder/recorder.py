@@ -17,7 +17,7 @@ from kalshi_sim.live import interface as names
 from kalshi_sim.live.recorder.audit import Audit, Books
 from kalshi_sim.live.recorder.commands import AuthenticationError, ConnectionLostError
 from kalshi_sim.live.recorder.connection import Connection
-from kalshi_sim.live.recorder.discovery import ExchangeError, KeyRefusedError, Rest
+from kalshi_sim.live.recorder.discovery import GIVE_KEY, ExchangeError, KeyRefusedError, Rest
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
 from kalshi_sim.live.recorder.placement import Placement, Slot
 from kalshi_sim.live.recorder.sequence import Head
@@ -56,7 +56,8 @@ class Recorder:
         """
         self.options = options
         self.tape = FrameTape(writer)
-        self.reconnects = 0
+        self.at_end: Status | None = None
+        """The status when it was stopped; None before."""
         self.audit = Audit()
         self._signed = signer(credentials)
         self._say = say
@@ -93,8 +94,8 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as http:
-            self._rest = Rest(http, self.options.rest, self._signed)
-            self._apply(await self._rest.markets(self.options.selection))
+            self._rest = Rest(http, self.options.rest, self._signed, self._say)
+            self._apply(await self._first_listing(self._rest))
             work = [self._discover(), self._watch_clock()]
             if self.options.audit_every_s > 0:
                 work.append(self._audit_now_and_then())
@@ -103,11 +104,34 @@ class Recorder:
             try:
                 await self._stop.wait()
             finally:
+                self.at_end = self.status()
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._failed is not None:
             raise self._failed
+
+    async def _first_listing(self, rest: Rest) -> dict[str, dict[str, Any]]:
+        """The markets to begin with; a stop ends the waiting for them.
+
+        Raises:
+            ConfigError: none of the named markets exists.
+            ExchangeError: the list cannot be read, or not before the stop.
+        """
+        listing = asyncio.create_task(rest.markets(self.options.selection))
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({listing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not listing.done():
+                raise ExchangeError(f"stopped before the markets were listed: {rest.waiting_for}")
+            found = listing.result()
+        finally:
+            for task in (listing, stopped):
+                task.cancel()
+            await asyncio.gather(listing, stopped, return_exceptions=True)
+        for text in rest.not_found(self.options.selection, found):
+            self._say(text)
+        return found
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -159,6 +183,7 @@ class Recorder:
         lost: dict[str, int] = {}
         while True:
             self._connections += 1
+            began_ns = time.monotonic_ns()
             number = connection_number(self.tape.writer.run, self._connections)
             connection = Connection(number, slot.want, self.tape, self._seen, self.options.timing)
             connection.tracker.lost = lost
@@ -168,21 +193,26 @@ class Recorder:
                 url = self.options.websocket + names.WS_PATH
                 await connection.live(self._rest.http, url, headers)
             except AuthenticationError as error:
+                if not headers:
+                    raise KeyRefusedError(f"the exchange wants a key; {GIVE_KEY}") from None
                 refusals += 1
                 why = str(error)
                 if refusals >= _AUTHENTICATION_TRIES:
                     with contextlib.suppress(ExchangeError):
                         await self._rest.get("/exchange/status")
                     raise KeyRefusedError(
-                        f"the exchange refuses the key ({why}); check --key-id and the key file, "
-                        f"and that both are of this environment{self._rest.clock_advice()}"
+                        f"the exchange refuses the key ({why}); check --key-id-file and "
+                        "--key-file, and that both are of this environment"
+                        f"{self._rest.clock_advice()}"
                     ) from None
             except ConnectionLostError as error:
                 refusals = 0
                 why = str(error)
             finally:
                 self._unknown_ns += connection.tracker.unknown_ns
-                lost = connection.tracker.all_lost(time.monotonic_ns())
+                since = connection.tracker.all_lost(time.monotonic_ns())
+                lost = {ticker: since.get(ticker, began_ns) for ticker in slot.want.markets}
+                slot.ended += slot.connected
                 for ticker in slot.want.markets:
                     self._books.forget(ticker)
                 slot.connection = None
@@ -190,7 +220,6 @@ class Recorder:
             failures = 1 if lived > _STABLE_S * _NS else failures + 1
             longest = min(_BACKOFF_S * 2 ** min(failures, 10), self.options.timing.backoff)
             wait = random.uniform(_BACKOFF_S / 2, longest)
-            self.reconnects += 1
             self._problems["connection"] = why
             self._say(f"connection {self._connections}: {why}; again in {wait:.1f} s")
             self._placement.move_what_is_too_much(slot, connection)
@@ -269,31 +298,36 @@ class Recorder:
     def status(self) -> Status:
         """What there is to say now."""
         writer = self.tape.writer
-        live = [slot.connection for slot in self._placement.slots if slot.connection is not None]
-        connected = sum(slot.connected for slot in self._placement.slots)
-        if connected == len(self._placement.slots):
+        slots = self._placement.slots
+        live = [slot.connection for slot in slots if slot.connection is not None]
+        connected = sum(slot.connected for slot in slots)
+        if connected == len(slots):
             self._problems.pop("connection", None)
         now = time.monotonic_ns()
         unknown_ns = self._unknown_ns + sum(c.tracker.unknown_ns for c in live)
-        open_since = [c.tracker.all_unknown() for c in live] + list(self._lost.values())
-        unknown_ns += sum(now - since for of in open_since for since in of.values())
+        for slot in slots:
+            unknown = self._lost.get(slot, {})
+            if slot.connection is not None:
+                unknown = slot.connection.tracker.all_unknown()
+            unknown_ns += sum(now - unknown[t] for t in unknown.keys() & slot.want.markets)
         problems = list(self._problems.values())
         if writer.full:
             problems.insert(0, "the disk is full: frames are dropped until there is room")
         age = None if self._last_ns is None else (now - self._last_ns) / _NS
         return Status(
             connections=connected,
-            connections_wanted=len(self._placement.slots),
-            markets_wanted=sum(len(slot.want.markets) for slot in self._placement.slots),
+            connections_wanted=len(slots),
+            markets_wanted=sum(len(slot.want.markets) for slot in slots),
             markets_acknowledged=sum(c.acknowledged for c in live),
-            books_unknown=sum(c.unknown for c in live),
+            books_unknown=sum(len(slot.want.markets - slot.known_books) for slot in slots),
             frames=self.tape.frames,
             frames_per_second=self._rate.at(self.tape.frames),
             last_frame_age_s=age,
             lag_s=self._lag_s,
-            gaps=self.tape.markers["gap"],
+            gaps=self.tape.markers["gap"] + sum(slot.ended for slot in slots),
             gap_market_seconds=unknown_ns / _NS,
-            reconnects=self.reconnects,
+            connections_lost=sum(slot.ended for slot in slots),
+            reconnects=sum(max(0, slot.ended + slot.connected - 1) for slot in slots),
             refused_frames=self.tape.markers["refused"],
             dropped_frames=writer.written.dropped,
             queue_bytes=writer.waiting_bytes,

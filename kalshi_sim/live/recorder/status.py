@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from kalshi_sim.text import numbered
+
 _RATE_S: Final = 10.0
 _MIB: Final = 2**20
 _GIB: Final = 2**30
@@ -29,9 +31,12 @@ class Status:
     lag_s: float | None
     """From the exchange's sending time of the latest frame that has one to its receipt."""
     gaps: int
+    """Holes in subscriptions, and connections that were lost."""
     gap_market_seconds: float
     """How long books were unknown, summed over markets."""
+    connections_lost: int
     reconnects: int
+    """Lost connections that were made anew."""
     refused_frames: int
     dropped_frames: int
     queue_bytes: int
@@ -86,11 +91,11 @@ def rows(status: Status) -> list[tuple[str, str]]:
         ("last frame", age),
         ("lag", lag),
         ("gaps", f"{s.gaps:,} ({s.gap_market_seconds:,.1f} market-seconds unknown)"),
-        ("reconnects", f"{s.reconnects:,}"),
+        ("connections lost", f"{s.connections_lost:,} ({s.reconnects:,} made anew)"),
         ("refused, dropped frames", f"{s.refused_frames:,}, {s.dropped_frames:,}"),
         ("queue", f"{s.queue_bytes / _MIB:,.1f} MiB"),
         ("disk", disk),
-        ("written", f"{s.bytes_written / _MIB:,.1f} MiB in {s.segments} segments"),
+        ("written", f"{s.bytes_written / _MIB:,.1f} MiB in {numbered(s.segments, 'segment')}"),
         ("books that agree with REST", audit),
         ("problem", s.problem or "none"),
     ]

@@ -9,6 +9,7 @@ from kalshi_sim.errors import StoreError
 from kalshi_sim.session import SessionInfo
 from kalshi_sim.store.kalshiflow.eras import era_of
 from kalshi_sim.store.kalshiflow.rows import DELTAS, MAX_MS, SNAPSHOTS, sample_ladders
+from kalshi_sim.store.numbers import DATES, NO_DATE
 from kalshi_sim.units import MS_PER_SECOND
 
 SESSIONS: Final = "rl_orderbook_sessions"
@@ -55,9 +56,11 @@ async def holds(connection: Any, session_id: int) -> bool:
 
 
 async def highest_id(connection: Any) -> int:
-    """The highest id the recorder gave, 0 if none."""
-    highest = int(await connection.fetchval(f"SELECT coalesce(max(session_id), 0) FROM {SESSIONS}"))
-    return max(highest, await _last_given(connection) or 0)
+    """The highest id the recorder gave that is no date, 0 if none."""
+    query = f"SELECT coalesce(max(session_id), 0) FROM {SESSIONS} WHERE session_id {NO_DATE}"
+    highest = int(await connection.fetchval(query))
+    last = await _last_given(connection) or 0
+    return highest if last in DATES else max(highest, last)
 
 
 async def reserve_id(connection: Any, session_id: int) -> None:
@@ -70,6 +73,8 @@ async def reserve_id(connection: Any, session_id: int) -> None:
         connection: to the database, in the transaction that saves.
         session_id: the id being saved.
     """
+    if session_id in DATES:  # the recorder counts, and does not get there
+        return
     last = await _last_given(connection, "UPDATE")
     if last is not None and last < session_id:
         await connection.execute(f"SELECT setval({_SEQUENCE}, {session_id:d})")

@@ -13,6 +13,7 @@ from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Session, SessionInfo, validate_events
 from kalshi_sim.store.kalshiflow import listing as kalshiflow
 from kalshi_sim.store.kalshiflow import sessions as kalshiflow_sessions
+from kalshi_sim.store.numbers import next_after
 from kalshi_sim.store.postgres import tables as pg_tables
 from kalshi_sim.store.postgres.connection import Target, in_transaction, run, twin
 from kalshi_sim.store.urls import parse_address
@@ -231,7 +232,7 @@ class PostgresStore:
                 highest = await kalshiflow.highest_id(connection)
             if await pg_tables.exist(connection):
                 highest = max(highest, await pg_tables.highest_id(connection))
-            return highest + 1
+            return next_after(highest)
 
         return await in_transaction(self._target, body, doing="looking for a free session id")
 

@@ -16,6 +16,7 @@ import numpy as np
 from kalshi_sim.errors import DataError, StoreError
 from kalshi_sim.session import GENERATED_PREFIX, EventKind, Events, Session, SessionInfo
 from kalshi_sim.store.metadata import decode_metadata, encode_metadata
+from kalshi_sim.store.numbers import NO_DATE
 from kalshi_sim.store.postgres.connection import Twin
 from kalshi_sim.store.postgres.copy import WORTH_TWO, Column, copy_in, copy_out, copy_out_in_two
 
@@ -117,8 +118,9 @@ async def holds(connection: Any, session_id: int) -> bool:
 
 
 async def highest_id(connection: Any) -> int:
-    """The highest saved id, 0 if none."""
-    return int(await connection.fetchval(f"SELECT coalesce(max(session_id), 0) FROM {SESSIONS}"))
+    """The highest saved id that is no date, 0 if none."""
+    query = f"SELECT coalesce(max(session_id), 0) FROM {SESSIONS} WHERE session_id {NO_DATE}"
+    return int(await connection.fetchval(query))
 
 
 async def fingerprint(connection: Any, session_id: int) -> str:

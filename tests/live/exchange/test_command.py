@@ -115,9 +115,9 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     faults.write_text('[{"fault": "fire"}]')
     store = ["--store", str(tmp_path)]
     for options, code, said in (
-        (["--session", "4", "--keys", str(keys)], 1, "key 'a': no tier 'gold'"),
+        (["--session", "4", "--keys", str(keys)], 2, "key 'a': no tier 'gold'"),
         (["--session", "4", "--keys", str(tmp_path / "none")], 2, "none: cannot be read"),
-        (["--session", "4", "--faults", str(faults)], 1, "no fault 'fire'"),
+        (["--session", "4", "--faults", str(faults)], 2, "no fault 'fire'"),
         (["--session", "4", "--speed", "-1"], 2, "speed=-1.0"),
         (["--session", "5"], 2, "5"),
     ):

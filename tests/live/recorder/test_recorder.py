@@ -270,6 +270,24 @@ def test_other_failures_are_tried_again_for_ever(tmp_path: Path) -> None:
     asyncio.run(go(ScriptedExchange([A], status=503)))
 
 
+def test_while_the_exchange_is_away_books_are_unknown_and_nothing_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    async def script(exchange: ScriptedExchange, recorder: Recorder) -> None:
+        exchange.status = 503
+        for socket, _ in exchange.sockets:
+            await socket.close()
+        await until(lambda: len(exchange.authorizations) > 2, 30)
+        status = recorder.status()
+        assert (status.books_unknown, status.markets_acknowledged) == (3, 0)
+        assert (status.gaps, status.connections_lost, status.reconnects) == (1, 1, 0)
+        assert status.gap_market_seconds > 0.6
+
+    recorder = run(tmp_path, script, ScriptedExchange([A, B, C]))
+    assert recorder.at_end is not None
+    assert (recorder.at_end.books_unknown, recorder.at_end.reconnects) == (3, 0)
+
+
 def test_the_audit_compares_books_with_rest(tmp_path: Path) -> None:
     async def script(exchange: ScriptedExchange, recorder: Recorder) -> None:
         await changes(exchange)
