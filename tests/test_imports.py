@@ -215,7 +215,7 @@ def test_a_library_of_an_extra_stays_where_it_belongs(library: str) -> None:
 @pytest.mark.parametrize("library", ["aiohttp", "cryptography"])
 def test_what_speaks_to_an_exchange_stays_beside_the_live_market(library: str) -> None:
     users = {e.importer for e in EDGES if e.imported.split(".")[0] == library}
-    apart = {"kalshi_sim.live.market", "kalshi_sim.live.rows", "kalshi_sim.live.portfolio"}
+    apart = {f"kalshi_sim.live.{name}" for name in ("follower", "market", "portfolio", "rows")}
     assert users
     assert {name for name in users if not name.startswith("kalshi_sim.live.")} == set()
     assert users & apart == set()
