@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 from tyro.conf import Positional, arg
 
 from kalshi_sim.cli.console import print_json, progress_bar
-from kalshi_sim.cli.options import JsonOption, StoreOption, check_free, checked_id, shown
+from kalshi_sim.cli.options import (
+    ColumnsOption,
+    JsonOption,
+    StoreOption,
+    WideOption,
+    check_free,
+    checked_id,
+    shown,
+)
 from kalshi_sim.cli.session_tables import report_import
-from kalshi_sim.cli.tables import print_table, print_text
+from kalshi_sim.cli.tables import Layout, print_table, print_text
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.store import open_store
 
@@ -149,6 +157,10 @@ def _fitted(recording: Session, rounds: int, save: Path | None) -> Profile:
     return found
 
 
+_FIGURE_COLUMNS: Final = ("figure", "value", "standard error")
+_COMPARED_COLUMNS: Final = ("figure", "recorded", "generated", "difference")
+
+
 def measure(
     session_id: Annotated[Positional[int], arg(metavar="ID", help="Number of the session.")],
     store: StoreOption = None,
@@ -157,18 +169,22 @@ def measure(
         str | None,
         arg(metavar="NAME", help="Compare with a profile's recording (a name, or a file)."),
     ] = None,
+    wide: WideOption = False,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """How a session trades: spreads, sizes, removals, moves, bursts, trades; or how alike it is."""
     from kalshi_sim.likeness.measure import measure as measured
     from kalshi_sim.synthetic.profile import read_profile
 
+    layout = Layout(wide, columns)
+    layout.check(_FIGURE_COLUMNS if against is None else _COMPARED_COLUMNS)
     profile = None if against is None else read_profile(against)
     session = _loaded(store, session_id, markets)
     with progress_bar(f"measuring session {session_id}") as progress:
         found = measured(session, progress)
     if profile is None:
-        _show_figures(session_id, found, as_json=as_json)
+        _show_figures(session_id, found, layout, as_json=as_json)
         return 0
     from kalshi_sim.likeness.figures import compare
 
@@ -176,7 +192,7 @@ def measure(
     if as_json:
         print_json([_line(c) for c in compare(recorded, found)])
     else:
-        _show_comparison(recorded, found, profile.recording)
+        _show_comparison(recorded, found, profile.recording, layout)
     return 0
 
 
@@ -186,7 +202,7 @@ def _recorded(profile: Profile) -> Measured:
     return Measured(profile.figures, profile.errors)
 
 
-def _show_figures(session_id: int, found: Measured, *, as_json: bool) -> None:
+def _show_figures(session_id: int, found: Measured, layout: Layout, *, as_json: bool) -> None:
     from kalshi_sim.likeness.figures import FIGURES
 
     if as_json:
@@ -196,7 +212,7 @@ def _show_figures(session_id: int, found: Measured, *, as_json: bool) -> None:
         (figure.text, figure.shown(found.values[key]), figure.shown(found.errors.get(key)))
         for key, figure in FIGURES.items()
     ]
-    print_table(f"how session {session_id} trades", ("figure", "value", "standard error"), rows)
+    print_table(f"how session {session_id} trades", _FIGURE_COLUMNS, rows, layout=layout)
 
 
 def _line(c: Comparison) -> dict[str, object]:
@@ -210,7 +226,9 @@ def _line(c: Comparison) -> dict[str, object]:
     }
 
 
-def _show_comparison(recorded: Measured, found: Measured, name: str) -> None:
+def _show_comparison(
+    recorded: Measured, found: Measured, name: str, layout: Layout | None = None
+) -> None:
     from kalshi_sim.likeness.figures import TOLERANCE, compare
 
     lines = compare(recorded, found)
@@ -224,7 +242,7 @@ def _show_comparison(recorded: Measured, found: Measured, name: str) -> None:
         for c in lines
         if c.recorded is not None
     ]
-    print_table(f"compared with {name}", ("figure", "recorded", "generated", "difference"), rows)
+    print_table(f"compared with {name}", _COMPARED_COLUMNS, rows, layout=layout)
     compared = [c for c in lines if c.difference is not None]
     alike = sum(c.alike for c in compared)
     print_text(f"{alike} of {len(compared)} figures are within {TOLERANCE:.0%}")

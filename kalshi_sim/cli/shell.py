@@ -45,7 +45,7 @@ def run_command(
     Args:
         program: named in messages.
         work: returns an exit code.
-        arguments: of the command; `--version` in their place is answered here.
+        arguments: of the command; `--version` among them is answered here.
         mistakes: errors, besides `ConfigError`, that a command's user has made.
         interrupted: printed on Ctrl-C if the work raises no message of its own.
         ends_process: the process has nothing else to do: once interrupted it ends here, without
@@ -58,7 +58,7 @@ def run_command(
     from kalshi_sim.cli.encoding import use_what_can_be_shown
 
     use_what_can_be_shown()
-    if list(arguments) == ["--version"]:
+    if "--version" in arguments:
         from kalshi_sim import __version__
 
         print(f"{program} {__version__}")

@@ -1,7 +1,8 @@
 """Tables that fit the terminal: important columns first, numbers never cut, text wrapped at words.
 
 Of a table wider than the terminal the least important columns are left out and named below it, or
-a table of few rows is shown with its columns below each other. A pipe gets all of it.
+a table of few rows is shown with its columns below each other. A pipe gets all of it, unless a
+table can have any number of columns.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def print_table(
     words: Sequence[str] = (),
     layout: Layout | None = None,
     least: Sequence[str] = (),
+    piped: int | None = None,
 ) -> None:
     """A table on standard output, as wide as the terminal at most; empty columns are left out.
 
@@ -79,6 +81,8 @@ def print_table(
         words: columns besides these that hold words; all others are numbers.
         layout: what the user asked for.
         least: columns that are left out first, the least important one first; then the last ones.
+        piped: characters of a line in a file or a pipe, for a table that may have any number of
+            columns; without end if omitted.
     """
     layout = layout or Layout()
     full = [i for i in range(len(columns)) if i < left or any(row[i] for row in rows)]
@@ -86,7 +90,7 @@ def print_table(
     kept = _asked_for(columns, left, layout.names)
     if layout.names and not set(layout.names) & set(map(_key, columns)):
         return  # none of the columns asked for is in this table
-    console = _console()
+    console = _console(piped=piped)
     left_out: list[str] = []
     if not (layout.wide or layout.names):
         kept, left_out = _fitting(console, columns, rows, left, least)
@@ -147,14 +151,14 @@ def wrapped(text: str, *, stderr: bool = False) -> str:
     )
 
 
-def _console(*, unlimited: bool = False, stderr: bool = False) -> Console:
-    """As wide as the terminal or COLUMNS say, and without end in a file or a pipe."""
+def _console(*, unlimited: bool = False, stderr: bool = False, piped: int | None = None) -> Console:
+    """As wide as the terminal or COLUMNS say; a file or a pipe takes `piped`, or has no end."""
     from rich.console import Console
 
     console = Console(soft_wrap=False, stderr=stderr)
     given = os.environ.get("COLUMNS", "")
     if unlimited or not (console.is_terminal or given.isdigit()):
-        return Console(width=_UNLIMITED, stderr=stderr)
+        return Console(width=_UNLIMITED if unlimited else piped or _UNLIMITED, stderr=stderr)
     width = int(given) if given.isdigit() else console.width
     return Console(width=max(width, _NARROWEST), stderr=stderr)
 

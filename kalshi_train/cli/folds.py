@@ -37,15 +37,22 @@ def folds_of(config: TrainConfig, folds: int) -> list[TrainConfig]:
 
     tape = all_markets(config)
     begins: dict[str, int] = {}
+    ends_at: dict[str, int] = {}
     for view in tape.views:
-        begin = int(tape.ts_ms[view.start])
+        begin, last = int(tape.ts_ms[view.start]), int(tape.ts_ms[view.stop - 1])
         begins[view.event] = min(begin, begins.get(view.event, begin))
+        ends_at[view.event] = max(last, ends_at.get(view.event, last))
     times = sorted(begins.values())
     starts = [times[len(times) * k // (folds + 1)] for k in range(1, folds + 1)]
     if len(set(starts)) < folds or starts[0] == times[0]:
         raise ConfigError(
             f"--walk-forward {folds}: {len(times)} events begin at too few different times; take "
             "fewer folds, or more sessions"
+        )
+    if min(ends_at.values()) >= starts[0]:
+        raise ConfigError(
+            f"--walk-forward {folds}: no event is over before {_text(starts[0])}, when those that "
+            "the first run holds out begin, so it has nothing to train on; add earlier sessions"
         )
     ends: list[str | None] = [*map(_text, starts[1:]), None]
     path = config.model_save_path

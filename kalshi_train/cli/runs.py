@@ -34,6 +34,8 @@ _PLACES: Final = frozenset(
     {"model_save_path", "resume_from", "log_file", "log_level", "log_interval", "progress"}
 )
 """Settings that say where a run lies and what it shows, not what it does."""
+_PIPED: Final = 120
+"""Characters of a line where no terminal says how many: settings may differ without end."""
 _FIGURES: Final = ("steps", "held-out", "+-", "events", "best", "steps/s", "state")
 
 
@@ -113,6 +115,7 @@ def _run(arguments: Sequence[str]) -> int:
             words=("state",),
             layout=layout,
             least=("steps/s", "state", "events"),
+            piped=_PIPED,
         )
         notes += _say_what_tries_explain(runs)
         print_notes(notes)

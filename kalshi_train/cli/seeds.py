@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kalshi_sim.cli.console import count, decimal
+from kalshi_sim.cli.console import decimal
 from kalshi_sim.cli.tables import print_table, print_text
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_json
-from kalshi_sim.text import dollars
+from kalshi_sim.text import dollars, numbered
 from kalshi_train.config import TrainConfig
 from kalshi_train.evaluation.tries import SEVERAL
 
@@ -117,7 +117,7 @@ def show_runs(summary: dict[str, Any]) -> None:
         return
     spread, mean = summary["standard_deviation_cents"], summary["mean_profit_cents"]
     print_text(
-        f"mean of {count(len(summary['runs']))} runs: {_signed(mean)} a held-out market, "
+        f"mean of {numbered(len(summary['runs']), 'run')}: {_signed(mean)} a held-out market, "
         f"standard deviation {dollars(spread)}; best: {summary['best']} "
         f"({summary['note']})"
     )

@@ -16,7 +16,7 @@ from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.extras import require_extra
-from kalshi_sim.text import printable
+from kalshi_sim.text import numbered, printable
 from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.defaults import foreign_to
 
@@ -152,11 +152,11 @@ def _dry_run(config: TrainConfig, *, as_json: bool) -> int:
         else:
             ids = ",".join(map(str, part["sessions"]))
             print(
-                f"{side:<8} {part['markets']} markets of {part['events']} events, "
-                f"{part['rows']:,} rows, sessions {ids}"
+                f"{side:<8} {numbered(part['markets'], 'market')} of "
+                f"{numbered(part['events'], 'event')}, {part['rows']:,} rows, sessions {ids}"
             )
     print(f"{'split':<8} held out: {data['heldout_rule']}")
-    print(f"{'skipped':<8} {len(data['skipped'])} markets")
+    print(f"{'skipped':<8} {numbered(len(data['skipped']), 'market')}")
     for reason in data["skipped"]:
         print(f"         {printable(reason)}")
     print(f"{'rollout':<8} {planned['rollout_steps']:,} steps, {planned['rollouts']:,} times")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kalshi_sim.session import POLLED, REBUILT_SUFFIX
+from kalshi_sim.text import numbered
 from kalshi_train.evaluation.provenance import ModelOrigin, SessionOrigin
 
 
@@ -50,7 +51,7 @@ def model_caveats(model: ModelOrigin | None) -> tuple[str, ...]:
         which = (
             "these markets themselves"
             if model.markets_seen == model.markets
-            else f"{model.markets_seen} of these {model.markets} markets"
+            else f"{model.markets_seen} of these {numbered(model.markets, 'market')}"
         )
         found.append(
             f"{model.name} was trained on {which}, so the result shows what it remembers "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kalshi_sim.config import FillModel, SimConfig
 from kalshi_sim.frames import Tabular
 from kalshi_sim.tape import Tape
-from kalshi_sim.text import dollars
+from kalshi_sim.text import dollars, numbered
 from kalshi_train.evaluation.compare import Comparison
 from kalshi_train.evaluation.evidence import model_caveats
 from kalshi_train.evaluation.figures import TotalFigures
@@ -48,7 +48,8 @@ class Run:
     def __repr__(self) -> str:
         profit = self.total.profit_per_market_cents
         return (
-            f"Run({self.policy.name} under {self.fill_model}: {len(self.episodes)} markets, "
+            f"Run({self.policy.name} under {self.fill_model}: "
+            f"{numbered(len(self.episodes), 'market')}, "
             f"{dollars(profit, signed=True)} a market)"
         )
 
@@ -183,7 +184,8 @@ class Evaluation(Tabular):
         found = "".join(
             f"; {name} {dollars(profit_of(name), signed=True)} a market" for name in self.models
         )
-        return f"Evaluation({names} on {len(self.tape.views)} markets under {models}{found})"
+        markets = numbered(len(self.tape.views), "market")
+        return f"Evaluation({names} on {markets} under {models}{found})"
 
 
 def fill_models_of(config: SimConfig) -> tuple[FillModel, ...]:

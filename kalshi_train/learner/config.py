@@ -82,7 +82,8 @@ class LearnerConfig(Validated):
         """
         for name in foreign_to(self.algorithm):
             if getattr(self, name) is not None:
-                theirs = " and ".join(algorithms_with(name))
+                *others, last = algorithms_with(name)
+                theirs = f"{', '.join(others)} and {last}" if others else last
                 raise ConfigError(f"{name} is a setting of {theirs}, not of {self.algorithm}")
         self._check_switches()
         if any(size < 1 for size in self.net_arch):

@@ -9,7 +9,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.files import whole_file
-from kalshi_sim.text import printable
+from kalshi_sim.text import numbered, printable
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 from kalshi_train.evaluation.measure import event_of
 from kalshi_train.evaluation.show import verdict
@@ -118,7 +118,8 @@ def _words(evaluation: Evaluation) -> dict[str, Any]:
     """What the page says in sentences."""
     config, tape = evaluation.config, evaluation.tape
     subject = (
-        f"{_title(evaluation)} · {len(tape.views)} markets, {sum(map(len, tape.views)):,} rows · "
+        f"{_title(evaluation)} · {numbered(len(tape.views), 'market')}, "
+        f"{sum(map(len, tape.views)):,} rows · "
         f"${config.cash_start / CENTS_PER_DOLLAR:,.2f} a market, orders of {config.order_size}, "
         f"pricing {config.pricing}, latency {config.latency_ms} ms, "
         f"fees {'on' if config.fees else 'off'}, fill model {config.fill_model}"

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from kalshi_sim.cli.tables import print_pairs, print_text
-from kalshi_sim.text import dollars
+from kalshi_sim.text import dollars, numbered
 from kalshi_train.training.result import TrainResult
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def show_result(result: TrainResult) -> None:
 
 def _played(provenance: Mapping[str, Any]) -> str:
     markets, events = provenance["markets"], provenance["events"]
-    return f"{markets:,} markets of {events:,} events"
+    return f"{numbered(markets, 'market')} of {numbered(events, 'event')}"
 
 
 def _share_of(result: TrainResult) -> str:

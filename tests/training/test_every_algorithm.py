@@ -160,8 +160,14 @@ MISTAKES = [
     ({"algorithm": "dqn", "mask": True}, "dqn has no masks; ppo, a2c and maskable-ppo have"),
     ({"algorithm": "recurrent-ppo", "mask": True}, "recurrent-ppo has no masks"),
     ({"algorithm": "dqn", "stock_sb3": True}, "dqn has one"),
-    ({"algorithm": "dqn", "n_epochs": 3}, "n_epochs is a setting of ppo and maskable-ppo"),
-    ({"algorithm": "dqn", "gae_lambda": 0.9}, "gae_lambda is a setting of ppo and a2c"),
+    (
+        {"algorithm": "dqn", "n_epochs": 3},
+        "n_epochs is a setting of ppo, maskable-ppo and recurrent-ppo",
+    ),
+    (
+        {"algorithm": "dqn", "gae_lambda": 0.9},
+        "gae_lambda is a setting of ppo, a2c, maskable-ppo and recurrent-ppo, not of dqn",
+    ),
     ({"algorithm": "ppo", "buffer_size": 10}, "buffer_size is a setting of dqn, not of ppo"),
     ({"algorithm": "ppo", "lstm_hidden_size": 10}, "is a setting of recurrent-ppo, not of ppo"),
     ({"algorithm": "dqn", "buffer_size": 99}, "learning_starts 10000 is larger than buffer_size"),

@@ -69,6 +69,8 @@ def test_seeds_and_the_runs_they_make(
     told = " ".join(shown.split())
     assert re.search(r"best of \d+ tries \(3 runs with their checkpoints\) on \d+ markets of", told)
     assert "gamma" in shown
+    assert re.search(r"steps, (-|\+)?\$\d", told)
+    assert " cents a market" not in told
     page = Path("runs.html").read_text()
     assert "seed-1" in page
     assert "held out, a market" in page
@@ -141,6 +143,20 @@ def test_walking_forward(store: str, capsys: pytest.CaptureFixture[str], tmp_pat
         assert "eval" in (error := capsys.readouterr().err) or "--walk-forward" in error
 
 
+def test_walking_forward_over_one_evening_names_its_own_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of its events overlap: none is over before others begin."""
+    made = generate_session(9, markets=12, minutes=10, seed=4)
+    place = str(tmp_path / "sessions")
+    open_store(place).save(made)
+    words = ["--session", "9", "--store", place, "--walk-forward", "4"]
+    assert train_main([*words, "--model-save-path", str(tmp_path / "wf")]) == 2
+    told = capsys.readouterr().err
+    assert "--walk-forward 4: " in told
+    assert "eval_from" not in told
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -160,3 +176,38 @@ def test_a_date_with_nothing_on_one_side_is_told(store: str) -> None:
         config = TrainConfig(store=store, sessions=(1,), eval_from=date, tape=TapeOptions())
         with pytest.raises(ConfigError, match="choose another time"):
             prepare(config)
+
+
+@pytest.mark.parametrize(("words", "widest"), [((), 120), (("--wide",), None)])
+def test_runs_that_differ_in_much_fit_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], widest: int | None
+) -> None:
+    """In a pipe, where no terminal says how wide the table may be."""
+    for k in range(6):
+        settings = {"total_timesteps": 512, "seed": k}
+        settings |= {f"a_setting_with_a_long_name_{i}": k for i in range(20)}
+        (tmp_path / f"run-{k}").mkdir()
+        (tmp_path / f"run-{k}" / "config.json").write_text(json.dumps(settings))
+    assert runs_main([str(tmp_path), *words]) == 0
+    table = capsys.readouterr().out.split("not shown:")[0].splitlines()
+    longest = max(len(line) for line in table if not line.startswith("6 runs below"))
+    assert longest > 400 if widest is None else longest <= widest
+
+
+def test_one_run_is_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"total_timesteps": 512}))
+    assert runs_main([str(tmp_path)]) == 0
+    assert "1 run below" in capsys.readouterr().out
+
+
+def test_damaged_evaluations_do_not_end_the_listing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "eval_logs").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({"total_timesteps": 512}))
+    (tmp_path / "eval_logs" / "evaluations.npz").write_bytes(b"PK\x03\x04 no archive")
+    assert runs_main([str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "1 run below" in shown.out
+    told = f"not counted among the tries: {tmp_path}/eval_logs/evaluations.npz is damaged"
+    assert told in " ".join((shown.out + shown.err).split())
