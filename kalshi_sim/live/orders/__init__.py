@@ -1,0 +1,1 @@
+"""Orders at an exchange: the demo environment and local exchanges, and no other place."""
