@@ -11,9 +11,10 @@ from pathlib import Path
 from kalshi_sim.ingest.segments import Header
 from kalshi_sim.live.exchange import LocalExchange
 from kalshi_sim.live.exchange.faults import Fault
-from kalshi_sim.live.recorder.discovery import Selection
+from kalshi_sim.live.exchange.openings import Opening
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions
 from kalshi_sim.live.recorder.recorder import Recorder
+from kalshi_sim.live.recorder.selection import Selection
 from kalshi_sim.live.recorder.subscriber import Timing
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.session import Session
@@ -39,6 +40,7 @@ async def record(
     speed: float,
     seconds: float,
     skip_ms: int = 0,
+    openings: Sequence[Opening] = (),
 ) -> Recorded:
     """Record a replay of a session, with faults.
 
@@ -49,6 +51,7 @@ async def record(
         speed: of the replay; 0: as fast as it is read.
         seconds: it ends after so many seconds of the wall clock, or with the session.
         skip_ms: where in the session it begins.
+        openings: markets that come to be while time runs.
 
     Returns:
         Where all of it is.
@@ -60,7 +63,7 @@ async def record(
         WriterOptions(flush_seconds=0.05, floor_bytes=0),
     )
     async with LocalExchange(
-        session, speed=speed, faults=faults, log=log, skip_ms=skip_ms
+        session, speed=speed, faults=faults, log=log, skip_ms=skip_ms, openings=openings
     ) as exchange:
         assert exchange.private_key is not None
         recorder = Recorder(

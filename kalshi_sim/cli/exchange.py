@@ -65,6 +65,13 @@ def exchange(
     faults: Annotated[
         Path | None, arg(metavar="FILE", help="JSON list of faults (docs/live.md).")
     ] = None,
+    openings: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="JSON list of markets that are created, or open, later (docs/live.md).",
+        ),
+    ] = None,
     log: Annotated[
         Path | None, arg(metavar="FILE", help="Write every frame that is sent, as JSON lines.")
     ] = None,
@@ -75,11 +82,13 @@ def exchange(
     from kalshi_sim.live.exchange import LocalExchange
     from kalshi_sim.live.exchange.accounts import load_keys
     from kalshi_sim.live.exchange.faults import load_faults
+    from kalshi_sim.live.exchange.openings import load_openings
 
     check_value("--skip", skip, float, Within(0, MAX_SKIP_MINUTES))
     try:
         given = None if keys is None else load_keys(keys)
         waiting = [] if faults is None else load_faults(faults)
+        coming = [] if openings is None else load_openings(openings)
     except DataError as error:  # a mistake of whoever wrote the file
         raise ConfigError(str(error)) from error
     if generated:
@@ -107,6 +116,7 @@ def exchange(
         faults=waiting,
         log=log,
         skip_ms=round(skip * MS_PER_MINUTE),
+        openings=coming,
     )
     import asyncio
 

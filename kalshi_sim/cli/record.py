@@ -25,9 +25,13 @@ def record(
         tuple[str, ...], arg(metavar="TICKER...", help="All markets of these series.")
     ] = (),
     status: Annotated[
-        Literal["unopened", "open", "paused", "closed", "settled"],
-        arg(help="Status of the markets that are not named one by one."),
-    ] = "open",
+        tuple[Literal["unopened", "open", "paused", "closed", "settled"], ...],
+        arg(
+            metavar="STATUS...",
+            help="Markets that are not named have one of these: unopened, open, paused, closed, "
+            "settled.",
+        ),
+    ] = ("open", "paused"),
     min_volume: Annotated[int, arg(help="Contracts traded so far, at least.")] = 0,
     max_spread: Annotated[
         int | None, arg(metavar="CENTS", help="Spread at most; both sides quoted.")

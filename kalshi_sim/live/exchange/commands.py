@@ -182,10 +182,13 @@ class Commands:
     def _send_snapshots(
         self, connection: Connection, subscription: Subscription, tickers: list[str], number: int
     ) -> None:
-        """Send the books of markets; that of one whose book is not known follows when it is."""
+        """Send the books of markets; that of one whose book is not known follows when it is.
+
+        The book of a market that has not opened is empty.
+        """
         for ticker in tickers:
             market = self._exchange.markets[ticker]
-            if market.known:
+            if market.known or not market.opened:
                 message = market.snapshot(use_yes_price=subscription.use_yes_price)
                 connection.deliver(
                     subscription,

@@ -13,22 +13,12 @@ from kalshi_sim.live.exchange.commands import Commands
 from kalshi_sim.live.exchange.faults import Fault, Faults
 from kalshi_sim.live.exchange.flow import FlowOrder, flow
 from kalshi_sim.live.exchange.hub import Hub
+from kalshi_sim.live.exchange.lives import Lives
 from kalshi_sim.live.exchange.log import SentLog
-from kalshi_sim.live.exchange.markets import (
-    ACTIVE,
-    CLOSED,
-    DETERMINED,
-    FINALIZED,
-    INACTIVE,
-    Market,
-)
+from kalshi_sim.live.exchange.markets import INITIALIZED, Market
 from kalshi_sim.live.exchange.matching import Matching
-from kalshi_sim.live.exchange.messages import (
-    delta_message,
-    fee_message,
-    life_message,
-    trade_message,
-)
+from kalshi_sim.live.exchange.messages import delta_message, trade_message
+from kalshi_sim.live.exchange.openings import Opening, opening_changes
 from kalshi_sim.live.exchange.queue import TrueQueueFlow
 from kalshi_sim.live.exchange.schedule import (
     BookFrame,
@@ -65,6 +55,7 @@ class Exchange:
         faults: Iterable[Fault] = (),
         truth: TrueQueue | None = None,
         skip_ms: int = 0,
+        openings: Iterable[Opening] = (),
     ) -> None:
         """Make an exchange whose markets are those of a session.
 
@@ -81,6 +72,7 @@ class Exchange:
             truth: the queues behind a generated session, whose orders then come one by one; None:
                 the frames of the session are replayed.
             skip_ms: so long after the session's start time begins; what came earlier has happened.
+            openings: markets that are created, or open, later than the session starts.
 
         Raises:
             ConfigError: the session cannot be replayed, is not longer than `skip_ms`, or `truth`
@@ -97,12 +89,23 @@ class Exchange:
             )
         self.session = session
         self.clock = ExchangeClock(first_ms(session), speed)
-        self.markets = {m.ticker: Market(m, first_ms(session)) for m in session.markets}
+        self._ordered = [Market(m, first_ms(session)) for m in session.markets]
+        coming = opening_changes(session, openings)
+        for ms, change in coming:
+            market = self._ordered[change.market]
+            if change.kind == "created":
+                market.created_ms = ms
+            else:
+                market.status, market.open_ms = INITIALIZED, ms
+        there = (m for m in self._ordered if m.created_ms <= first_ms(session))
+        self.markets = {m.ticker: m for m in there}
+        """Those that the exchange has now, by ticker."""
         self.hub = Hub()
         self.faults = Faults()
         self.commands = Commands(self)
         self.keys = keys
         self.matching = Matching(self)
+        self._lives = Lives(self)
         self.ping_seconds = ping_seconds
         self.exchange_active = True
         self.trading_active = True
@@ -110,11 +113,12 @@ class Exchange:
         """Set once everything has happened."""
         self._flow = TrueQueueFlow(self, self.matching)
         self._begin_ms = first_ms(session) + skip_ms
-        self._happenings = replay(session) if truth is None else flow(session, truth.logs)
+        self._happenings = (
+            replay(session, coming) if truth is None else flow(session, truth.logs, coming)
+        )
         self._following: Happening | None = None
         self._speed = speed
         self._faults = tuple(faults)
-        self._ordered = list(self.markets.values())
         self._log = log
         self._begin: Begin = begin
         self._begun = asyncio.Event()
@@ -231,7 +235,7 @@ class Exchange:
         market = self._ordered[what.market]
         self.expire()
         if isinstance(what, Change):
-            self._change(market, what, ms)
+            self._lives.change(market, what, ms)
         elif isinstance(what, FlowOrder):
             self._flow.apply(market, what, ms)
         elif what.kind == EventKind.GAP:
@@ -264,21 +268,6 @@ class Exchange:
             elif order.expiration_ms <= now:
                 self.matching.cancel(order, "ExpiryCancel")
 
-    def _cancel_orders(self, market: Market, reason: str, *, pausing: bool = False) -> None:
-        """Cancel clients' orders in a market, all or those that a pause cancels."""
-        for account in self.keys.accounts:
-            for order in list(account.orders.values()):
-                if order.market is market and (order.cancel_on_pause or not pausing):
-                    self.matching.cancel(order, reason)
-
-    def _pay(self, market: Market, ms: int) -> None:
-        """Pay all positions in a market out."""
-        for account in self.keys.accounts:
-            if market.value is not None and account.settle(
-                market.ticker, market.info.event, market.value, ms
-            ):
-                self.matching.send_position(account, market, ms)
-
     def _delta(self, market: Market, what: BookFrame, ms: int) -> None:
         before = market.book.best(0), market.book.best(1)
         if market.altered:
@@ -300,31 +289,3 @@ class Exchange:
         market.record_trade(what.side, what.price, what.size)
         number = self.next_trade()
         self.hub.publish_trade(market, lambda: trade_message(market, what, number), ms)
-
-    def _change(self, market: Market, what: Change, ms: int) -> None:
-        market.updated_ms = ms
-        if what.fees is not None:
-            self.hub.publish_life("event_fee_update", fee_message(market, what.fees), ms)
-            return
-        match what.kind:
-            case "closed":
-                market.status = CLOSED
-                self._cancel_orders(market, "CloseCancel")
-                return  # the exchange sends no frame at the close
-            case "deactivated":
-                market.status = INACTIVE
-                self._cancel_orders(market, "HaltCancel", pausing=True)
-            case "activated":
-                market.status = ACTIVE
-                self._cancel_orders(market, "HaltCancel")
-            case "close_date_updated":
-                market.close_ms = what.close_ms
-            case "price_level_structure_updated" if what.ranges is not None:
-                market.ranges = what.ranges
-            case "determined":
-                market.status, market.value = DETERMINED, what.value
-                self._cancel_orders(market, "CloseCancel")
-            case "settled":
-                market.status, market.settled_ms = FINALIZED, ms
-                self._pay(market, ms)
-        self.hub.publish_life("market_lifecycle_v2", life_message(market, what, ms), ms)

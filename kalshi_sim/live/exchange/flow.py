@@ -6,12 +6,12 @@ so that they meet clients' orders in the queue.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from kalshi_sim.live.exchange.schedule import Happening, in_order_of_time, lives
+from kalshi_sim.live.exchange.schedule import Change, Happening, in_order_of_time, lives
 from kalshi_sim.session import Session
 from kalshi_sim.synthetic.queue_book import (
     ADD,
@@ -69,18 +69,21 @@ class FlowOrder:
     """(number, size) of what a taker leaves of the orders it hits where no client trades."""
 
 
-def flow(session: Session, logs: Mapping[str, MarketLog]) -> Iterator[Happening]:
+def flow(
+    session: Session, logs: Mapping[str, MarketLog], openings: Sequence[tuple[int, Change]] = ()
+) -> Iterator[Happening]:
     """All orders of a generated session and the changes of its markets' lives, by time.
 
     Args:
         session: the session.
         logs: of its markets, by ticker.
+        openings: markets that come to be while time runs (time in ms since 1970 UTC, change).
 
     Yields:
         (time in ms since 1970 UTC, what happens); times never run backwards.
     """
     streams = [_orders(i, logs[market.ticker]) for i, market in enumerate(session.markets)]
-    return in_order_of_time(session, [lives(session), *streams])
+    return in_order_of_time(session, [lives(session, openings), *streams])
 
 
 def _orders(market: int, log: MarketLog) -> Iterator[tuple[int, int, FlowOrder]]:

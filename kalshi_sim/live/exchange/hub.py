@@ -96,6 +96,8 @@ class Hub:
     ) -> None:
         """Send a message on a book to all who follow it, in the prices they asked for.
 
+        Nobody gets one of a market that has not opened.
+
         Args:
             kind: its type.
             market: whose book.
@@ -103,6 +105,8 @@ class Hub:
             sending_ms: when, in the exchange's time.
             mine: an account, and what it alone sees besides.
         """
+        if not market.opened:
+            return
         made: dict[tuple[bool, bool], bytes] = {}
         for connection, subscription in self.subscribers(ORDERBOOK, market.ticker):
             own = mine is not None and connection.account is mine[0]
@@ -114,11 +118,15 @@ class Hub:
 
     def publish_trade(self, market: Market, message: Callable[[], Message], ms: int) -> None:
         """Send a trade, and the ticker it changes."""
+        if not market.opened:
+            return
         self.publish(TRADE, "trade", market.ticker, message, ms)
         self.publish_ticker(market, ms)
 
     def publish_ticker(self, market: Market, ms: int) -> None:
         """Send a market's ticker."""
+        if not market.opened:
+            return
         self.publish(TICKER, "ticker", market.ticker, lambda: market.ticker_message(ms), ms)
 
     def publish_life(self, kind: str, message: Message, ms: int) -> None:

@@ -78,6 +78,21 @@ class Market:
         """The shard it trades on; a local exchange has one."""
         return 0
 
+    @property
+    def opened(self) -> bool:
+        """Whether trading has begun; before, nobody sees a book."""
+        return self.status != INITIALIZED
+
+    def open(self, ms: int) -> None:
+        """Let trading begin: what came before has not happened."""
+        self.status, self.open_ms = ACTIVE, ms
+        self.last_price = self.last_size = 0
+        self.volume = self.open_interest = self.dollar_volume = 0
+
+    @property
+    def _shown(self) -> OrderBook:
+        return self.book if self.opened else OrderBook()
+
     def record_trade(self, side: int, price: int, size: int) -> None:
         """Count a trade.
 
@@ -98,7 +113,7 @@ class Market:
         for side, name in enumerate(SIDE_NAMES):
             levels = [
                 [shown_price(side, price, use_yes_price=use_yes_price), contracts(size)]
-                for price, size in self.book.ladder(side)
+                for price, size in self._shown.ladder(side)
             ]
             if levels:
                 message[f"{name}_dollars_fp"] = levels
@@ -112,19 +127,20 @@ class Market:
         """
         return {
             f"{name}_dollars": [
-                [dollars(price), contracts(size)] for price, size in self.book.ladder(side)[-depth:]
+                [dollars(price), contracts(size)]
+                for price, size in self._shown.ladder(side)[-depth:]
             ]
             for side, name in enumerate(SIDE_NAMES)
         }
 
     def quotes(self) -> Message:
         """The best prices and their sizes; the side that has none shows 0 or 1 dollar."""
-        bid, no_bid = self.book.best(0), self.book.best(1)
+        bid, no_bid = self._shown.best(0), self._shown.best(1)
         return {
             "yes_bid_dollars": dollars(bid),
             "yes_ask_dollars": dollars(mirror(no_bid, PRICE_SCALE)),
-            "yes_bid_size_fp": contracts(self.book.size(0, bid)),
-            "yes_ask_size_fp": contracts(self.book.size(1, no_bid)),
+            "yes_bid_size_fp": contracts(self._shown.size(0, bid)),
+            "yes_ask_size_fp": contracts(self._shown.size(1, no_bid)),
         }
 
     def ticker_message(self, ts_ms: int) -> Message:
@@ -147,7 +163,7 @@ class Market:
 
     def listing(self) -> dict[str, Any]:
         """The market as GET /markets shows it."""
-        no_bid, no_ask = self.book.best(1), mirror(self.book.best(0), PRICE_SCALE)
+        no_bid, no_ask = self._shown.best(1), mirror(self._shown.best(0), PRICE_SCALE)
         result = ""
         if self.value is not None:
             result = {0: "no", PRICE_SCALE: "yes"}.get(self.value, "scalar")

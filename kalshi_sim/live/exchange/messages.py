@@ -98,6 +98,8 @@ def life_message(market: Market, what: Change, ms: int) -> Message:
         ms: when, in the exchange's time.
     """
     message: Message = {"market_ticker": market.ticker, "event_type": what.kind}
+    if what.kind == "created":
+        return {**message, **_created(market)}
     if what.close_ms is not None:
         message["close_ts"] = _seconds(what.close_ms)
     if what.ranges is not None:
@@ -110,6 +112,42 @@ def life_message(market: Market, what: Change, ms: int) -> Message:
     if what.kind == "settled":
         message["settled_ts"] = _seconds(ms)
     return message
+
+
+def _created(market: Market) -> Message:
+    """What the exchange says of a market when it has made it."""
+    close = {} if market.close_ms is None else {"close_ts": _seconds(market.close_ms)}
+    known: Message = {
+        "name": market.ticker,
+        "title": market.ticker,
+        "event_ticker": market.info.event,
+    }
+    if market.close_ms is not None:
+        known["expected_expiration_ts"] = _seconds(market.close_ms)
+    return {
+        "exchange_index": market.exchange_index,
+        "open_ts": _seconds(market.open_ms),
+        **close,
+        "additional_metadata": known,
+        "price_level_structure": structure(market.ranges),
+        "price_ranges": bands(market.ranges),
+    }
+
+
+def event_message(market: Market) -> Message:
+    """The message of an `event_lifecycle`: a new event.
+
+    Args:
+        market: its first.
+    """
+    return {
+        "event_ticker": market.info.event,
+        "exchange_index": market.exchange_index,
+        "title": market.info.event,
+        "subtitle": "",
+        "collateral_return_type": "",
+        "series_ticker": market.info.series,
+    }
 
 
 def fee_message(market: Market, fees: FeeUpdate) -> Message:

@@ -7,7 +7,7 @@ states an earlier time. Changes of markets' lives come at the times at which the
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -56,8 +56,8 @@ class Change:
 
     market: int
     kind: str
-    """activated, deactivated, close_date_updated, price_level_structure_updated,
-    event_fee_update, closed (of which no frame is sent), determined or settled."""
+    """created, activated, deactivated, close_date_updated, price_level_structure_updated,
+    event_fee_update, determined or settled; opened and closed, of which no frame is sent."""
     close_ms: int | None = None
     ranges: PriceRanges | None = None
     fees: FeeUpdate | None = None
@@ -87,9 +87,17 @@ def first_ms(session: Session) -> int:
     return session.first_book_ms if session.started_ms is None else session.started_ms
 
 
-def replay(session: Session) -> Iterator[Happening]:
-    """Everything that happens in a recorded session, with times that never run backwards."""
-    return in_order_of_time(session, [lives(session), _frames(session)])
+def replay(session: Session, openings: Sequence[tuple[int, Change]] = ()) -> Iterator[Happening]:
+    """Everything that happens in a recorded session, with times that never run backwards.
+
+    Args:
+        session: the recorded session.
+        openings: markets that come to be while time runs (time in ms since 1970 UTC, change).
+
+    Returns:
+        (time in ms since 1970 UTC, what happens).
+    """
+    return in_order_of_time(session, [lives(session, openings), _frames(session)])
 
 
 def in_order_of_time(
@@ -167,9 +175,16 @@ def _frames(session: Session) -> Iterator[tuple[int, int, BookFrame]]:
         )
 
 
-def lives(session: Session) -> list[tuple[int, int, Change]]:
-    """All changes of markets' lives by time; what holds from the start has no time."""
-    found: list[tuple[int, Change]] = []
+def lives(
+    session: Session, openings: Sequence[tuple[int, Change]] = ()
+) -> list[tuple[int, int, Change]]:
+    """All changes of markets' lives by time; what holds from the start has no time.
+
+    Args:
+        session: the session.
+        openings: markets that come to be while time runs (time in ms since 1970 UTC, change).
+    """
+    found = list(openings)
     start = first_ms(session)
     fees_of_event: set[tuple[str, int]] = set()
     for i, market in enumerate(session.markets):

@@ -22,6 +22,7 @@ from kalshi_sim.live.exchange.core import Begin, Exchange
 from kalshi_sim.live.exchange.faults import REST_FAULTS, Fault
 from kalshi_sim.live.exchange.gate import Gate
 from kalshi_sim.live.exchange.log import SentLog
+from kalshi_sim.live.exchange.openings import Opening
 from kalshi_sim.live.exchange.rest import MarketReads
 from kalshi_sim.live.exchange.rest_orders import OrderCalls
 from kalshi_sim.live.exchange.rest_portfolio import PortfolioReads
@@ -58,6 +59,7 @@ class LocalExchange:
         ping_seconds: float = PING_SECONDS,
         truth: TrueQueue | None = None,
         skip_ms: int = 0,
+        openings: Iterable[Opening] = (),
     ) -> None:
         """Make an exchange that replays a session.
 
@@ -76,6 +78,7 @@ class LocalExchange:
             truth: the queues behind a generated session (`generate_with_truth`): its orders then
                 come one by one, and clients' orders stand among them.
             skip_ms: so long after the session's start time begins; what came earlier has happened.
+            openings: markets that are created, or open, later than the session starts.
 
         Raises:
             ConfigError: the session cannot be replayed, `truth` is of another one, or an argument
@@ -103,6 +106,7 @@ class LocalExchange:
             faults=faults,
             truth=truth,
             skip_ms=skip_ms,
+            openings=openings,
         )
         self._host, self._port = host, port
         self._runner: web.AppRunner | None = None

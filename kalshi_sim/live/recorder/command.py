@@ -22,10 +22,11 @@ from kalshi_sim.ingest.segments import Header
 from kalshi_sim.interrupts import deferred
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.recorder.access import KEY_FILE, KEY_ID, credentials_of, environment_of
-from kalshi_sim.live.recorder.discovery import ExchangeError, Rest, Selection, is_replay
+from kalshi_sim.live.recorder.discovery import ExchangeError, Rest, is_replay
 from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, check_target, store_segments
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
 from kalshi_sim.live.recorder.recorder import Recorder
+from kalshi_sim.live.recorder.selection import Selection
 from kalshi_sim.live.recorder.status import Status, as_json, plain_line, prometheus, rows
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.store.urls import without_password

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -16,7 +13,7 @@ import msgspec
 
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.live import interface as names
-from kalshi_sim.units import PAYOUT_CENT
+from kalshi_sim.live.recorder.selection import Selection, amount
 
 _RETRIES: Final = 6
 _WAIT_S: Final = 0.5
@@ -40,73 +37,6 @@ class ExchangeError(KalshiSimError, RuntimeError):
 
 class KeyRefusedError(ConfigError):
     """The exchange does not accept the key."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a user chooses. All that is given must hold; of several names one must."""
-
-    tickers: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
-    series: tuple[str, ...] = ()
-    status: str = "open"
-    min_volume: int = 0
-    """Contracts traded so far, at least."""
-    max_spread: int | None = None
-    """Cents between best bid and ask, at most; a one-sided book has none."""
-    closes_within: float | None = None
-    """Hours to the close, at most."""
-    limit: int | None = None
-    """So many, those traded most."""
-
-    def __post_init__(self) -> None:
-        """Check the status.
-
-        Raises:
-            ConfigError: there is no such status.
-        """
-        if self.status not in names.MARKET_STATUSES:
-            raise ConfigError(
-                f"--status {self.status}: must be one of {', '.join(names.MARKET_STATUSES)}"
-            )
-
-    def keeps(self, market: Mapping[str, Any], now_s: float) -> bool:
-        """Whether a market is chosen.
-
-        Args:
-            market: as GET /markets lists it.
-            now_s: seconds since 1970 UTC.
-
-        Returns:
-            Whether all filters hold.
-        """
-        if _number(market.get("volume_fp", market.get("volume"))) < self.min_volume:
-            return False
-        if self.max_spread is not None:
-            bid = _number(market.get("yes_bid_dollars"))
-            ask = _number(market.get("yes_ask_dollars"))
-            spread = (ask - bid) * PAYOUT_CENT
-            if not 0 < bid < ask < 1 or spread > self.max_spread:
-                return False
-        if self.closes_within is not None:
-            close_s = _seconds(market.get("close_time"))
-            if close_s is None or not 0 <= close_s - now_s <= self.closes_within * 3600:
-                return False
-        return True
-
-
-def _number(value: object) -> Decimal:
-    try:
-        return Decimal(str(value)) if value is not None else Decimal(0)
-    except InvalidOperation:
-        return Decimal(0)
-
-
-def _seconds(value: object) -> float | None:
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return None
 
 
 class Rest:
@@ -235,7 +165,7 @@ class Rest:
         found: dict[str, dict[str, Any]] = {}
         unlisted = dict.fromkeys(selection.tickers)
         now_s = time.time()
-        for query in _queries(selection):
+        for query in selection.queries():
             cursor = ""
             while True:
                 page = dict(query) | ({"cursor": cursor} if cursor else {})
@@ -251,7 +181,7 @@ class Rest:
         if selection.limit is not None and len(found) > selection.limit:
             most = sorted(
                 found,
-                key=lambda t: (-_number(found[t].get("volume_fp", found[t].get("volume"))), t),
+                key=lambda t: (-amount(found[t].get("volume_fp", found[t].get("volume"))), t),
             )
             found = {ticker: found[ticker] for ticker in most[: selection.limit]}
         return found
@@ -290,22 +220,6 @@ class Rest:
         """
         answer = await self.get("/markets/orderbooks", {"tickers": ",".join(tickers)})
         return list(answer.get("orderbooks") or ())
-
-
-def _queries(selection: Selection) -> list[dict[str, str]]:
-    """The calls that list what the names of a selection can mean."""
-    common = {"limit": str(names.MAX_PAGE)}
-    if selection.tickers:  # named: whatever their status
-        return [
-            common | {"tickers": ",".join(selection.tickers[at : at + names.MAX_ORDERBOOKS])}
-            for at in range(0, len(selection.tickers), names.MAX_ORDERBOOKS)
-        ]
-    common["status"] = selection.status
-    if selection.events:
-        return [common | {"event_ticker": event} for event in selection.events]
-    if selection.series:
-        return [common | {"series_ticker": series} for series in selection.series]
-    return [common | {"mve_filter": "exclude"}]
 
 
 def _why(error: Exception) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.keys import PrivateKey, request_headers
-from kalshi_sim.live.recorder.discovery import Selection, SignedHeaders
+from kalshi_sim.live.recorder.discovery import SignedHeaders
+from kalshi_sim.live.recorder.selection import Selection
 from kalshi_sim.live.recorder.subscriber import Timing
 
 _NS_PER_MS: Final = 1_000_000

@@ -18,6 +18,7 @@ from kalshi_sim.live.recorder.audit import Audit, Books
 from kalshi_sim.live.recorder.commands import AuthenticationError, ConnectionLostError
 from kalshi_sim.live.recorder.connection import Connection
 from kalshi_sim.live.recorder.discovery import GIVE_KEY, ExchangeError, KeyRefusedError, Rest
+from kalshi_sim.live.recorder.listing import Listings
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
 from kalshi_sim.live.recorder.placement import Placement, Slot
 from kalshi_sim.live.recorder.sequence import Head
@@ -77,6 +78,7 @@ class Recorder:
         self._unknown_ns = 0
         self._problems: dict[str, str] = {}
         self._rest: Rest | None = None
+        self._listings = Listings(options.selection, options.discover_every_s)
 
     def stop(self) -> None:
         """End in order, soon; from any thread, or a signal's handler."""
@@ -149,7 +151,7 @@ class Recorder:
     async def _discover(self) -> None:
         assert self._rest is not None
         while True:
-            await asyncio.sleep(self.options.discover_every_s)
+            await self._listings.wait()
             try:
                 found = await self._rest.markets(self.options.selection)
             except ExchangeError as error:  # what is recorded goes on
@@ -238,6 +240,8 @@ class Recorder:
                 self._books.take(head.type, data)
             except (ValueError, KeyError):
                 self._books.forget(message.market_ticker or "")
+        if message.event_type == "created":
+            self._listings.created(data, sent_ms)
         if message.event_type in _OVER and message.market_ticker is not None:
             self._placement.over.add(message.market_ticker)
 

@@ -17,9 +17,9 @@ from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.segments import Header, segments_in
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.live.keys import new_private_key
-from kalshi_sim.live.recorder.discovery import Selection
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions
 from kalshi_sim.live.recorder.recorder import Recorder
+from kalshi_sim.live.recorder.selection import Selection
 from kalshi_sim.live.recorder.subscriber import Timing
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.session import EventKind
