@@ -110,6 +110,7 @@ class FileReader:
         scanning = self._scan
         for block in reader.blocks(source, self._options):
             bad += [(f"{where} {number}", why) for number, why in block.bad]
+            notes += block.notes
             scanned = scan_block(block.text) if scanning else None
             if scanned is not None and len(scanned.left) > _MOSTLY * scanned.columns.shape[1]:
                 scanned, scanning = None, False  # of a kind that only the decoder reads

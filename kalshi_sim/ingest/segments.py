@@ -24,6 +24,10 @@ FRAME: Final = b'{"recv_ts_ns":'
 COMMAND: Final = b'{"sent_ts_ns":'
 MARKER: Final = b'{"marked_ts_ns":'
 """How its other lines begin."""
+SUM: Final = "sum"
+"""The marker that has a checksum (`kalshi_sim.ingest.segment_sums`)."""
+_ENDS: Final = ("rotate", "stop", "disk-full")
+"""The markers one of which is a segment's last line but for a checksum."""
 _RAW: Final = b',"raw":'
 _CONNECTIONS: Final = 1_000_000
 """Connections of a run before their numbers meet those of the next."""
@@ -55,6 +59,8 @@ class Header(msgspec.Struct, kw_only=True):
     replay: bool = False
     """Whether a local exchange replayed a session: its frames state the session's times, and when
     they were received means nothing."""
+    sums: bool = False
+    """Whether markers have checksums of the lines before them; older recorders wrote none."""
     version: str = ""
     """Of kalshi-sim."""
     libraries: dict[str, str] = {}
@@ -157,7 +163,7 @@ def marker_line(wall_ns: int, mono_ns: int, connection: int, name: str, **what: 
         mono_ns: the same on the monotonic clock.
         connection: number of the connection it is about; 0 for none.
         name: open, close, end (of a subscription), market (as listed), gap, drop, refused,
-            clock-jump, audit, rotate, stop.
+            clock-jump, audit, sum, rotate, stop, disk-full.
         what: anything else there is to say.
     """
     return b'{"marked_ts_ns":%d,"mono_ns":%d,"connection":%d,"marker":%b,"what":%b}\n' % (
@@ -202,6 +208,8 @@ class Converter:
         self._latest_ns = 0
         self.closed = False
         """Whether the segment was closed in order (its last line says so)."""
+        self.ended = False
+        """Whether its recorder ended it, in order or as the disk was full."""
 
     def __call__(self, line: bytes) -> bytes:
         """One line as a line of frames; markers and commands as frames of a type that is counted.
@@ -247,6 +255,9 @@ class Converter:
     def _marker(self, line: bytes) -> bytes:
         marker = msgspec.json.decode(line)
         name, what = marker["marker"], marker["what"]
+        if name == SUM:
+            return b""
+        self.ended |= name in _ENDS
         if name in ("rotate", "stop"):
             self.closed = True
         if name == "end":
@@ -296,6 +307,11 @@ def is_object(text: bytes) -> bool:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return True
+
+
+def is_line(text: bytes) -> bool:
+    """Whether a text is a whole line of a segment, without its line end."""
+    return text.startswith((FRAME, COMMAND, MARKER, HEAD)) and is_object(text)
 
 
 def refused(line: bytes) -> bool:

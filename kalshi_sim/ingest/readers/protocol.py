@@ -107,6 +107,8 @@ class Block:
     text: bytes
     bad: tuple[tuple[int, str], ...] = ()
     """(record number, what is wrong with it)."""
+    notes: tuple[str, ...] = ()
+    """What there is to say of the file as a whole."""
 
 
 class Reader(Protocol):

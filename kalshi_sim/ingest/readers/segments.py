@@ -8,8 +8,10 @@ import msgspec
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.readers.protocol import Block, Head, ReadOptions
+from kalshi_sim.ingest.segment_sums import SumReader
 from kalshi_sim.ingest.segments import HEAD, OBJECT, VERSION, Converter, Header, is_object, refused
 from kalshi_sim.ingest.sources import Source
+from kalshi_sim.text import numbered
 
 _HEADER = msgspec.json.Decoder(Header)
 
@@ -17,7 +19,8 @@ _HEADER = msgspec.json.Decoder(Header)
 class SegmentsReader:
     """Numbers subscriptions over all connections, and ends them where the recorder says so.
 
-    A segment that a kill cut short is read to its last whole line, and its subscriptions end there.
+    A segment that a kill cut short is read to its last checksum, or of an earlier recorder to its
+    last whole line, and its subscriptions end there.
     """
 
     name = "segments"
@@ -37,32 +40,53 @@ class SegmentsReader:
         Raises:
             DataError: it is damaged, or of a later version.
         """
-        convert = Converter(replay=header_of(source).replay)
-        last = 1
-        for first, text in source.blocks():
-            whole = text
-            if not text.endswith(b"\n"):  # cut short, if within a line
-                start = text.rfind(b"\n") + 1
-                whole = text[:start] if not is_object(text[start:]) else text + b"\n"
-            lines = whole.split(b"\n")[:-1]
-            try:
-                OBJECT.decode_lines(whole)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                lines = [b'{"type":"refused frame"}' if refused(line) else line for line in lines]
-            out: list[bytes] = []
-            bad: list[tuple[int, str]] = []
-            for i, line in enumerate(lines):
-                try:
-                    plain = line.startswith(b'{"type"')
-                    out.append(line if plain or not line else convert(line))
-                except (ValueError, KeyError, TypeError) as error:
-                    out.append(b"")
-                    bad.append((first + i, str(error)))
-            last = first + len(lines)
-            yield Block(first, b"\n".join(out), tuple(bad))
-        ends = convert.ends()
-        if ends:
-            yield Block(last, b"\n".join(ends))
+        header = header_of(source)
+        convert = Converter(replay=header.replay)
+        sums = SumReader(source, sums=header.sums)
+        first = 1
+        for _, block in source.blocks():
+            text = sums.take(block)
+            if text:
+                yield (made := _converted(first, text, convert))
+                first += made.text.count(b"\n") + 1
+        sums.finish()
+        ends = b"\n".join(convert.ends())
+        notes = () if convert.ended else (_unended(source, sums),)
+        if ends or notes:
+            yield Block(first, ends, notes=notes)
+
+
+def _converted(first: int, text: bytes, convert: Converter) -> Block:
+    whole = text
+    if not text.endswith(b"\n"):  # cut short, if within a line
+        start = text.rfind(b"\n") + 1
+        whole = text[:start] if not is_object(text[start:]) else text + b"\n"
+    lines = whole.split(b"\n")[:-1]
+    try:
+        OBJECT.decode_lines(whole)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        lines = [b'{"type":"refused frame"}' if refused(line) else line for line in lines]
+    out: list[bytes] = []
+    bad: list[tuple[int, str]] = []
+    for i, line in enumerate(lines):
+        try:
+            plain = line.startswith(b'{"type"')
+            out.append(line if plain or not line else convert(line))
+        except (ValueError, KeyError, TypeError) as error:
+            out.append(b"")
+            bad.append((first + i, str(error)))
+    return Block(first, b"\n".join(out), tuple(bad))
+
+
+def _unended(source: Source, sums: SumReader) -> str:
+    """What there is to say of a segment that its recorder did not end."""
+    left = ""
+    if sums.left_out:
+        left = f"; {numbered(sums.left_out, 'byte')} without a checksum left out"
+    return (
+        f"{source.name} was not ended by its recorder (it was killed, or still writes): read to "
+        f"line {sums.lines:,}{left}"
+    )
 
 
 def header_of(source: Source) -> Header:

@@ -24,6 +24,7 @@ import msgspec
 
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.files import is_without_room, make_folder, sync_folder
+from kalshi_sim.ingest.segment_sums import SumWriter
 from kalshi_sim.ingest.segments import (
     Header,
     marker_line,
@@ -103,7 +104,7 @@ class SegmentWriter:
         self._wall_ns = wall_ns
         self._lock_file = _locked(folder)
         self.run = 1 + max(map(run_of, segments_in(folder)), default=0)
-        self._header = msgspec.structs.replace(header, run=self.run)
+        self._header = msgspec.structs.replace(header, run=self.run, sums=True)
         self._mutex = threading.Lock()
         self._wake = threading.Event()
         self._waiting: list[bytes] = []
@@ -113,6 +114,7 @@ class SegmentWriter:
         self._synced = 0
         self._hour = -1
         self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | _GZIP)
+        self._sums = SumWriter()
         self._thread = threading.Thread(target=self._work, name="segments", daemon=True)
         self._thread.start()
 
@@ -219,6 +221,7 @@ class SegmentWriter:
         temporary = self.folder / f".{path.name}.tmp"
         self._fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | _GZIP)
+        self._sums = SumWriter()
         self._synced, self._hour = 0, hour
         self._write([msgspec.json.encode(header) + b"\n"])
         os.link(temporary, path)  # never over another file
@@ -229,11 +232,10 @@ class SegmentWriter:
     def _write(self, lines: list[bytes]) -> None:
         if not lines:
             return
-        text = b"".join(lines)
-        packed = self._gzip.compress(text) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
-        self._out(packed)
+        summed = self._sums.with_sums(lines, self._wall_ns())
+        self._out(self._gzip.compress(summed) + self._gzip.flush(zlib.Z_SYNC_FLUSH))
         self.written.lines += len(lines)
-        self.written.bytes_in += len(text)
+        self.written.bytes_in += sum(map(len, lines))
 
     def _out(self, packed: bytes) -> None:
         begun = time.monotonic()
@@ -248,8 +250,9 @@ class SegmentWriter:
     def _end_segment(self, why: str) -> None:
         if self._fd < 0:
             return
-        line = marker_line(self._wall_ns(), time.monotonic_ns(), 0, why)
-        self._out(self._gzip.compress(line) + self._gzip.flush(zlib.Z_FINISH))
+        now_ns = self._wall_ns()
+        text = self._sums.with_sums([marker_line(now_ns, time.monotonic_ns(), 0, why)], now_ns)
+        self._out(self._gzip.compress(text) + self._gzip.flush(zlib.Z_FINISH))
         os.close(self._fd)
         self._fd = -1
 

@@ -73,7 +73,7 @@ def write(folder: Path, *lines: bytes, close: bool = True) -> Path:
     writer.close()
     path = writer.written.segments[-1]
     if not close:  # as a kill leaves it: what the last sync ended with
-        text = gzip.decompress(path.read_bytes()).rsplit(b"\n", 2)[0] + b"\n"
+        text = gzip.decompress(path.read_bytes()).rsplit(b"\n", 3)[0] + b"\n"
         packer = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS | 16)
         path.write_bytes(packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))
     return path
