@@ -20,7 +20,7 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.synthetic.truth import TrueQueue
 from kalshi_sim.tape import Tape
-from kalshi_sim.units import SIZE_SCALE, stored_per_money
+from kalshi_sim.units import SIZE_SCALE, money_per_cent, stored_per_money
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -44,7 +44,7 @@ class Orders:
     ahead: Int64Array
     """Contracts its level shows then."""
     distance: Int64Array
-    """Levels of one cent behind the best price of its side; -1 is better than the best."""
+    """Cents behind the best price of its side; -1 is better than the best."""
     size: int
 
     def __len__(self) -> int:
@@ -85,12 +85,23 @@ def without_trades(session: Session) -> Session:
 
 
 def draw_orders(
-    tape: Tape, rng: np.random.Generator, *, per_view: int, size: int, distances: tuple[int, ...]
+    tape: Tape,
+    rng: np.random.Generator,
+    *,
+    per_view: int,
+    size: int,
+    distances: tuple[int, ...],
+    truth: TrueQueue | None = None,
 ) -> Orders:
-    """Orders at random rows and sides of every view, `per_view` for each distance."""
+    """Orders at random rows and sides of every view, `per_view` for each distance in cents.
+
+    With `truth` they stand on the grid of their market only.
+    """
     found: list[tuple[int, ...]] = []
+    cent, scale = money_per_cent(tape.payout), stored_per_money(tape.payout)
     for v, view in enumerate(tape.views):
         last = len(view) - LEAST_ROWS_LEFT
+        grid = None if truth is None else set(truth.logs[view.market_ticker].grid.tolist())
         if last < 1:
             continue
         for distance in distances:
@@ -98,8 +109,10 @@ def draw_orders(
                 row, side = int(rng.integers(last)), int(rng.integers(2))
                 shown = tape.px[view.start + row], tape.qty[view.start + row]
                 best, opposite = int(shown[0][side, 0]), int(shown[0][1 - side, 0])
-                price = best - distance
+                price = best - distance * cent
                 if best == 0 or price <= 0 or price + opposite >= tape.payout:
+                    continue
+                if grid is not None and price * scale not in grid:
                     continue
                 if price < shown[0][side, -1]:
                     continue  # beyond the tape's depth
@@ -181,7 +194,8 @@ def true_fills(tape: Tape, truth: TrueQueue, orders: Orders, *, hidden: bool = T
         )
         in_time = fills.ts_ms <= times[-1]
         rows = np.searchsorted(times, fills.ts_ms[in_time])
-        contracts = fills.size[in_time] // SIZE_SCALE
+        whole = np.cumsum(fills.size[in_time]) // SIZE_SCALE
+        contracts = np.diff(whole, prepend=0)
         parts.append(np.stack([np.full(len(rows), i), rows, contracts], axis=1))
     return Fills(*np.concatenate(parts).T)
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
 
 from kalshi_sim.actions import FIVE
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import KalshiSimError, NoViewsError
 from kalshi_sim.features import FEATURES
-from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, chosen_schedule
+from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
 from kalshi_sim.kernels.observation import TIME_TO_CLOSE
 from kalshi_sim.session import Session
-from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
 from kalshi_sim.units import money_per_cent
@@ -31,7 +26,6 @@ from kalshi_sim.vec_env import KalshiVecEnv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 N_FEATURES: Final = 52
 N_ACTIONS: Final = len(FIVE)
@@ -49,6 +43,8 @@ _ALIKE: Final = (
     {"momentum_10s", "momentum_60s", "momentum_300s"},
 )
 
+_TWO: Final = 2
+
 
 @dataclass(frozen=True)
 class Check:
@@ -57,48 +53,6 @@ class Check:
     name: str
     held: bool | None
     detail: str
-
-
-def run_validation(
-    store: SessionStore | str | None,
-    session_id: int | None,
-    json_output: bool,
-    fee_schedule: Path | None = None,
-) -> int:
-    """Check a session (the newest one without an id), print a table or JSON.
-
-    Args:
-        store: the store, or its address.
-        session_id: which session; None: the newest.
-        json_output: whether to print JSON.
-        fee_schedule: file of dated fees; None: the published ones.
-
-    Returns:
-        0 if all holds, 1 if something does not, 2 if the session cannot be checked at all.
-    """
-    try:
-        source = store if isinstance(store, SessionStore) else open_store(store)
-        if session_id is None:
-            listed = source.list_sessions()
-            if not listed:
-                raise NoViewsError("the store holds no session to validate")
-            session_id = max(info.session_id for info in listed)
-        fees = chosen_schedule(None, fee_schedule)
-        checks = validate_session(source.load(session_id), fees)
-    except KalshiSimError as error:
-        print(f"kalshi-sim: {error}", file=sys.stderr)
-        return 2
-    failed = [c for c in checks if c.held is False]
-    if json_output:
-        report = {
-            "session_id": session_id,
-            "valid": not failed,
-            "checks": [asdict(c) for c in checks],
-        }
-        print(json.dumps(report))
-    else:
-        _show(session_id, checks)
-    return 1 if failed else 0
 
 
 def validate_session(session: Session, fees: FeeSchedule = DEFAULT_SCHEDULE) -> list[Check]:
@@ -287,10 +241,18 @@ class _Rollout:
             (FEATURES[places[i]].name, FEATURES[places[j]].name)
             for i, j in np.argwhere(alike).tolist()
         ]
-        wrong = [f"{a} = {b}" for a, b in pairs if not any({a, b} <= kin for kin in _ALIKE)]
+        pairs = [(a, b) for a, b in pairs if not any({a, b} <= kin for kin in _ALIKE)]
+        # Any two features of two values each that change together are the same up to scale.
+        excused = [f"{a}, {b}" for a, b in pairs if self._values(a) == self._values(b) == _TWO]
+        wrong = [f"{a} = {b}" for a, b in pairs if f"{a}, {b}" not in excused]
         if wrong:
             raise _BrokenError(f"the same up to scale: {', '.join(wrong)}")
-        return "no two are the same up to scale"
+        because = f" ({'; '.join(excused)}: of two values here)" if excused else ""
+        return f"no two are the same up to scale{because}"
+
+    def _values(self, name: str) -> int:
+        place = [feature.name for feature in FEATURES].index(name)
+        return len(np.unique(self.observed[:, place]))
 
 
 def _excuses(tape: Tape, observed: npt.NDArray[np.float64]) -> set[str]:
@@ -347,11 +309,3 @@ def _slice(session: Session) -> Session:
         events=parts.events[keep],
         market_offsets=np.concatenate([[0], np.cumsum(cuts)]).astype(np.int64),
     )
-
-
-def _show(session_id: int, checks: Sequence[Check]) -> None:
-    table = Table("check", "", "detail", title=f"Session {session_id}")
-    signs: dict[bool | None, Any] = {True: "holds", False: "FAILS", None: "not made"}
-    for check in checks:
-        table.add_row(check.name, signs[check.held], check.detail)
-    Console().print(table)

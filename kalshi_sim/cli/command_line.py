@@ -16,6 +16,8 @@ from kalshi_sim.errors import ConfigError
 
 T = TypeVar("T")
 
+_COMPLETION: Final = ("--tyro-print-completion", "--tyro-write-completion")
+_SHELLS: Final = ("bash", "zsh", "tcsh", "fish")
 _SUGGESTED: Final = 3
 """Options that are named as what may have been meant."""
 
@@ -65,6 +67,10 @@ def mistakes_in_a_line(
     first = arguments[0] if arguments else ""
     if commands and not first.startswith("-") and first not in commands:
         raise ConfigError(_no_command(program, first, commands))
+    if first.replace("_", "-") in _COMPLETION and list(arguments[1:2]) not in [
+        [s] for s in _SHELLS
+    ]:
+        raise ConfigError(f"{first} takes the name of a shell: {', '.join(_SHELLS)}")
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):

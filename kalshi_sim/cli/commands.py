@@ -182,7 +182,7 @@ def validate(
 ) -> int:
     """Check that environments on a session hold to their contracts."""
     source = open_store(store, skip_bad_rows=skip_bad_rows)
-    from kalshi_sim.validation import run_validation
+    from kalshi_sim.cli.validate import run_validation
 
     return run_validation(source, session_id, as_json, fee_schedule)
 

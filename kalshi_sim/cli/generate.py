@@ -212,7 +212,8 @@ def _show_figures(session_id: int, found: Measured, layout: Layout, *, as_json: 
         (figure.text, figure.shown(found.values[key]), figure.shown(found.errors.get(key)))
         for key, figure in FIGURES.items()
     ]
-    print_table(f"how session {session_id} trades", _FIGURE_COLUMNS, rows, layout=layout)
+    title = f"how session {session_id} trades"
+    print_table(title, _FIGURE_COLUMNS, rows, layout=layout, wrap=True)
 
 
 def _line(c: Comparison) -> dict[str, object]:
@@ -237,14 +238,14 @@ def _show_comparison(
             c.figure.text,
             c.figure.shown(c.recorded),
             c.figure.shown(c.generated),
-            "-" if c.difference is None else f"{c.difference:+.0%}",
+            "-" if c.difference is None else f"{c.difference:+.0%}".replace("%", " %"),
         )
         for c in lines
         if c.recorded is not None
     ]
-    print_table(f"compared with {name}", _COMPARED_COLUMNS, rows, layout=layout)
+    print_table(f"compared with {name}", _COMPARED_COLUMNS, rows, layout=layout, wrap=True)
     compared = [c for c in lines if c.difference is not None]
     alike = sum(c.alike for c in compared)
-    print_text(f"{alike} of {len(compared)} figures are within {TOLERANCE:.0%}")
+    print_text(f"{alike} of {len(compared)} figures are within {TOLERANCE:.0%}".replace("%", " %"))
     if any(c.recorded is not None and not c.settled for c in lines):
         print_text("-: chance alone moves this figure of the recording by a quarter; not compared")

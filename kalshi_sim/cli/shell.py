@@ -88,6 +88,8 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
         with raised_late():
             return work()
     except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
+        if end.code is None:
+            return 0
         return end.code if isinstance(end.code, int) else USER_MISTAKE
     except KalshiSimError as error:
         _say(program, str(error))

@@ -70,6 +70,7 @@ def print_table(
     layout: Layout | None = None,
     least: Sequence[str] = (),
     piped: int | None = None,
+    wrap: bool = False,
 ) -> None:
     """A table on standard output, as wide as the terminal at most; empty columns are left out.
 
@@ -83,6 +84,7 @@ def print_table(
         least: columns that are left out first, the least important one first; then the last ones.
         piped: characters of a line in a file or a pipe, for a table that may have any number of
             columns; without end if omitted.
+        wrap: the first column is wrapped at words before another column is left out.
     """
     layout = layout or Layout()
     full = [i for i in range(len(columns)) if i < left or any(row[i] for row in rows)]
@@ -93,7 +95,7 @@ def print_table(
     console = _console(piped=piped)
     left_out: list[str] = []
     if not (layout.wide or layout.names):
-        kept, left_out = _fitting(console, columns, rows, left, least)
+        kept, left_out = _fitting(console, columns, rows, left, least, wrap=wrap)
         if left_out and len(rows) <= _FEW_ROWS and _fits(console, _sideways(columns, rows, left)):
             _show(console, title, _sideways(columns, rows, left))
             return
@@ -173,7 +175,13 @@ def _asked_for(columns: Sequence[str], left: int, names: Sequence[str]) -> list[
 
 
 def _fitting(
-    console: Console, columns: Sequence[str], rows: Rows, left: int, least: Sequence[str]
+    console: Console,
+    columns: Sequence[str],
+    rows: Rows,
+    left: int,
+    least: Sequence[str],
+    *,
+    wrap: bool,
 ) -> tuple[list[int], list[str]]:
     """Places of the columns that fit, and the names of those that do not."""
     order = [columns.index(name) for name in least if name in columns]
@@ -181,7 +189,8 @@ def _fitting(
     kept, left_out = list(range(len(columns))), []
     for i in order:
         names = [columns[k] for k in kept]
-        if _fits(console, _table(names, [[row[k] for k in kept] for row in rows])):
+        table = _table(names, [[row[k] for k in kept] for row in rows])
+        if _fits(console, table, wrapped=wrap):
             break
         if len(kept) <= left + 1:
             break
@@ -190,8 +199,10 @@ def _fitting(
     return kept, [columns[i] for i in sorted(left_out)]
 
 
-def _fits(console: Console, table: Table) -> bool:
-    return console.measure(table).maximum < console.width or console.width >= _UNLIMITED
+def _fits(console: Console, table: Table, *, wrapped: bool = False) -> bool:
+    size = console.measure(table)
+    least = size.minimum if wrapped else size.maximum
+    return least < console.width or console.width >= _UNLIMITED
 
 
 def _table(columns: Sequence[str], rows: Rows, words: Sequence[str] = ()) -> Table:

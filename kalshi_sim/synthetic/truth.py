@@ -100,7 +100,8 @@ class TrueQueue:
             side: 0 YES, 1 NO.
             price: of the side, in 1/100 cent.
             size: of the order, in 1/100 contract.
-            hidden: count what takers wanted and did not get, of which no recording has a trace.
+            hidden: count also what no recording shows: what takers wanted and did not get, and
+                orders of the other side that came and went within one millisecond.
 
         Returns:
             Times and sizes of the fills.
@@ -120,7 +121,23 @@ class TrueQueue:
         wanted = own & (kind == UNFILLED) & (at <= price) & hidden
         meets = ~own & (kind == ADD) & (at + price >= PRICE_SCALE)
         rows = np.flatnonzero(behind | worse | wanted | meets)
-        total = np.minimum(np.cumsum(after[rows, LOG_SIZE]), size)
+        sizes = after[rows, LOG_SIZE]
+        if not hidden:
+            sizes = np.where(meets[rows], _left_after_a_millisecond(after, rows), sizes)
+        total = np.minimum(np.cumsum(sizes), size)
         part = np.diff(total, prepend=0)
         rows, part = rows[part > 0], part[part > 0]
         return TrueFills(after[rows, LOG_TIME], part)
+
+
+def _left_after_a_millisecond(lines: Int64Array, rows: Int64Array) -> Int64Array:
+    """What was left, once their millisecond was over, of the orders that `lines[rows]` add."""
+    left: Int64Array = lines[rows, LOG_SIZE].copy()
+    for k, line in enumerate(lines[rows]):
+        if line[LOG_KIND] == ADD:
+            stop = rows[k] + np.searchsorted(lines[rows[k] :, LOG_TIME], line[LOG_TIME], "right")
+            same = lines[rows[k] : stop]
+            gone = (same[:, LOG_KIND] == CANCEL) | (same[:, LOG_KIND] == FILL)
+            gone &= same[:, LOG_NUMBER] == line[LOG_NUMBER]
+            left[k] -= same[gone, LOG_SIZE].sum()
+    return left

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,41 @@ def test_measured_figures_are_shown_by_column(
 def test_what_the_commands_of_the_readme_make_in_a_clone_is_ignored() -> None:
     ignored = (ROOT / ".gitignore").read_text("utf-8").split()
     assert {"sessions/", "trained_models/", "/evaluation.html", "/mine.zip"} <= set(ignored)
+
+
+COMPLETE = """
+source <({program} --tyro-print-completion bash)
+function=$(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+COMP_LINE="{program} {words}"; COMP_WORDS=({program} {words}); COMP_POINT=${{#COMP_LINE}}
+COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+$function
+echo "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "completed"),
+    [
+        ("kalshi-sim", "val", "validate"),
+        ("kalshi-sim", "list --wi", "--wide"),
+        ("kalshi-train", "--total-t", "--total-timesteps"),
+        ("kalshi-evaluate", "--resam", "--resamples"),
+    ],
+)
+def test_a_shell_completes_words(program: str, words: str, completed: str) -> None:
+    here = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = COMPLETE.format(program=program, words=words)
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, env=here
+    )
+    assert done.stdout.split() == [completed]
+
+
+@pytest.mark.parametrize("shell", [[], ["powershell"]])
+def test_a_shell_that_is_not_known_is_named(
+    shell: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--tyro-print-completion", "bash"]) == 0
+    assert "complete" in capsys.readouterr().out
+    assert main(["--tyro-print-completion", *shell]) == 2
+    assert "takes the name of a shell: bash, zsh, tcsh, fish" in capsys.readouterr().err

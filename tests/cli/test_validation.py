@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from kalshi_sim import open_store, validation
+from kalshi_sim.cli.validate import run_validation
 from kalshi_sim.features import FEATURES
 from kalshi_sim.session import Session
-from kalshi_sim.validation import run_validation, validate_session
+from kalshi_sim.validation import validate_session
 
 
 def test_a_generated_session_is_valid(
@@ -79,3 +80,22 @@ def test_a_session_without_close_times_or_one_sided_books_is_excused(
     checks = {c.name: c for c in validate_session(replace(edge_session, markets=markets))}
     assert checks["no constant feature"].held
     assert "time_to_close" in checks["no constant feature"].detail
+
+
+def test_features_of_two_values_each_are_no_duplicates(
+    edge_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a quiet session the spread is one or two cents, and so is the cost of a trade."""
+    play = validation._Rollout._play
+
+    def steady(self: validation._Rollout, config: object) -> list[np.ndarray]:
+        rows = play(self, config)  # type: ignore[arg-type]  # a stand-in
+        for obs in rows:
+            obs[:, 5] = np.where(obs[:, 7] > 0, 0.25, 0.5)
+            obs[:, 6] = 3.0 * obs[:, 5]
+        return rows
+
+    monkeypatch.setattr(validation._Rollout, "_play", steady)
+    duplicated = {c.name: c for c in validate_session(edge_session)}["no duplicated feature"]
+    assert duplicated.held
+    assert f"{FEATURES[5].name}, {FEATURES[6].name}: of two values here" in duplicated.detail

@@ -18,9 +18,18 @@ _ROWS = 40
 
 
 def in_terminal(
-    program: str, arguments: Sequence[object], width: int, cwd: Path, **environment: str
+    program: str,
+    arguments: Sequence[object],
+    width: int,
+    cwd: Path,
+    *,
+    errors_too: bool = False,
+    **environment: str,
 ) -> str:
-    """Standard output of a command in a terminal `width` columns wide; it has to succeed."""
+    """Standard output of a command in a terminal `width` columns wide; it has to succeed.
+
+    With `errors_too` standard error is the terminal as well, so that progress is shown there.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, width, 0, 0))
     surroundings = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "COLUMNS")}
@@ -31,14 +40,13 @@ def in_terminal(
         env={**surroundings, "TERM": "xterm", **environment},
         stdin=theirs,
         stdout=theirs,
-        stderr=subprocess.PIPE,
+        stderr=theirs if errors_too else subprocess.PIPE,
     ) as running:
         os.close(theirs)
         shown = b"".join(iter(lambda: _read(ours), b""))
-        assert running.stderr is not None
-        errors = running.stderr.read().decode()
+        errors = shown if running.stderr is None else running.stderr.read()
     os.close(ours)
-    assert running.returncode == 0, errors
+    assert running.returncode == 0, errors.decode()
     return _ESCAPES.sub("", shown.decode()).replace("\r\n", "\n")
 
 

@@ -246,6 +246,28 @@ def test_fills_of_a_hand_made_queue(
     assert [(t, n // SIZE_SCALE) for t, n in got] == expected
 
 
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        ([], [(40, 30), (50, 40), (50, 5), (70, 100)]),
+        ([(70, CANCEL, 1, 30)], [(40, 30), (50, 40), (50, 5), (70, 70)]),
+        ([(70, CANCEL, 1, 30), (70, FILL, 1, 70)], [(40, 30), (50, 40), (50, 5)]),
+        ([(71, FILL, 1, 100)], [(40, 30), (50, 40), (50, 5), (70, 100)]),
+    ],
+)
+def test_what_comes_and_goes_within_a_millisecond_is_hidden(
+    gone: list[tuple[int, int, int, int]], expected: list[tuple[int, int]]
+) -> None:
+    """A row of a recording shows the book at the end of its millisecond."""
+    log, _ = hand_made()
+    ends = [(t, kind, side, 59, n * SIZE_SCALE, 3) for t, kind, side, n in gone]
+    lines = np.array([*log.lines.tolist(), *ends], dtype=np.int64)
+    truth = TrueQueue({"M": MarketLog(log.grid, lines)})
+    fills = truth.fills("M", 10, 0, 40 * 100, 1000 * SIZE_SCALE, hidden=False)
+    got = zip(fills.ts_ms.tolist(), fills.size.tolist(), strict=True)
+    assert [(t, n // SIZE_SCALE) for t, n in got] == expected
+
+
 def test_an_unknown_market_has_no_queue() -> None:
     with pytest.raises(SessionNotFoundError, match="'X'"):
         hand_made()[1].ahead("X", 0, 0, 100)
