@@ -67,8 +67,8 @@ def record(
         str | None,
         arg(
             metavar="STORE",
-            help="Also store the segments as a session, every hour and at the end: in a folder or "
-            "at a postgresql:// URL.",
+            help="Also store the segments as a session, while recording and at the end: in a "
+            "folder or at a postgresql:// URL.",
         ),
     ] = None,
     per: Annotated[
@@ -80,6 +80,13 @@ def record(
             metavar="ID", help="Number of the session (not with --per day); else the next free one."
         ),
     ] = None,
+    tables: Annotated[
+        Literal["own", "kalshiflow"],
+        arg(
+            help="With --into postgresql://: own tables, which hold everything, or those of the "
+            "kalshiflow recorder, for other programs that read them."
+        ),
+    ] = "own",
     store_only: Annotated[
         bool, arg(help="Record nothing: store the segments that are in --out (needs --into).")
     ] = False,
@@ -106,6 +113,9 @@ def record(
     disk_floor_mib: Annotated[
         int, arg(metavar="MIB", help="Stop writing while less than this is free.")
     ] = 1024,
+    segment_seconds: Annotated[
+        int, arg(help="How often a new segment begins; with --into, how often it stores.")
+    ] = 3600,
     queue_mib: Annotated[
         int,
         arg(
@@ -132,6 +142,7 @@ def record(
         ("discover-every", discover_every, 0.1),
         ("audit-every", audit_every, 0),
         ("disk-floor-mib", disk_floor_mib, 0),
+        ("segment-seconds", segment_seconds, 1),
         ("queue-mib", queue_mib, 1),
         ("status-every", status_every, 0.1),
         ("duration", duration, 0),
@@ -163,6 +174,7 @@ def record(
         into=into,
         per=per,
         session=session,
+        tables=tables,
         channels=channel,
         index_ids=index_id,
         use_yes_price=use_yes_price,
@@ -170,6 +182,7 @@ def record(
         discover_every_s=discover_every,
         audit_every_s=audit_every,
         disk_floor_mib=disk_floor_mib,
+        segment_seconds=segment_seconds,
         queue_mib=queue_mib,
         duration_s=duration,
         status_every_s=status_every,

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import msgspec
 from aiohttp import web
 
 from kalshi_sim.errors import ConfigError, KalshiSimError
@@ -23,14 +22,15 @@ from kalshi_sim.interrupts import deferred
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.recorder.access import KEY_FILE, KEY_ID, credentials_of, environment_of
 from kalshi_sim.live.recorder.discovery import ExchangeError, Rest, is_replay
-from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, check_target, store_segments
+from kalshi_sim.live.recorder.into import STORE_VARIABLE, Per, Tables, check_target, store_segments
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
+from kalshi_sim.live.recorder.output import Output, print_json
 from kalshi_sim.live.recorder.recorder import Recorder
 from kalshi_sim.live.recorder.selection import Selection
-from kalshi_sim.live.recorder.status import Status, as_json, plain_line, prometheus, rows
+from kalshi_sim.live.recorder.status import Status, as_json, prometheus
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.store.urls import without_password
-from kalshi_sim.text import escaped_json, numbered, printable
+from kalshi_sim.text import numbered, printable
 
 _MIB: Final = 2**20
 _TABLE_S: Final = 1.0
@@ -51,6 +51,7 @@ class RecordCommand:
     into: str | None
     per: Per
     session: int | None
+    tables: Tables
     channels: tuple[str, ...]
     index_ids: tuple[str, ...]
     use_yes_price: bool
@@ -58,6 +59,7 @@ class RecordCommand:
     discover_every_s: float
     audit_every_s: float
     disk_floor_mib: int
+    segment_seconds: int
     queue_mib: int
     duration_s: float | None
     status_every_s: float
@@ -77,7 +79,7 @@ class RecordCommand:
         options = self._options()
         ends_at = None if self.duration_s is None else time.monotonic() + self.duration_s
         if self.into is not None:
-            check_target(self.out, self.into, self.per, self.session)
+            check_target(self.out, self.into, self.per, self.session, self.tables)
         elif self.session is not None:
             raise ConfigError(f"--session {self.session}: nothing is stored without --into STORE")
         credentials = credentials_of(self.key_id_file, self.key_file)
@@ -86,10 +88,23 @@ class RecordCommand:
                 f"the exchange wants a key for every recording; set {KEY_ID} and {KEY_FILE}, or "
                 "give --key-id-file and --key-file (docs/recording.md: how to make a read-only key)"
             )
-        self._say(f"looking for markets at {options.rest}")
-        asked_s = _ASKED_S if self.duration_s is None else min(_ASKED_S, self.duration_s)
-        replay = asyncio.run(is_replay(options.rest, asked_s))
-        writer = SegmentWriter(
+        with contextlib.closing(Output()) as output:
+            output.say(f"looking for markets at {options.rest}")
+            asked_s = _ASKED_S if self.duration_s is None else min(_ASKED_S, self.duration_s)
+            replay = asyncio.run(is_replay(options.rest, asked_s))
+            writer = self._writer(options, replay=replay)
+            recorder = Recorder(options, credentials, writer, output.say)
+            with deferred(lambda signum: recorder.stop()):
+                try:
+                    asyncio.run(self._record(recorder, output, ends_at))
+                finally:
+                    writer.close()
+                output.close()
+                self._conclude(recorder, recorder.at_end or recorder.status())
+        return 0
+
+    def _writer(self, options: RecorderOptions, *, replay: bool) -> SegmentWriter:
+        return SegmentWriter(
             self.out,
             Header(
                 run=0,
@@ -103,18 +118,11 @@ class RecordCommand:
                 libraries={"aiohttp": version("aiohttp"), "python": sys.version.split()[0]},
             ),
             WriterOptions(
-                queue_bytes=self.queue_mib * _MIB, floor_bytes=self.disk_floor_mib * _MIB
+                segment_seconds=self.segment_seconds,
+                queue_bytes=self.queue_mib * _MIB,
+                floor_bytes=self.disk_floor_mib * _MIB,
             ),
         )
-        recorder = Recorder(options, credentials, writer, self._say)
-        with deferred(lambda signum: recorder.stop()):
-            try:
-                asyncio.run(self._record(recorder, ends_at))
-            finally:
-                writer.close()
-            status = recorder.at_end or recorder.status()
-            self._conclude(recorder, status)
-        return 0
 
     def dry_run(self) -> int:
         """List the markets that would be recorded.
@@ -127,9 +135,10 @@ class RecordCommand:
         """
         options = self._options()
         credentials = credentials_of(self.key_id_file, self.key_file)
-        found = asyncio.run(self._listed(options, credentials))
+        with contextlib.closing(Output()) as output:
+            found = asyncio.run(self._listed(options, credentials, output))
         if self.as_json:
-            _print_json({"markets": len(found), "tickers": sorted(found)})
+            print_json({"markets": len(found), "tickers": sorted(found)})
             return 0
         for ticker in sorted(found)[:_LISTED]:
             print(f"{printable(ticker)}  {printable(str(found[ticker].get('title') or ''))}")
@@ -186,10 +195,10 @@ class RecordCommand:
         )
 
     async def _listed(
-        self, options: RecorderOptions, credentials: Credentials | None
+        self, options: RecorderOptions, credentials: Credentials | None, output: Output
     ) -> dict[str, dict[str, Any]]:
         async with aiohttp.ClientSession() as http:
-            rest = Rest(http, options.rest, signer(credentials), self._say)
+            rest = Rest(http, options.rest, signer(credentials), output.say)
             try:
                 async with asyncio.timeout(self.duration_s):
                     found = await rest.markets(self.selection)
@@ -199,14 +208,15 @@ class RecordCommand:
                     f"{rest.waiting_for}"
                 ) from None
         for text in rest.not_found(self.selection, found):
-            self._say(text)
+            output.say(text)
         return found
 
-    async def _record(self, recorder: Recorder, ends_at: float | None) -> None:
+    async def _record(self, recorder: Recorder, output: Output, ends_at: float | None) -> None:
         loop = asyncio.get_running_loop()
-        tasks = [asyncio.create_task(self._show(recorder))]
+        shown = output.show(recorder.status, self.status_every_s, json=self.as_json)
+        tasks = [asyncio.create_task(shown)]
         if self.into is not None:
-            tasks.append(asyncio.create_task(self._store_hourly(recorder, self.into)))
+            tasks.append(asyncio.create_task(self._store_now_and_then(recorder, output, self.into)))
         if ends_at is not None:
             loop.call_later(max(0.0, ends_at - time.monotonic()), recorder.stop)
         try:
@@ -217,29 +227,7 @@ class RecordCommand:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _show(self, recorder: Recorder) -> None:
-        """Show the status: a table on a terminal, else lines."""
-        if self.as_json or not sys.stderr.isatty():
-            while True:
-                await asyncio.sleep(self.status_every_s)
-                status = recorder.status()
-                if self.as_json:
-                    _print_json(as_json(status), indent=0)
-                else:
-                    self._say(plain_line(status))
-        from rich.console import Console
-        from rich.live import Live
-
-        with Live(console=Console(stderr=True), auto_refresh=False) as live:
-            while True:
-                live.update(_table(recorder.status()), refresh=True)
-                await asyncio.sleep(_TABLE_S)
-
-    def _say(self, text: str) -> None:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        print(f"{stamp} {printable(text)}", file=sys.stderr, flush=True)
-
-    async def _store_hourly(self, recorder: Recorder, store: str) -> None:
+    async def _store_now_and_then(self, recorder: Recorder, output: Output, store: str) -> None:
         """Store finished segments while recording, in a process of its own."""
         stored = 1
         while True:
@@ -254,6 +242,7 @@ class RecordCommand:
                 "kalshi_sim.live.recorder.into",
                 str(self.out),
                 self.per,
+                self.tables,
                 *session,
                 env={**os.environ, STORE_VARIABLE: store},
                 stdout=asyncio.subprocess.DEVNULL,
@@ -265,13 +254,13 @@ class RecordCommand:
                 await child.wait()
                 raise
             if code != 0:
-                self._say("the segments could not be stored now; they are tried again")
+                output.say("the segments could not be stored now; they are tried again")
 
     def _conclude(self, recorder: Recorder, status: Status) -> None:
         """Say what was recorded, and store it."""
         written = recorder.tape.writer.written
         if self.as_json:
-            _print_json(
+            print_json(
                 {
                     "recorded": as_json(status) | {"segments": [str(p) for p in written.segments]},
                 },
@@ -302,10 +291,10 @@ class RecordCommand:
             ) from error
 
     def _store(self, store: str) -> None:
-        for stored in store_segments(self.out, store, self.per, self.session):
+        for stored in store_segments(self.out, store, self.per, self.session, self.tables):
             total = stored.session.quality.total
             if self.as_json:
-                _print_json(
+                print_json(
                     {
                         "stored": stored.session.session_id,
                         "segments": stored.segments,
@@ -352,24 +341,6 @@ async def _served(recorder: Recorder, port: int | None) -> Any:
         yield
     finally:
         await runner.cleanup()
-
-
-def _table(status: Status) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE, show_header=False)
-    for name, value in rows(status):
-        table.add_row(Text(name), Text(printable(value)))
-    return table
-
-
-def _print_json(value: Any, indent: int = 2) -> None:
-    text = msgspec.json.encode(value)
-    shown = msgspec.json.format(text, indent=indent or -1).decode()
-    sys.stdout.write(escaped_json(shown) + "\n")
-    sys.stdout.flush()
 
 
 __all__ = ["RecordCommand", "Selection"]

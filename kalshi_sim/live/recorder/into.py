@@ -9,22 +9,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.extras import import_module
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.readers.segments import header_of
 from kalshi_sim.ingest.segments import frame_of, segments_in
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.live.recorder.sequence import head_of
 from kalshi_sim.sealed import read_sealed, write_sealed
-from kalshi_sim.session import Session
-from kalshi_sim.store import SessionStore, open_store
+from kalshi_sim.session import Session, SessionInfo
+from kalshi_sim.store import open_store
 from kalshi_sim.store.urls import is_address, without_password
 from kalshi_sim.text import printable
 from kalshi_sim.units import MS_PER_SECOND
 
 Per = Literal["recording", "day"]
+Tables = Literal["own", "kalshiflow"]
+"""Of a PostgreSQL database: this project's, or those of the kalshiflow recorder."""
 STORE_VARIABLE: Final = "KALSHI_SIM_RECORD_INTO"
 """Names the store to a process of its own: an address may hold a password."""
 _REMEMBERED: Final = "sessions.json"
@@ -40,11 +43,39 @@ class Stored:
     session: Session
     segments: int
     note: str | None = None
-    """Why a day is not numbered by its date."""
+    """Why a day is not numbered by its date, and what of the session the place cannot hold."""
+
+
+class Place(Protocol):
+    """Where sessions are written."""
+
+    def exists(self, session_id: int) -> bool:
+        """Whether a session of this number is there."""
+        ...
+
+    def next_session_id(self) -> int:
+        """A number that is free."""
+        ...
+
+    def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
+        """Store a session, whole or not at all.
+
+        Args:
+            session: what to store, under its own number.
+            overwrite: replace a session of this number.
+
+        Returns:
+            Its figures.
+        """
+        ...
 
 
 def store_segments(
-    folder: Path, store: str, per: Per = "recording", session_id: int | None = None
+    folder: Path,
+    store: str,
+    per: Per = "recording",
+    session_id: int | None = None,
+    tables: Tables = "own",
 ) -> list[Stored]:
     """Write the segments of a folder into a store; what was written before is replaced.
 
@@ -55,6 +86,7 @@ def store_segments(
         session_id: of the session of a recording; the next free one if omitted. A day has its date
             as a number (20261127), or the next free one where that is taken; of a replay it is the
             day that the frames state.
+        tables: of a PostgreSQL database.
 
     Returns:
         The sessions, in order of time; those of earlier days that are stored are left as they are.
@@ -68,7 +100,8 @@ def store_segments(
     segments = segments_in(folder)
     if not segments:
         raise ConfigError(f"{folder} has no segments; kalshi-sim record --out {folder} writes some")
-    target = check_target(folder, store, per, session_id)
+    target = check_target(folder, store, per, session_id, tables)
+    place = _shown(store, tables)
     parts: dict[str, list[Path]] = {}
     day: str | None = None
     for segment in segments:
@@ -77,23 +110,28 @@ def store_segments(
         parts.setdefault(day or _WHOLE, []).append(segment)
     out = []
     for name, paths in parts.items():
-        known = _remembered(folder, store).get(name)
+        known = _remembered(folder, place).get(name)
         finished = per == "day" and name != max(parts)
         if finished and known is not None and known[1] == len(paths) and target.exists(known[0]):
             continue
         number, note = (known[0], None) if known else _number(target, name, session_id)
         session = import_captures(paths, session_id=number)
         # Remembered first: a kill between the two leaves a number that is only ours.
-        _remember(folder, store, name, number, 0)
-        target.save(session, overwrite=True)
-        _remember(folder, store, name, number, len(paths))
-        out.append(Stored(session, len(paths), note))
+        _remember(folder, place, name, number, 0)
+        info = target.save(session, overwrite=True)
+        _remember(folder, place, name, number, len(paths))
+        notes = [text for text in (note, info.note) if text]
+        out.append(Stored(session, len(paths), "; ".join(notes) or None))
     return out
 
 
 def check_target(
-    folder: Path, store: str, per: Per = "recording", session_id: int | None = None
-) -> SessionStore:
+    folder: Path,
+    store: str,
+    per: Per = "recording",
+    session_id: int | None = None,
+    tables: Tables = "own",
+) -> Place:
     """The store, if the segments of a folder can be stored there as asked.
 
     Args:
@@ -101,6 +139,7 @@ def check_target(
         store: a folder or a postgresql:// URL.
         per: one session for all segments, or one for each day.
         session_id: the number that is asked for.
+        tables: of a PostgreSQL database.
 
     Returns:
         The store, opened.
@@ -121,8 +160,8 @@ def check_target(
                 f"--into {printable(store)}: {printable(str(there))} is no folder that can be "
                 "written; name another store"
             )
-    target = open_store(store)
-    known = _remembered(folder, store).get(_WHOLE)
+    target = _open(store, tables)
+    known = _remembered(folder, _shown(store, tables)).get(_WHOLE)
     if per == "recording" and known is not None and session_id not in (None, known[0]):
         raise ConfigError(
             f"--session {session_id}: the recording in {folder} is session {known[0]} of the store "
@@ -131,6 +170,15 @@ def check_target(
     if known is None:
         _number(target, _WHOLE, session_id)
     return target
+
+
+def _open(store: str, tables: Tables) -> Place:
+    if tables == "own":
+        return open_store(store)
+    if not is_address(store):
+        raise ConfigError(f"--tables {tables}: --into must be a postgresql:// URL")
+    place: Place = import_module("kalshi_sim.store.kalshiflow.tables").KalshiflowTables(store)
+    return place
 
 
 def _day_of(segment: Path, before: str | None) -> str:
@@ -160,7 +208,7 @@ def _stated_ms(source: Source) -> Iterator[int]:
                     yield ms
 
 
-def _number(target: SessionStore, name: str, asked: int | None) -> tuple[int, str | None]:
+def _number(target: Place, name: str, asked: int | None) -> tuple[int, str | None]:
     """A number for a session that was not stored before, and why it is not the day's date.
 
     Raises:
@@ -184,30 +232,31 @@ def _number(target: SessionStore, name: str, asked: int | None) -> tuple[int, st
     )
 
 
-def _remembered(folder: Path, store: str) -> dict[str, tuple[int, int]]:
-    """The sessions of a recording in a store: name -> (number, segments in it)."""
+def _remembered(folder: Path, place: str) -> dict[str, tuple[int, int]]:
+    """The sessions of a recording in a place: name -> (number, segments in it)."""
     found = _every(folder / _REMEMBERED)
-    return {k: (int(v[0]), int(v[1])) for k, v in found.get(_shown(store), {}).items()}
+    return {k: (int(v[0]), int(v[1])) for k, v in found.get(place, {}).items()}
 
 
 def _every(path: Path) -> dict[str, Any]:
     return read_sealed(path, "list of stored sessions") if path.exists() else {}
 
 
-def _remember(folder: Path, store: str, name: str, number: int, segments: int) -> None:
+def _remember(folder: Path, place: str, name: str, number: int, segments: int) -> None:
     path = folder / _REMEMBERED
     every = _every(path)
-    every.setdefault(_shown(store), {})[name] = [number, segments]
+    every.setdefault(place, {})[name] = [number, segments]
     write_sealed(path, every)
 
 
-def _shown(store: str) -> str:
+def _shown(store: str, tables: Tables) -> str:
     """The store without its password, a folder by its full path."""
-    return without_password(store) if "://" in store else str(Path(store).resolve())
+    shown = without_password(store) if "://" in store else str(Path(store).resolve())
+    return shown if tables == "own" else f"{shown} ({tables} tables)"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Store the segments of a folder while they are still written: FOLDER PER [SESSION].
+    """Store the segments of a folder while they are still written: FOLDER PER TABLES [SESSION].
 
     Args:
         arguments: of the process; the store is named by an environment variable.
@@ -215,13 +264,14 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    folder, per, *session = arguments
+    folder, per, tables, *session = arguments
     os.nice(10)
     stored = store_segments(
         Path(folder),
         os.environ[STORE_VARIABLE],
         "day" if per == "day" else "recording",
         int(session[0]) if session else None,
+        "kalshiflow" if tables == "kalshiflow" else "own",
     )
     return 0 if stored is not None else 1
 

@@ -1,4 +1,4 @@
-"""A session of the kalshiflow recorder, read as it is; its tables are never written.
+"""A session of the kalshiflow recorder, read as it is; its rows are never changed.
 
 What its three eras meant is in `eras.py` and `era_events.py`, how rows are read in `rows.py`
 (snapshots) and `deltas.py`, which sessions there are in `listing.py`.
