@@ -27,6 +27,8 @@ MAX_CONTRACTS: Final = 1_000_000
 """Largest order or position: keeps every product of the fee formula inside int64."""
 MAX_CASH_CENTS: Final = 10**12
 
+MAX_HISTORY: Final = 256
+"""Most rows that an observation shows."""
 MIN_VIEW_ROWS: Final = 3
 """Fewest rows a market needs, whatever the configuration says."""
 MAX_DEPTH: Final = 64
@@ -77,6 +79,8 @@ class SimConfig(Validated):
     """Factor on the reward, which is in cents with 1; profits are always reported in cents.
 
     Its range keeps every reward a finite float32 and every change of a cent above zero."""
+    history: Annotated[int, Within(1, MAX_HISTORY)] = 1
+    """Rows that an observation shows, the newest last; before an episode's first they are zeros."""
     record_fills: bool = False
     """Keep every fill for `fills()`."""
 

@@ -28,7 +28,7 @@ class Finished(NamedTuple):
     core: Int64Array
     """[k, N_CORE] the agents as they ended, columns `layout.A_*`."""
     observations: Float32Array
-    """[k, 52] the last observations."""
+    """[k, history * 52] the last observations."""
     truncated: BoolArray
     """[k] truncated and not terminated."""
     returns: Float64Array | None = None

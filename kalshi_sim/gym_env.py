@@ -59,10 +59,10 @@ def _require_tape(tape: Playable | None, store: str | None, session: int | None)
 class MarketAgnosticKalshiEnv(HasSpec, gym.Env[Float32Array, np.int64]):
     """One environment: a batch of one, without automatic restart.
 
-    Observations float32 [52], actions rows of the action table, rewards in cents. The info of an
-    episode's last step has `market`, `episode_return` and `episode_length` (the name `episode`
-    belongs to gymnasium's RecordEpisodeStatistics and SB3's Monitor). Each `reset` goes on to the
-    next view of the tape; `reset(options={"view": i})` chooses one.
+    Observations float32 [history * 52], actions rows of the action table, rewards in cents. The
+    info of an episode's last step has `market`, `episode_return` and `episode_length` (the name
+    `episode` belongs to gymnasium's RecordEpisodeStatistics and SB3's Monitor). Each `reset` goes
+    on to the next view of the tape; `reset(options={"view": i})` chooses one.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  # gymnasium's own convention
@@ -99,7 +99,9 @@ class MarketAgnosticKalshiEnv(HasSpec, gym.Env[Float32Array, np.int64]):
             played, 1, given_config(config), seed, n_threads=1, features=features, reward=reward
         )
         self.render_mode = render_mode
-        self.observation_space: gym.spaces.Space[Any] = observation_space(features)
+        self.observation_space: gym.spaces.Space[Any] = observation_space(
+            features, self.simulator.config.history
+        )
         self.action_space: gym.spaces.Space[Any] = action_space(self.simulator.config)
         self._over = True
 
@@ -116,7 +118,7 @@ class MarketAgnosticKalshiEnv(HasSpec, gym.Env[Float32Array, np.int64]):
             options: `{"view": i}` chooses a view by index.
 
         Returns:
-            The observation float32 [52], and an empty info.
+            The observation float32 [history * 52], and an empty info.
 
         Raises:
             ConfigError: `options["view"]` is not the index of a view, or the seed is none.
@@ -140,8 +142,8 @@ class MarketAgnosticKalshiEnv(HasSpec, gym.Env[Float32Array, np.int64]):
             action: row of the action table, `config.table` (five: `FIVE`).
 
         Returns:
-            Observation float32 [52], reward in cents times `reward_scale`, terminated, truncated,
-            info.
+            Observation float32 [history * 52], reward in cents times `reward_scale`, terminated,
+            truncated, info.
 
         Raises:
             RuntimeError: the episode is over.
@@ -211,7 +213,7 @@ def make_vector_env(**settings: Any) -> KalshiVectorEnv:
 
 
 class KalshiVectorEnv(HasSpec, VectorEnv[Float32Array, npt.NDArray[np.int64], BoolArray]):
-    """Many environments as a gymnasium VectorEnv. Observations float32 [n, 52].
+    """Many environments as a gymnasium VectorEnv. Observations float32 [n, history * 52].
 
     autoreset_mode SAME_STEP: a finished environment restarts in the same step; its last
     observation is in `infos["final_obs"]` (object array with a mask `_final_obs`), its statistics
@@ -274,7 +276,7 @@ class KalshiVectorEnv(HasSpec, VectorEnv[Float32Array, npt.NDArray[np.int64], Bo
         )
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.single_observation_space = observation_space(features)
+        self.single_observation_space = observation_space(features, self.simulator.config.history)
         self.single_action_space = action_space(self.simulator.config)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -293,7 +295,7 @@ class KalshiVectorEnv(HasSpec, VectorEnv[Float32Array, npt.NDArray[np.int64], Bo
                 bool [n], restarts only these (mode DISABLED), which then takes no seed.
 
         Returns:
-            Observations float32 [n, 52], and an empty info.
+            Observations float32 [n, history * 52], and an empty info.
 
         Raises:
             ConfigError: an option is unknown, its view is not there, or a seed or mask is none.
@@ -336,8 +338,8 @@ class KalshiVectorEnv(HasSpec, VectorEnv[Float32Array, npt.NDArray[np.int64], Bo
             actions: integers [n], rows of the action table; any integer dtype, as int64.
 
         Returns:
-            Observations float32 [n, 52], rewards float64 [n] (cents times `reward_scale`),
-            terminated bool [n], truncated bool [n], infos.
+            Observations float32 [n, history * 52], rewards float64 [n] (cents times
+            `reward_scale`), terminated bool [n], truncated bool [n], infos.
         """
         if self.autoreset_mode != AutoresetMode.SAME_STEP:
             return self._step_then_restart(actions)

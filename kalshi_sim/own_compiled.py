@@ -108,8 +108,9 @@ def observer(features: OwnFeatures | None) -> Any:
         features: of one's own, None for none.
 
     Returns:
-        The compiled function: observe(tape, core int64 [n, N_CORE], obs float32 [n, width], payout,
-        low, high, wrong int64 [2], number of the first environment).
+        The compiled function: observe(tape, core int64 [n, N_CORE], obs float32
+        [n, history * frame], payout, frame, low, high, wrong int64 [2], number of the first
+        environment).
     """
     write = _checked(_no_features if features is None else features.function)
 
@@ -119,15 +120,17 @@ def observer(features: OwnFeatures | None) -> Any:
         core: Int64Array,
         obs: Float32Array,
         payout: int,
+        frame: int,
         low: float,
         high: float,
         wrong: Int64Array,
         first: int,
     ) -> None:
+        at = obs.shape[1] - frame
         for i in range(len(core)):
             row = row_of(tape, core[i, layout.A_ROW], payout)
-            out = obs[i, N_FEATURES:]
-            write(row, agent_of(core[i]), obs[i, :N_FEATURES], out)
+            out = obs[i, at + N_FEATURES :]
+            write(row, agent_of(core[i]), obs[i, at : at + N_FEATURES], out)
             for k in range(len(out)):
                 if not np.isfinite(out[k]):
                     wrong[0], wrong[1] = first + i + 1, k
@@ -168,7 +171,7 @@ def _stepper(observe: Any, pay: Any, has_reward: bool) -> Any:
         begin: int,
         end: int,
     ) -> None:
-        payout = settings.ints[layout.C_PAYOUT]
+        payout, frame = settings.ints[layout.C_PAYOUT], settings.ints[layout.C_FRAME]
         for first in range(begin, end, _BLOCK):
             last = min(first + _BLOCK, end)
             if has_reward:
@@ -177,7 +180,7 @@ def _stepper(observe: Any, pay: Any, has_reward: bool) -> Any:
                         before[i, k] = agents.core[i, k]
             step_agents(tape, settings, agents, actions, buffers, first, last)
             core, obs = agents.core[first:last], buffers.obs[first:last]
-            observe(tape, core, obs, payout, low, high, wrong, first)
+            observe(tape, core, obs, payout, frame, low, high, wrong, first)
             if has_reward:
                 for i in range(first, last):
                     row = row_of(tape, agents.core[i, layout.A_ROW], payout)

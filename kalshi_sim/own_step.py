@@ -58,7 +58,7 @@ class OwnStep:
 
     @property
     def width(self) -> int:
-        """Columns of an observation."""
+        """Columns of an observation of one row."""
         return N_FEATURES + (0 if self.features is None else len(self.features))
 
     def returns(self, envs: Int64Array) -> Float64Array | None:
@@ -107,7 +107,8 @@ class OwnStep:
             settings: of the simulation.
             agents: the batch, standing on the first rows.
             envs: int64 [k] which environments.
-            obs: float32 [n_envs, width], of which the first 52 columns are written.
+            obs: float32 [n_envs, history * width], of whose last frame the first 52 columns are
+                written.
 
         Raises:
             ConfigError: a function cannot be compiled, or gave what is no number.
@@ -115,7 +116,8 @@ class OwnStep:
         self.totals[envs] = 0.0
         payout = int(settings.ints[layout.C_PAYOUT])
         core, seen = agents.core[envs], obs[envs]
-        _call(self._observe, tape, core, seen, payout, *self._bounds, self._wrong, 0)
+        given = (payout, self.width, *self._bounds, self._wrong, 0)
+        _call(self._observe, tape, core, seen, *given)
         obs[envs] = seen
         self._check(core)
 
@@ -201,7 +203,8 @@ def with_own(
     wide = np.zeros((1, N_FEATURES + len(own)), np.float32)
     wide[0, :N_FEATURES] = obs
     wrong = np.zeros(2, np.int64)
-    _call(observer(own), tape, core[None], wide, payout, own.low, own.high, wrong, 0)
+    given = (payout, wide.shape[1], own.low, own.high, wrong, 0)
+    _call(observer(own), tape, core[None], wide, *given)
     if wrong[0]:
         raise ConfigError(f"own feature {own.names[int(wrong[1])]!r} is no finite number")
     row: Float32Array = wide[0]

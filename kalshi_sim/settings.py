@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.kernels import layout
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 
@@ -46,6 +47,7 @@ def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
     ints[layout.C_CENT] = cent
     ints[layout.C_INTERVAL] = tape.row_interval_ms
     ints[layout.C_RECORD] = int(config.record_fills)
+    ints[layout.C_FRAME] = N_FEATURES
     floats = np.zeros(layout.N_FLOATS, np.float64)
     floats[layout.F_TRADE_SHARE] = config.trade_share
     floats[layout.F_REWARD] = config.reward_scale / (2 * tape.payout / CENTS_PER_DOLLAR)

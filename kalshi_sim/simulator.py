@@ -83,8 +83,9 @@ class BatchSimulator(Statistics):
         self._own = None
         if features is not None or reward is not None:
             self._own = OwnStep(features, reward, n_envs)
-        width = N_FEATURES if self._own is None else self._own.width
-        self._buffers = (_make_buffers(n_envs, width), _make_buffers(n_envs, width))
+        frame = N_FEATURES if self._own is None else self._own.width
+        self.settings.ints[layout.C_FRAME] = frame
+        self._buffers = make_buffers(n_envs, self.config.history * frame)
         self._current = 0
         self._fills: list[npt.NDArray[Any]] = []
         self._fill_views: list[Int64Array] = []
@@ -111,7 +112,7 @@ class BatchSimulator(Statistics):
 
     @property
     def observations(self) -> Float32Array:
-        """[n_envs, 52] the observations of the last step or reset."""
+        """[n_envs, history * 52] the observations of the last step or reset."""
         return self._buffers[self._current].obs
 
     def seed(self, seed: int) -> None:
@@ -124,10 +125,10 @@ class BatchSimulator(Statistics):
 
     @one_at_a_time
     def reset(self) -> Float32Array:
-        """Start a new episode in every environment; returns the observations [n_envs, 52].
+        """Start a new episode in every environment; returns the observations.
 
         Returns:
-            float32 [n_envs, 52] observations; overwritten by the step after the next.
+            float32 [n_envs, history * 52] observations; overwritten by the step after the next.
         """
         self._say()
         self._current ^= 1
@@ -148,7 +149,7 @@ class BatchSimulator(Statistics):
 
     @one_at_a_time
     def reset_one(self, env: int, view: int | None = None, restart: bool = False) -> Float32Array:
-        """Start a new episode in one environment; returns its observation [52].
+        """Start a new episode in one environment; returns its observation.
 
         Args:
             env: which environment.
@@ -156,7 +157,7 @@ class BatchSimulator(Statistics):
             restart: restart the order of views.
 
         Returns:
-            float32 [52] its observation.
+            float32 [history * 52] its observation.
 
         Raises:
             ConfigError: there is no such environment or view.
@@ -192,9 +193,9 @@ class BatchSimulator(Statistics):
                 started by `reset_one` before the next step.
 
         Returns:
-            observations float32 [n_envs, 52] (of the new episode where one ended), rewards
-            float32 [n_envs] (cents), done int8 [n_envs] (bits 1 terminated, 2 truncated), and
-            what finished, None if nothing did.
+            observations float32 [n_envs, history * 52] (of the new episode where one ended),
+            rewards float32 [n_envs] (cents), done int8 [n_envs] (bits 1 terminated, 2 truncated),
+            and what finished, None if nothing did.
 
         Raises:
             ValueError: actions of another shape or type, not whole, or outside the table.
@@ -370,9 +371,24 @@ class BatchSimulator(Statistics):
         return self.agents.core
 
 
-def _make_buffers(n_envs: int, width: int) -> layout.Buffers:
-    return layout.Buffers(
-        obs=np.zeros((n_envs, width), np.float32),
-        rewards=np.zeros(n_envs, np.float32),
-        done=np.zeros(n_envs, np.int8),
+def make_buffers(n_envs: int, width: int) -> tuple[layout.Buffers, layout.Buffers]:
+    """Two sets of buffers that take turns: each has the observations of the other before it.
+
+    Args:
+        n_envs: environments in the batch.
+        width: columns of an observation.
+
+    Returns:
+        Both, arrays of zeros.
+    """
+    seen = [np.zeros((n_envs, width), np.float32) for _ in range(2)]
+    first, second = (
+        layout.Buffers(
+            obs=seen[turn],
+            rewards=np.zeros(n_envs, np.float32),
+            done=np.zeros(n_envs, np.int8),
+            before=seen[1 - turn],
+        )
+        for turn in range(2)
     )
+    return first, second

@@ -40,9 +40,9 @@ Int64Array = npt.NDArray[np.int64]
 class KalshiVecEnv(VecEnv):
     """Thousands of views of a tape stepped as one Stable-Baselines3 VecEnv.
 
-    Observations float32 [n_envs, 52], rewards float32 [n_envs] (cents), dones bool [n_envs].
-    Observations and dones alternate between two buffers, since SB3 stores those of a step only
-    after the next. `infos[i]` is empty unless environment i finished; then it has `episode`
+    Observations float32 [n_envs, history * 52], rewards float32 [n_envs] (cents), dones bool
+    [n_envs]. Observations and dones alternate between two buffers, since SB3 stores those of a step
+    only after the next. `infos[i]` is empty unless environment i finished; then it has `episode`
     (r, l, t as Monitor gives them), `market`, `terminal_observation` and `TimeLimit.truncated`.
     """
 
@@ -100,7 +100,9 @@ class KalshiVecEnv(VecEnv):
 
             self.simulator = PinnedSimulator(as_tape(tape, store), n_envs, config, seed)
         self.render_mode: str | None = None
-        super().__init__(n_envs, observation_space(features), action_space(self.config))
+        super().__init__(
+            n_envs, observation_space(features, self.config.history), action_space(self.config)
+        )
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
         self._turn = 0
         self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)
@@ -127,7 +129,7 @@ class KalshiVecEnv(VecEnv):
         `set_options({"view": i})` before it chooses the view, of all or (a list) of each.
 
         Returns:
-            float32 [n_envs, 52] observations.
+            float32 [n_envs, history * 52] observations.
 
         Raises:
             ConfigError: an option is unknown, or its view is not there.
@@ -158,7 +160,8 @@ class KalshiVecEnv(VecEnv):
         """Step every environment; finished ones restart in the same call.
 
         Returns:
-            Observations float32 [n_envs, 52], rewards float32 [n_envs], dones bool [n_envs], infos.
+            Observations float32 [n_envs, history * 52], rewards float32 [n_envs], dones bool
+            [n_envs], infos.
         """
         obs, rewards, done, finished = self.simulator.step(self._actions)
         self._turn ^= 1

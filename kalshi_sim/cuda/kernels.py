@@ -28,7 +28,6 @@ from kalshi_sim.kernels.layout import (
     Settings,
     TapeArrays,
 )
-from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.kernels.step import mask_agent, start_agent, step_agent
 
 Int64Array = npt.NDArray[np.int64]
@@ -56,7 +55,7 @@ class Log(NamedTuple):
     core: Int64Array
     """[room, N_CORE]"""
     obs: Float32Array
-    """[room, 52] the last observations"""
+    """[room, history * 52] the last observations"""
 
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
@@ -157,7 +156,7 @@ def finish_kernel(
     """Keep what finished environments came to, and start their next episodes.
 
     Args:
-        terminal: float32 [n_envs, 52] last observations; written.
+        terminal: float32 [n_envs, history * 52] last observations; written.
         counts: int64 [groups] one of each 64 environments.
         sums: int64 [groups of groups] one of each 64 counts.
         log: episodes that ended; changed.
@@ -172,7 +171,8 @@ def finish_kernel(
     for j in range(c * GROUP, i):
         if buffers.done[j] != 0:
             rank += 1
-    for k in range(N_FEATURES):
+    width = buffers.obs.shape[1]
+    for k in range(width):
         terminal[i, k] = buffers.obs[i, k]
     at = log.ints[L_BASE] + rank
     if at < len(log.envs):
@@ -180,7 +180,7 @@ def finish_kernel(
         log.done[at] = buffers.done[i]
         for k in range(N_CORE):
             log.core[at, k] = agents.core[i, k]
-        for k in range(N_FEATURES):
+        for k in range(width):
             log.obs[at, k] = buffers.obs[i, k]
     if restart == 1:
         view, offset = hand_out(turns, rank, i, n)

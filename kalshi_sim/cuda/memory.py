@@ -43,8 +43,9 @@ def env_bytes(tape: Tape, config: SimConfig) -> int:
     word, real = np.int64().itemsize, np.float32().itemsize
     agent = word * (layout.N_CORE + 4 * layout.MAX_CONSUMED)
     agent += word * record_room(tape, config) * layout.N_RECORD
-    buffers = 2 * (real * (N_FEATURES + 1) + 1) + real * N_FEATURES
-    kept = LOG_ROOM * (word * (layout.N_CORE + 1) + real * N_FEATURES + 1)
+    width = config.history * N_FEATURES
+    buffers = 2 * (real * (width + 1) + 1) + real * width
+    kept = LOG_ROOM * (word * (layout.N_CORE + 1) + real * width + 1)
     schedule = word * 3
     return agent + buffers + kept + schedule
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from kalshi_sim.config import SimConfig
 from kalshi_sim.cuda.simulator import CudaSimulator
 from kalshi_sim.episodes import Finished
-from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import Tape
 
@@ -38,35 +37,39 @@ class PinnedSimulator(CudaSimulator):
         """
         super().__init__(tape, n_envs, config, seed)
         room = self._cuda.pinned_array
+        width = self.config.history * N_FEATURES
         self._rooms: Any = tuple(
-            layout.Buffers(
-                obs=room((n_envs, N_FEATURES), np.float32),
-                rewards=room(n_envs, np.float32),
-                done=room(n_envs, np.int8),
+            (
+                room((n_envs, width), np.float32),
+                room(n_envs, np.float32),
+                room(n_envs, np.int8),
             )
             for _ in range(2)
         )
         self._turn = 0
         self._stream = self._cuda.stream()
 
-    def _copied(self) -> layout.Buffers:
+    def _copied(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Observations, rewards and done flags of the last step or reset."""
         self._turn ^= 1
-        room: layout.Buffers = self._rooms[self._turn]
+        obs, rewards, done = self._rooms[self._turn]
         # The kernels run on the default stream, which a stream of one's own does not wait for.
         self._cuda.synchronize()
-        for array, target in zip(self._buffers[self._current], room, strict=True):
-            array.copy_to_host(target, stream=self._stream)
+        buffers = self._buffers[self._current]
+        buffers.obs.copy_to_host(obs, stream=self._stream)
+        buffers.rewards.copy_to_host(rewards, stream=self._stream)
+        buffers.done.copy_to_host(done, stream=self._stream)
         self._stream.synchronize()
-        return room
+        return obs, rewards, done
 
     def reset(self) -> npt.NDArray[np.float32]:
         """Start a new episode in every environment.
 
         Returns:
-            float32 [n_envs, 52] observations; overwritten by the step after the next.
+            float32 [n_envs, history * 52] observations; overwritten by the step after the next.
         """
         super().reset()
-        return self._copied().obs
+        return self._copied()[0]
 
     def reset_one(
         self, env: int, view: int | None = None, restart: bool = False
@@ -79,11 +82,11 @@ class PinnedSimulator(CudaSimulator):
             restart: restart the order of views.
 
         Returns:
-            float32 [52] its observation.
+            float32 [history * 52] its observation.
         """
         super().reset_one(env, view, restart)
         self._turn ^= 1  # into the array that the latest step or reset gave
-        observation: npt.NDArray[np.float32] = self._copied().obs[env]
+        observation: npt.NDArray[np.float32] = self._copied()[0][env]
         return observation
 
     def step(
@@ -96,8 +99,8 @@ class PinnedSimulator(CudaSimulator):
             restart: start finished environments on their next view.
 
         Returns:
-            Observations float32 [n_envs, 52], rewards float32 [n_envs], done flags int8 [n_envs]
-            and what finished.
+            Observations float32 [n_envs, history * 52], rewards float32 [n_envs], done flags int8
+            [n_envs] and what finished.
         """
         finished = super().step(actions, restart)[3]
         return (*self._copied(), finished)

@@ -89,17 +89,20 @@ class CudaSimulator(Statistics):
             consumed=put(np.zeros((n, 2, layout.MAX_CONSUMED, 2), np.int64)),
             records=put(np.zeros((n, records, layout.N_RECORD), np.int64)),
         )
+        width = self.config.history * N_FEATURES
+        seen = [put(np.zeros((n, width), np.float32)) for _ in range(2)]
         self._buffers: Any = tuple(
             layout.Buffers(
-                obs=put(np.zeros((n, N_FEATURES), np.float32)),
+                obs=seen[turn],
                 rewards=put(np.zeros(n, np.float32)),
                 done=put(np.zeros(n, np.int8)),
+                before=seen[1 - turn],
             )
-            for _ in range(2)
+            for turn in range(2)
         )
-        self.terminal = put(np.zeros((n, N_FEATURES), np.float32))
-        """float32 [n_envs, 52] on the card: the last observation of each environment's latest
-        finished episode."""
+        self.terminal = put(np.zeros((n, width), np.float32))
+        """float32 [n_envs, history * 52] on the card: the last observation of each environment's
+        latest finished episode."""
         self._masks = put(np.zeros((n, self.n_actions), np.bool_))
         kernels = self._kernels
         chunks = -(-n // kernels.GROUP)
@@ -111,7 +114,7 @@ class CudaSimulator(Statistics):
             envs=put(np.zeros(room, np.int64)),
             done=put(np.zeros(room, np.int8)),
             core=put(np.zeros((room, layout.N_CORE), np.int64)),
-            obs=put(np.zeros((room, N_FEATURES), np.float32)),
+            obs=put(np.zeros((room, width), np.float32)),
         )
         self.schedule = CudaSchedule(self.tape, self.config, n, seed, self._cuda)
 
@@ -123,7 +126,7 @@ class CudaSimulator(Statistics):
 
     @property
     def observations(self) -> CardArray:
-        """float32 [n_envs, 52] on the card: the observations of the last step or reset."""
+        """float32 [n_envs, history * 52] on the card: observations of the last step or reset."""
         return self._buffers[self._current].obs
 
     @property
@@ -152,7 +155,7 @@ class CudaSimulator(Statistics):
         """Start a new episode in every environment.
 
         Returns:
-            float32 [n_envs, 52] on the card; overwritten by the step after the next.
+            float32 [n_envs, history * 52] on the card; overwritten by the step after the next.
         """
         self._current ^= 1
         buffers, n, turns = self._buffers[self._current], self.n_envs, self.schedule.arrays
@@ -176,7 +179,7 @@ class CudaSimulator(Statistics):
             restart: restart the order of views.
 
         Returns:
-            float32 [52] on the card: its observation.
+            float32 [history * 52] on the card: its observation.
 
         Raises:
             ConfigError: there is no such environment or view.

@@ -42,7 +42,8 @@ class TorchVecEnv:
         self.simulator = CudaSimulator(tape, n_envs, config, seed)
         self.n_envs = n_envs
         self.n_actions = self.simulator.n_actions
-        self.n_features = N_FEATURES
+        self.n_features = self.simulator.config.history * N_FEATURES
+        """Columns of an observation."""
         self.device = torch.device("cpu" if SIMULATED else "cuda")
         """Where the tensors are; a processor under Numba's simulator."""
 
@@ -62,7 +63,7 @@ class TorchVecEnv:
 
     @property
     def terminal(self) -> torch.Tensor:
-        """float32 [n_envs, 52] the last observation of each environment's latest finished
+        """float32 [n_envs, history * 52] the last observation of each environment's latest finished
         episode."""
         return self._tensor(self.simulator.terminal)
 
@@ -70,7 +71,7 @@ class TorchVecEnv:
         """Start a new episode in every environment.
 
         Returns:
-            float32 [n_envs, 52] observations.
+            float32 [n_envs, history * 52] observations.
         """
         observations = self._tensor(self.simulator.reset())
         if not SIMULATED:
@@ -87,8 +88,8 @@ class TorchVecEnv:
                 holds, and `fetch_finished` raises.
 
         Returns:
-            Observations float32 [n_envs, 52], rewards float32 [n_envs] in cents, terminated bool
-            [n_envs], truncated bool [n_envs] (and not terminated).
+            Observations float32 [n_envs, history * 52], rewards float32 [n_envs] in cents,
+            terminated bool [n_envs], truncated bool [n_envs] (and not terminated).
 
         Raises:
             ValueError: actions of another shape or type.

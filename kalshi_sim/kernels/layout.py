@@ -101,8 +101,9 @@ FLOW_SIDE, FLOW_PRICE, FLOW_REMOVED, FLOW_ADDED, FLOW_TRADED, N_FLOW = 0, 1, 2, 
     C_CENT,
     C_INTERVAL,
     C_RECORD,
+    C_FRAME,
     N_INTS,
-) = range(17)
+) = range(18)
 # places in Settings.floats
 F_TRADE_SHARE, F_REWARD, N_FLOATS = 0, 1, 2
 
@@ -199,8 +200,11 @@ class Buffers(NamedTuple):
     """What a step gives back."""
 
     obs: Float32Array
-    """[n_envs, 52]"""
+    """[n_envs, history * frame] the observations of the last rows, the newest last; a frame is an
+    observation of one row, ints[C_FRAME] wide"""
     rewards: Float32Array
     """[n_envs] cents"""
     done: Int8Array
     """[n_envs] bits TERMINATED, TRUNCATED"""
+    before: Float32Array
+    """[n_envs, history * frame] `obs` of the step before; may be the same array as `obs`"""

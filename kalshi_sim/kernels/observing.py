@@ -17,6 +17,7 @@ from kalshi_sim.kernels.layout import (
     A_RETURN2,
     A_ROW,
     A_VIEW,
+    C_FRAME,
     C_PAYOUT,
     C_VALUATION,
     MID,
@@ -95,3 +96,39 @@ def observe(tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float3
     portfolio_features(tape, settings.ints, agent, obs)
     for k in range(PORTFOLIO_AT + N_PORTFOLIO, N_FEATURES):
         obs[k] = features[k - N_PORTFOLIO]
+
+
+@inlined_jit
+def observe_after(
+    tape: TapeArrays,
+    settings: Settings,
+    agent: Int64Array,
+    before: Float32Array,
+    obs: Float32Array,
+) -> None:
+    """The observation of an agent at its row behind those of the rows before.
+
+    Args:
+        before: float32 [history * frame] what was seen a row before; may be `obs` itself.
+        obs: float32 [history * frame], overwritten.
+    """
+    frame = settings.ints[C_FRAME]
+    at = len(obs) - frame
+    for k in range(at):  # in this order it is right in place too
+        obs[k] = before[k + frame]
+    observe(tape, settings, agent, obs[at:])
+
+
+@inlined_jit
+def observe_first(
+    tape: TapeArrays, settings: Settings, agent: Int64Array, obs: Float32Array
+) -> None:
+    """The observation of an agent at its first row: before it there are zeros.
+
+    Args:
+        obs: float32 [history * frame], overwritten.
+    """
+    at = len(obs) - settings.ints[C_FRAME]
+    for k in range(at):
+        obs[k] = np.float32(0.0)
+    observe(tape, settings, agent, obs[at:])

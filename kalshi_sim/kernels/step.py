@@ -64,7 +64,8 @@ from kalshi_sim.kernels.ledger import (
     settle_position,
 )
 from kalshi_sim.kernels.observing import (
-    observe,
+    observe_after,
+    observe_first,
     value_agent,
 )
 from kalshi_sim.kernels.resting import (
@@ -165,7 +166,7 @@ def step_agent(
         done = TERMINATED
     buffers.done[i] = done
     buffers.rewards[i] = (agent[A_EQUITY2] - equity2) * settings.floats[F_REWARD]
-    observe(tape, settings, agent, buffers.obs[i])
+    observe_after(tape, settings, agent, buffers.before[i], buffers.obs[i])
 
 
 @inlined_jit
@@ -195,7 +196,7 @@ def start_agent(
     agent[A_CASH] = cash
     agent[A_EQUITY2] = 2 * cash
     agent[A_PEAK2] = 2 * cash
-    observe(tape, settings, agent, obs)
+    observe_first(tape, settings, agent, obs)
 
 
 @inlined_jit

@@ -17,8 +17,8 @@ from kalshi_sim.errors import DataError
 from kalshi_sim.kernels import batch as batch_kernel
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_FEATURES
-from kalshi_sim.kernels.rows import row_views
 from kalshi_sim.live.follower import MarketFollower
+from kalshi_sim.live.history import SeenRows
 from kalshi_sim.live.policy import Asker, Policy
 from kalshi_sim.live.portfolio import Portfolio, agent_row
 from kalshi_sim.market_state import fee_terms, in_unit, state_at
@@ -44,6 +44,10 @@ class LiveMarket(MarketFollower):
     def _asker(self) -> Asker:
         return Asker()
 
+    @cached_property
+    def _seen(self) -> SeenRows:
+        return SeenRows()
+
     def __repr__(self) -> str:
         n = len(self)
         yes, no = best_of(self._rows)[-1].tolist() if n else (0, 0)
@@ -64,22 +68,26 @@ class LiveMarket(MarketFollower):
             features: own features that follow the 52; of the agent they see what a portfolio has.
 
         Returns:
-            float32 [52 + own features] the observation.
+            float32 [history * (52 + own features)] the observation, as `SeenRows.stacked` says.
 
         Raises:
             DataError: no row has closed yet.
             ConfigError: an amount is finer than the tape's money unit.
         """
-        if not len(self):
-            raise DataError(f"{self.market.ticker}: no row has closed yet; feed a snapshot first")
-        tape = self._tape()
-        settings = settings_of(config or SimConfig(), tape)
-        agent = agent_row(portfolio, settings, tape)
-        obs = np.empty(N_FEATURES, np.float32)
-        batch_kernel.observe_agent(tape.arrays, settings, agent, obs)
-        if features is None:
-            return obs
-        return with_own(features, tape.arrays, self.payout, agent, obs)
+        used = config or SimConfig()
+
+        def frame(row: int) -> Float32Array:
+            tape, settings = self._at(row, used)
+            agent = agent_row(portfolio, settings, tape)
+            obs = np.empty(N_FEATURES, np.float32)
+            batch_kernel.observe_agent(tape.arrays, settings, agent, obs)
+            return (
+                obs
+                if features is None
+                else with_own(features, tape.arrays, self.payout, agent, obs)
+            )
+
+        return self._seen.stacked((used, features), len(self), used.history, frame)
 
     def action_mask(
         self, portfolio: Portfolio, config: SimConfig | None = None
@@ -97,10 +105,7 @@ class LiveMarket(MarketFollower):
             DataError: no row has closed yet.
             ConfigError: an amount is finer than the tape's money unit.
         """
-        if not len(self):
-            raise DataError(f"{self.market.ticker}: no row has closed yet; feed a snapshot first")
-        tape = self._tape()
-        settings = settings_of(config or SimConfig(), tape)
+        tape, settings = self._at(len(self) - 1, config or SimConfig())
         agents = layout.Agents(
             core=agent_row(portfolio, settings, tape)[None],
             consumed=np.zeros((1, 2, layout.MAX_CONSUMED, 2), np.int64),
@@ -135,24 +140,23 @@ class LiveMarket(MarketFollower):
             The action, a row of the configuration's action table.
 
         Raises:
-            ConfigError: the policy was trained with another action table.
+            ConfigError: the policy was trained with another action table or history.
         """
         if hasattr(policy, "action_space"):
-            from kalshi_sim.spaces import check_actions_of  # gymnasium is there if such a model is
+            from kalshi_sim.spaces import check_spaces_of  # gymnasium is there if such a model is
 
-            check_actions_of(type(policy).__name__, policy.action_space, config or SimConfig())
+            check_spaces_of(type(policy).__name__, policy, config or SimConfig(), features)
         seen = self.observation(portfolio, config, features)
         mask = self.action_mask(portfolio, config)
         return self._asker.action(policy, seen, mask, len(self), deterministic=deterministic)
 
-    def _tape(self) -> Tape:
-        """The last row as a tape of one view, for the kernels."""
-        last = self._rows.i64[-1:].copy()
-        row_views(last).i64[:, layout.ROW_FLOW] = 0
-        row_views(last).i16[:, layout.ROW_FLOW_ENTRIES] = 0
+    def _at(self, row: int, config: SimConfig) -> tuple[Tape, layout.Settings]:
+        """A row as a tape of one view, and the settings on it, for the kernels."""
+        if not len(self):
+            raise DataError(f"{self.market.ticker}: no row has closed yet; feed a snapshot first")
         per_money = stored_per_money(self.payout)
         first = self._first_book_ms or 0
-        state = state_at(self.market, self._terms, int(self.ts_ms[-1]))
+        state = state_at(self.market, self._terms, int(self.ts_ms[row]))
         terms = fee_terms(self.market, first, int(self.ts_ms[0]), self._schedule)
         view = MarketSessionView(
             session_id=0,
@@ -167,12 +171,5 @@ class LiveMarket(MarketFollower):
             utc_offset_ms=utc_offset_ms(first),
             first_book_ms=first,
         )
-        return Tape(
-            payout=self.payout,
-            depth=self.depth,
-            row_interval_ms=self.row_interval_ms,
-            min_episode_length=3,
-            rows=last,
-            flow=np.zeros((0, layout.N_FLOW), np.int64),
-            views=(view,),
-        )
+        tape = self._row_tape(row, view, self.payout, self.row_interval_ms)
+        return tape, settings_of(config, tape)

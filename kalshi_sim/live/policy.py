@@ -20,7 +20,7 @@ class Policy(Protocol):
         """The action for an observation, and the state to go on with (None: there is none).
 
         Args:
-            observation: float32 [52], or [n, 52] for several.
+            observation: float32 [history * 52], or [n, history * 52] for several.
             deterministic: take the likeliest action instead of drawing one.
 
         Returns:
@@ -51,7 +51,7 @@ class Asker:
 
         Args:
             policy: what is asked; another one than before starts with an empty memory.
-            observation: float32 [52].
+            observation: float32 [history * 52].
             mask: which actions are valid, bool [n_actions].
             row: how many rows there are.
             deterministic: the most probable action, not a drawn one.

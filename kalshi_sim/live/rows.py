@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from kalshi_sim.kernels import layout, replay_state
 from kalshi_sim.kernels.rows import RowViews, row_views
+from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.tape_rows import book_of, features_of, mark2_of
 
 Float32Array = npt.NDArray[np.float32]
@@ -64,6 +65,21 @@ class LiveRows:
         """int64 [entries, 5]"""
         entries = 0 if self._replay is None else int(self._replay.state[replay_state.FLOWS])
         return self._out.flow[:entries]
+
+    def _row_tape(self, row: int, view: MarketSessionView, payout: int, interval_ms: int) -> Tape:
+        """A row as a tape of one view, without the flow into it."""
+        alone = self._rows.i64[row : row + 1].copy()
+        row_views(alone).i64[:, layout.ROW_FLOW] = 0
+        row_views(alone).i16[:, layout.ROW_FLOW_ENTRIES] = 0
+        return Tape(
+            payout=payout,
+            depth=self.depth,
+            row_interval_ms=interval_ms,
+            min_episode_length=3,
+            rows=alone,
+            flow=np.zeros((0, layout.N_FLOW), np.int64),
+            views=(view,),
+        )
 
     def _make_room(self, events: int) -> None:
         """Double the arrays where `events` more might not fit."""

@@ -14,8 +14,9 @@ import tyro
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout
-from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
+from kalshi_sim.config import MAX_HISTORY, MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.validated import Within
 from kalshi_train.cli.markets import check_sessions, markets_to_play, only_named
 from kalshi_train.cli.models import NamedModel, named_models
 from kalshi_train.config import TrainConfig, named_sessions
@@ -48,6 +49,9 @@ class _Rules(SimConfig):
     record_fills: tyro.conf.Suppress[bool] = False
     max_episode_steps: tyro.conf.Suppress[int | None] = None
     reward_scale: tyro.conf.Suppress[float] = 1.0
+    history: Annotated[int, Within(1, MAX_HISTORY), tyro.conf.arg(aliases=["--frame-stack"])] = 1
+    """Rows that a function's observations show, the newest last; models see what they saw when
+    they were trained."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,8 @@ _OUTPUT: Final = (
     "log_level",
     "log_file",
 )
+_ALIASES: Final = {"history": ["--frame-stack"]}
+"""Other words for an option."""
 _METAVARS: Final[dict[Any, str]] = {
     int | None: "N",
     float | None: "X",
@@ -106,6 +108,10 @@ def _option(name: str) -> tuple[str, Any, Any]:
 
     shown: Callable[[str], str] = hint
     option = tyro.conf.arg(help=" ".join(text.split()), help_behavior_hint=shown)
+    if name in _ALIASES:
+        option = tyro.conf.arg(
+            help=" ".join(text.split()), help_behavior_hint=shown, aliases=_ALIASES[name]
+        )
     hinted = get_type_hints(kind, include_extras=True)[name]
     metavar = _METAVARS.get(get_type_hints(kind)[name])
     if metavar is not None:

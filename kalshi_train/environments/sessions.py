@@ -68,7 +68,8 @@ class SessionBasedEnvironment(VecEnv):
         self._seed = seed
         self._env: KalshiVecEnv | None = None
         self.render_mode: str | None = None
-        super().__init__(n_envs, observation_space(), action_space(self.config.sim))
+        sim = self.config.sim
+        super().__init__(n_envs, observation_space(history=sim.history), action_space(sim))
 
     def __repr__(self) -> str:
         ids = ", ".join(str(i) for i in self.session_ids)

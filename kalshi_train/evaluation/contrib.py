@@ -12,8 +12,8 @@ import numpy.typing as npt
 Choose = Callable[
     [npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[Any]
 ]
-"""Maps numbers of episodes [k], their observations float32 [k, 52] and action masks bool [k, n]
-to actions [k]."""
+"""Maps numbers of episodes [k], their observations float32 [k, history * 52] and action masks bool
+[k, n] to actions [k]."""
 
 
 def chooser_of(model: Any) -> Callable[[int], Choose] | None:

@@ -18,7 +18,7 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import batch as kernel
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_FEATURES
-from kalshi_sim.simulator import BatchSimulator
+from kalshi_sim.simulator import BatchSimulator, make_buffers
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.contrib import Choose
@@ -56,7 +56,7 @@ class Played:
     detail: Int64Array
     """[R, kernels.N_DETAIL], or [0, N_DETAIL] without `detail`."""
     observations: npt.NDArray[np.float32]
-    """[R, 52], or [0, 52] without `detail`."""
+    """[R, history * 52], or [0, history * 52] without `detail`."""
 
 
 def evaluation_config(config: SimConfig, *, record_fills: bool = True) -> SimConfig:
@@ -135,7 +135,7 @@ def _play_compiled(
     threads: int,
 ) -> list[T]:
     simulator = BatchSimulator(tape, len(views), config, n_threads=1)
-    buffers = _make_buffers(len(views))
+    buffers = _buffers_of_one_step(simulator)
     actions = np.zeros(len(views), np.int64)
     kernel.start_agents(
         tape.arrays,
@@ -149,7 +149,8 @@ def _play_compiled(
 
     def run(env: int) -> T:
         view = tape.views[views[env]]
-        track = make_track(len(view), FILL_ROOM if config.record_fills else 0, detail)
+        room = FILL_ROOM if config.record_fills else 0
+        track = make_track(len(view), room, detail, buffers.obs.shape[1])
         decider = policy.decider(view, seed, simulator.n_actions)
         parts, done = [], 0
         while done == 0:
@@ -280,12 +281,10 @@ def make_track(rows: int, fill_room: int, detail: bool, width: int = N_FEATURES)
     )
 
 
-def _make_buffers(n_envs: int) -> layout.Buffers:
-    return layout.Buffers(
-        obs=np.zeros((n_envs, N_FEATURES), np.float32),
-        rewards=np.zeros(n_envs, np.float32),
-        done=np.zeros(n_envs, np.int8),
-    )
+def _buffers_of_one_step(simulator: BatchSimulator) -> layout.Buffers:
+    """Where each observation takes the place of the one before."""
+    buffers, _ = make_buffers(simulator.n_envs, simulator.observations.shape[1])
+    return buffers._replace(before=buffers.obs)
 
 
 def _note(

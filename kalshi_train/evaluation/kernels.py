@@ -117,7 +117,7 @@ class Track(NamedTuple):
     detail: Int64Array
     """[N, N_DETAIL] cash, order prices, sizes, contracts ahead [YES, NO]; or [0, N_DETAIL]"""
     observations: Float32Array
-    """[N, 52], or [0, 52]"""
+    """[N, history * 52], or [0, history * 52]"""
     fills: Int64Array
     """[room, layout.N_RECORD]"""
     counts: Int64Array
@@ -167,7 +167,7 @@ def forward(decider: Decider, obs: Float32Array) -> int:
 
     Args:
         decider: a network; its scratch space is overwritten.
-        obs: float32 [52].
+        obs: float32 [history * 52].
     """
     shape, weights, scratch = decider.shape, decider.weights, decider.scratch
     layers = shape[SHAPE_LAYERS]
@@ -233,7 +233,7 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
 
     Args:
         decider: the policy.
-        obs: float32 [52].
+        obs: float32 [52], of a network [history * 52].
         step: number of the step in the episode.
     """
     kind = decider.shape[SHAPE_KIND]
@@ -263,7 +263,7 @@ def note_row(track: Track, agent: Int64Array, obs: Float32Array) -> None:
     Args:
         track: where to; one row is written.
         agent: int64 [N_CORE].
-        obs: float32 [52] what it sees there.
+        obs: float32 [history * 52] what it sees there.
     """
     row = agent[A_ROW] - agent[A_START]
     track.actions[row] = -1

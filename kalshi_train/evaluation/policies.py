@@ -15,7 +15,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.own import OwnFeatures
-from kalshi_sim.spaces import check_actions_of, table_of_space
+from kalshi_sim.spaces import check_actions_of, history_of_space, table_of_space
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.contrib import Choose, chooser_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 Act = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
-"""Maps observations float32 [n, 52] to actions [n]."""
+"""Maps observations float32 [n, history * 52] to actions [n]."""
 
 MAX_WIDTH: Final = 4096
 """Widest layer of a network that is played compiled."""
@@ -50,6 +50,8 @@ class Policy:
     model: BaseAlgorithm | None = None
     features: OwnFeatures | None = None
     """Features of one's own that it sees after the 52."""
+    history: int | None = None
+    """Rows that its observations show; None: as many as the configuration says."""
 
     @property
     def is_compiled(self) -> bool:
@@ -65,12 +67,14 @@ class Policy:
         return lambda episodes, observations, masks: act(observations)
 
     def config(self, config: SimConfig) -> SimConfig:
-        """`config` with the settings this policy needs.
+        """`config` with the settings this policy needs, its history among them.
 
         Raises:
             ConfigError: it is a model of another action table.
         """
         used = replace(config, **self.settings)
+        if self.history is not None:
+            used = replace(used, history=self.history)
         if self.model is not None:
             check_actions_of(self.name, self.model.action_space, used)
         return used
@@ -104,7 +108,7 @@ def _random_actions(view: MarketSessionView, seed: int, n_actions: int) -> npt.N
 
 def _baseline(name: str, description: str, kind: int, **settings: Any) -> Policy:
     """A built-in policy; one that names actions brings the table that they are of."""
-    return Policy(name, description, shape=np.array([kind], np.int64), settings=settings)
+    return Policy(name, description, shape=np.array([kind], np.int64), settings=settings, history=1)
 
 
 BASELINES: Final[dict[str, Policy]] = {
@@ -183,7 +187,7 @@ def policy_from_function(name: str, act: Act, features: OwnFeatures | None = Non
 
     Args:
         name: shown in tables.
-        act: gives actions [n] for observations float32 [n, 52 + own features].
+        act: gives actions [n] for observations float32 [n, history * (52 + own features)].
         features: own features that it sees, as `KalshiVecEnv` takes them.
     """
     return Policy(name, "a function of the observation", act=act, features=features)
@@ -196,7 +200,8 @@ def policy_from_model(
 
     Small actor networks of `MlpPolicy` are played compiled; everything else is asked in batches.
     sb3-contrib's MaskablePPO is given the action masks, RecurrentPPO its memory of the episode. A
-    model that was trained in `VecNormalize` sees observations scaled as its training has left off.
+    model that was trained in `VecNormalize` sees observations scaled as its training has left off,
+    one with `history` (or in SB3's `VecFrameStack`, which is the same) as many rows as there.
 
     Args:
         model: of stable-baselines3 or sb3-contrib.
@@ -211,26 +216,29 @@ def policy_from_model(
     """
     observation = getattr(model.observation_space, "shape", None)
     width = N_FEATURES + (0 if features is None else len(features))
-    if observation != (width,) or table_of_space(model.action_space) is None:
+    history = history_of_space(model.observation_space, features)
+    if history is None or table_of_space(model.action_space) is None:
         actions = getattr(model.action_space, "n", None)
         raise ConfigError(
             f"{name}: the model sees observations of shape {observation} and chooses from "
-            f"{actions} actions; the simulation has ({width},) and those of an action table. With "
+            f"{actions} actions; the simulation has ({width},), times the history, and those of an "
+            "action table. With "
             "features of your own give policy_from_model(model, name, features=own)"
         )
+    text = f"{type(model).__name__}, most probable action"
+    policy = Policy(name, text, model=model, features=features, history=history)
     normalizer = Normalizer.of_model(model)
     begin = chooser_of(model)
-    text = f"{type(model).__name__}, most probable action"
     if begin is not None:
         seeing = begin if normalizer is None else _scaled_begin(begin, normalizer)
-        return Policy(name, text, begin=seeing, model=model, features=features)
+        return replace(policy, begin=seeing)
     network = _compiled_network(model) if features is None and normalizer is None else None
     if network is None:
         act = deterministic(model)
         sees = act if normalizer is None else _scaled(act, normalizer)
-        return Policy(name, text, act=sees, model=model, features=features)
+        return replace(policy, act=sees)
     shape, weights = network
-    return Policy(name, text, shape=shape, weights=weights, model=model)
+    return replace(policy, shape=shape, weights=weights)
 
 
 def _scaled(act: Act, normalizer: Normalizer) -> Act:
@@ -283,7 +291,7 @@ def _compiled_network(
     if not isinstance(head, torch.nn.Linear):
         return None
     layers.append(head)
-    parts, widths = [], [N_FEATURES]
+    parts, widths = [], [layers[0].in_features]
     for layer in layers:
         parts += [layer.weight.detach().cpu().numpy().T.ravel(), layer.bias.detach().cpu().numpy()]
         widths.append(layer.out_features)

@@ -112,7 +112,9 @@ def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
         block.add(f"price{side}", detail[:, kernels.D_PRICE + side])
         block.add(f"size{side}", detail[:, kernels.D_SIZE + side])
         block.add(f"ahead{side}", np.minimum(detail[:, kernels.D_AHEAD + side], 2**31 - 2))
-    top, distance = standing_out(played.observations[:, :N_FEATURES])
+    own = 0 if policy.features is None else len(policy.features)
+    newest = played.observations.shape[1] - N_FEATURES - own
+    top, distance = standing_out(played.observations[:, newest : newest + N_FEATURES])
     for k in range(top.shape[1]):
         block.add(f"feature{k}", top[:, k])
         block.add(f"z{k}", distance[:, k])
@@ -178,7 +180,7 @@ def network_says(
 
     Args:
         policy: what was played.
-        observations: float32 [rows, 52] of the episode.
+        observations: float32 [rows, history * 52] of the episode.
 
     Returns:
         Action probabilities float32 [rows, actions] and values float32 [rows]; None if there are

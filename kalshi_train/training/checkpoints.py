@@ -164,13 +164,13 @@ def find_checkpoint(path: Path) -> Checkpoint:
     return chosen
 
 
-def check_model(path: Path, algorithm: str, observation_size: int, actions: int) -> None:
+def check_model(path: Path, algorithm: str, history: int, actions: int) -> None:
     """Check that a saved model can go on training here.
 
     Args:
         path: the model's zip.
         algorithm: name of the algorithm to train with.
-        observation_size: features of an observation.
+        history: rows that an observation shows.
         actions: number of actions.
 
     Raises:
@@ -183,11 +183,15 @@ def check_model(path: Path, algorithm: str, observation_size: int, actions: int)
             f"{path} is a model of {theirs}, this run trains {algorithm}; "
             f"resume with --algorithm {theirs}, or start anew"
         )
-    observations = getattr(data.get("observation_space"), "shape", None)
-    if observations != (observation_size,):
+    from kalshi_sim.spaces import history_of_space, observation_space
+
+    space = data.get("observation_space")
+    theirs_seen = history_of_space(space)
+    if theirs_seen != history:
+        shape, here = getattr(space, "shape", None), observation_space(history=history).shape
+        advice = f"give --history {theirs_seen}" if theirs_seen else "start anew"
         raise ConfigError(
-            f"{path} sees observations of shape {observations}, "
-            f"the simulator gives ({observation_size},); start anew"
+            f"{path} sees observations of shape {shape}, the simulator gives {here}; {advice}"
         )
     count = getattr(data.get("action_space"), "n", None)
     if count != actions:

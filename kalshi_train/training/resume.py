@@ -9,7 +9,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.features import FEATURES
 from kalshi_sim.spaces import check_actions_of
 from kalshi_train.config import TrainConfig
 from kalshi_train.models import model_data, model_weights
@@ -55,7 +54,7 @@ def check_resume(config: TrainConfig) -> checkpoints.Checkpoint | None:
         return None
     checkpoint = checkpoints.find_checkpoint(config.resume_from)
     path, n_actions = checkpoint.path, len(config.sim.table)
-    checkpoints.check_model(path, config.learner.algorithm, len(FEATURES), n_actions)
+    checkpoints.check_model(path, config.learner.algorithm, config.sim.history, n_actions)
     check_actions_of(str(path), model_data(path)["action_space"], config.sim)
     if checkpoint.exact and config.learner.normalize != checkpoint.config.get("normalize", False):
         was, now = ("without", "with") if config.learner.normalize else ("with", "without")

@@ -69,6 +69,7 @@ def chosen(rng: random.Random, session: Session, k: int, **fixed: object) -> Cas
     if name == "maker":
         fixed["time_in_force"] = "gtc"
     starts: dict[str, object] = {"random_start": k % 2 == 0, "market_order": order, "actions": name}
+    starts["history"] = 1 + 2 * (k % 4 == 1)
     config = random_config(rng, **{**starts, **fixed})
     actions = [[rng.randrange(count) for _ in range(ENVS)] for _ in range(STEPS)]
     weights = (0.5, 0.0, 2.0) if order == "weighted" else ()

@@ -141,6 +141,7 @@ RESUMES = [
     {"algorithm": "a2c", "n_steps": 8, "stock_sb3": True, "lr_schedule": "linear"},
     {"algorithm": "ppo", "n_envs": 1, "n_steps": 256, "curriculum": "need"},
     {"algorithm": "ppo", "curriculum": "easiest", "num_threads": 2, "max_episode_steps": 30},
+    {"algorithm": "ppo", "history": 3},
 ]
 
 
