@@ -97,6 +97,8 @@ TAKER_LEVERS: Final = (
     Lever("informed", least=1e-3),
 )
 """Of recordings with trades only."""
+FINE_LEVERS: Final = (Lever("fine", least=1.0, most=20.0),)
+"""Of markets whose prices are finer than a cent in places."""
 
 
 Report = Callable[[int, int, float], None]
@@ -126,6 +128,7 @@ def fit(session: Session, name: str, rounds: int = ROUNDS, report: Report | None
     target = measure_flows(flows, cent, trades=session.trades_recorded)
     profile = first_guess(session, flows, cent, target, name)
     levers = LEVERS + (TAKER_LEVERS if session.trades_recorded else ())
+    levers += FINE_LEVERS if profile.sub_penny else ()
     profile = fit_times(profile, target)
     search = _Search(profile, levers, target)
     notify = report or (lambda done, of, worst: None)

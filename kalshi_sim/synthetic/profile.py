@@ -76,6 +76,8 @@ class Profile:
     """Quantiles of the contracts of market orders, at `QUANTILES`."""
     taker_tail: Positive = 1.0
     """Factor on their largest sizes; above the median it comes in step by step."""
+    fine: Positive = 1.0
+    """Factor on `drop` where prices are finer than a cent."""
     trades_recorded: bool = True
     """Whether what takers do was measured; else it is an assumption."""
     figures: dict[str, float | None] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class Profile:
             raise ConfigError(f"profile {self.name}: starts must lie within 0 and 100 cents")
         if self.slow + self.fast > 1.0:
             raise ConfigError(f"profile {self.name}: slow and fast must not be above 1 together")
-        if self.taker + self.drop + self.refill > 1.0:
+        if self.taker + self.drop * max(1.0, self.fine) + self.refill > 1.0:
             raise ConfigError(
                 f"profile {self.name}: taker, drop and refill must not be above 1 together"
             )

@@ -90,6 +90,8 @@ class ProfileFlow(NamedTuple):
     """How far takers follow the fair value: 0 not at all."""
     drop: float
     """Chance that a change empties the smaller of the two best levels."""
+    fine: float
+    """Factor on `drop` where prices are finer than a cent."""
     refill: float
     """Chance that a change betters a best price that is away from the fair value."""
     join: float
@@ -194,6 +196,13 @@ def better(
 
 
 @hot_jit
+def is_fine(book: QueueBook, grid: Int64Array) -> bool:
+    """Whether the best bid of YES stands where prices are finer than a cent."""
+    best = book.best[0]
+    return bool(best > 0 and grid[best] - grid[best - 1] < CENT)
+
+
+@hot_jit
 def give_up(book: QueueBook, time: int) -> bool:
     """Empty the smaller of the two best levels; returns whether both sides had one."""
     if book.best[0] < 0 or book.best[1] < 0:
@@ -291,13 +300,14 @@ def change(
 ) -> None:
     """One change of the book: a taker, a level given up, a better price, or another order."""
     what = rng.random()
+    drop = flow.drop * (flow.fine if is_fine(book, grid) else 1.0)
     if what < flow.taker:
         if taker(rng, book, time, grid, flow, fair):
             return
-    elif what < flow.taker + flow.drop:
+    elif what < flow.taker + drop:
         if give_up(book, time):
             return
-    elif what < flow.taker + flow.drop + flow.refill:
+    elif what < flow.taker + drop + flow.refill:
         side = int(rng.random() * 2.0)
         if better(rng, book, time, grid, flow, fair, side, False):
             return

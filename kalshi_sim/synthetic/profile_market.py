@@ -154,6 +154,7 @@ def flow_of(profile: Profile) -> ProfileFlow:
         sweep=profile.sweep,
         tilt=profile.tilt,
         drop=profile.drop,
+        fine=profile.fine,
         refill=profile.refill,
         join=profile.join,
         settle=profile.settle,

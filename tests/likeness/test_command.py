@@ -18,7 +18,7 @@ from tests.support.terminal import in_terminal
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a session of a few busy markets."""
     folder = tmp_path_factory.mktemp("likeness") / "sessions"
-    open_store(folder).save(generate_session(1, markets=12, minutes=12, seed=2))
+    open_store(folder).save(generate_session(1, markets=24, minutes=20, seed=2))
     return folder
 
 

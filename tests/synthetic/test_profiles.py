@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,20 @@ def made(request: pytest.FixtureRequest) -> tuple[str, Session, TrueQueue]:
     return name, *generate_with_truth(
         2, markets=MARKETS, minutes=MINUTES[name] / (10 if INTERPRETED else 1), profile=name
     )
+
+
+def test_best_prices_are_given_up_more_often_where_prices_are_fine() -> None:
+    usual = replace(read_profile("crypto-15m"), markets=2, minutes=0.02 if INTERPRETED else 0.4)
+
+    def made(start: float, fine: float) -> Session:
+        return generate_session(1, profile=replace(usual, starts=(start,), fine=fine))
+
+    def moves(session: Session) -> int:
+        marks = build_tape([session]).mark2
+        return int(np.count_nonzero(np.diff(marks)))
+
+    assert digest(made(50.0, 1.0)) == digest(made(50.0, 8.0))
+    assert moves(made(96.0, 8.0)) > 1.5 * moves(made(96.0, 1.0))
 
 
 def test_every_profile_is_here() -> None:
