@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,101 @@ def test_export(out: str, here: Path, small_disk: SmallDisk) -> None:
     assert target.exists() == (out != "new")
     small_disk.leave(None)
     assert small_disk.run("kalshi-sim", *command).returncode == 0
+
+
+def test_commands_that_write_sessions(here: Path, small_disk: SmallDisk) -> None:
+    target = small_disk.folder / "s"
+    store = open_store(target)
+    for number in (1, 2):
+        made = generate_session(number, markets=20, minutes=10, seed=number)
+        store.save(made)
+    markets = small_disk.folder / "markets.csv"
+    markets.write_text(
+        "market_ticker,result\n"
+        + "".join(f"{m.ticker},{'yes' if m.settlement_value else 'no'}\n" for m in made.markets)
+    )
+    markets_now = tuple(replace(m, settlement_value=None) for m in made.markets)
+    unknown = replace(made, markets=markets_now)
+    store.save(unknown, overwrite=True)
+    before = small_disk.contents()
+    small_disk.leave(8_192)
+    for number, words in (
+        (3, ["merge", "1", "2"]),
+        (9, ["rename", "1", "9"]),
+        (1, ["rename", "1", "--name", "first"]),
+        (2, ["results", str(markets), "2"]),
+    ):
+        run = small_disk.run("kalshi-sim", *words, "--store", str(target))
+        check(run, 1, rf"^kalshi-sim: cannot write .*session-{number}\.parquet: {NO_ROOM}")
+        assert small_disk.contents() == before, words
+    run = small_disk.run("kalshi-sim", "delete", "1", "--yes", "--store", str(target))
+    assert run.returncode == 0, run.stderr
+    assert store.load(2).markets[0].settlement_value is None
+
+
+_WRITERS = """
+import logging, sys, threading
+from pathlib import Path
+from kalshi_sim.errors import StoreError
+from kalshi_train.training.curves import TensorBoardWriter, quiet_threads
+from kalshi_train.training.logs import setup_logging
+from kalshi_train.training.metrics import JsonLinesWriter
+from kalshi_train.training.run_lock import locked
+
+folder = Path(sys.argv[1])
+
+def lock():
+    with locked(folder):
+        print("locked")
+
+def metrics():
+    writer = JsonLinesWriter(folder / "metrics.jsonl")
+    writer.write({"a": 0.5}, {"a": None}, 1)
+
+def curves():
+    with quiet_threads():
+        writer = TensorBoardWriter(folder / "tensorboard")
+        for step in range(100):
+            writer.write({"a": 0.5}, {"a": None}, step)
+
+for work in (lock, metrics, curves):
+    try:
+        work()
+        print("nothing said")
+    except StoreError as error:
+        print(error)
+setup_logging("INFO", folder / "log.txt")
+for text in ("first", "second"):
+    logging.getLogger("kalshi_train").info(text)
+"""
+
+
+def test_what_a_training_writes_besides_models(small_disk: SmallDisk) -> None:
+    small_disk.leave(0)
+    run = small_disk.python(_WRITERS, str(small_disk.folder))
+    assert run.returncode == 0, run.stderr
+    told = run.stdout.splitlines()
+    for name, line in zip(
+        (r"\.training\.lock", r"metrics\.jsonl", "tensorboard"), told, strict=True
+    ):
+        assert re.fullmatch(f"cannot write .*{name}: {NO_ROOM}.*", line), line
+    first, said, second = run.stderr.splitlines()
+    assert (first, second) == ("first", "second")
+    assert re.fullmatch(r"cannot write the log file .*log\.txt: .*; going on", said)
+    assert not (small_disk.folder / ".training.lock").exists()
+
+
+def test_what_is_printed(here: Path) -> None:
+    for words in (["list", "--store", str(here / "s")], ["--version"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            run = subprocess.run(
+                [sys.executable, "-m", "kalshi_sim.cli", *words],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        check(run, 1, "^kalshi-sim: No space left on device; free some space")
 
 
 def test_checkpoints_and_the_report(here: Path, small_disk: SmallDisk) -> None:

@@ -124,14 +124,13 @@ def exchange(
         with _test_key(server) as key_file:
             asyncio.run(_serve(server, key_file, as_json=as_json))
     except Interrupted as stop:
-        raise Interrupted(stop.signum, "the exchange has ended") from None
+        lost = f"; {server.log_error}" if server.log_error is not None else ""
+        raise Interrupted(stop.signum, f"the exchange has ended{lost}") from None
     return 0
 
 
 async def _serve(server: LocalExchange, key_file: Path | None, *, as_json: bool) -> None:
-    """Run the exchange, and say where it is."""
-    import asyncio
-
+    """Run the exchange, and say where it is; it ends when its log cannot be written."""
     async with server:
         where = {"rest": server.rest_url, "websocket": server.ws_url}
         if key_file is not None:
@@ -144,7 +143,7 @@ async def _serve(server: LocalExchange, key_file: Path | None, *, as_json: bool)
             if key_file is not None:
                 print(f"API key    {server.key_id}, private key in {key_file}")
             print("Ctrl-C ends it", flush=True)
-        await asyncio.Event().wait()
+        await server.log_failed()
 
 
 @contextlib.contextmanager

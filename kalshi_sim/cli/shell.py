@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import sys
@@ -59,15 +60,10 @@ def run_command(
 
     use_what_can_be_shown()
     if "--version" in arguments:
-        from kalshi_sim import __version__
-
-        print(f"{program} {__version__}")
-        return 0
+        work = functools.partial(_show_version, program)
     with watched(program):
         try:
-            code = _run(program, work, mistakes)
-            sys.stdout.flush()  # here, where a closed pipe is still an ordinary end
-            return code
+            return _run(program, functools.partial(_with_output, work), mistakes)
         except KeyboardInterrupt as stop:
             code = stop.code if isinstance(stop, Interrupted) else INTERRUPTED
             said = str(stop) if str(stop) not in ("", "interrupted") else interrupted
@@ -76,8 +72,31 @@ def run_command(
                 _end(code)
             return code
         except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (stays open to the end)
+            _write_no_more()
             return 0
+
+
+def _show_version(program: str) -> int:
+    from kalshi_sim import __version__
+
+    print(f"{program} {__version__}")
+    return 0
+
+
+def _with_output(work: Callable[[], int]) -> int:
+    """Do the work, and write what it printed while a failure of that has an exit code."""
+    try:
+        code = work()
+    except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
+        asked = 0 if end.code is None else end.code
+        code = asked if isinstance(asked, int) else USER_MISTAKE
+    sys.stdout.flush()
+    return code
+
+
+def _write_no_more() -> None:
+    """Python would try to write what is left once more at its end."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (stays open to the end)
 
 
 def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseException], ...]) -> int:
@@ -87,10 +106,6 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
     try:
         with raised_late():
             return work()
-    except SystemExit as end:  # tyro has printed its help or what was wrong with the arguments
-        if end.code is None:
-            return 0
-        return end.code if isinstance(end.code, int) else USER_MISTAKE
     except KalshiSimError as error:
         _say(program, str(error))
         mistaken = isinstance(error, (ConfigError, *mistakes)) and not is_without_room(error)
@@ -112,6 +127,8 @@ def _run(program: str, work: Callable[[], int], mistakes: tuple[type[BaseExcepti
             raise
         where = f"{error.filename}: " if error.filename else ""
         _say(program, f"{where}{error.strerror}; {advice}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _write_no_more()
         return FAILED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -31,6 +32,25 @@ class _StandardError(logging.StreamHandler[TextIO]):
         pass
 
 
+class _File(logging.FileHandler):
+    """A log file; a disk without room costs lines of it, not the run, and is said once."""
+
+    _was_said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._was_said:
+            self._was_said = True
+            text = f"cannot write the log file {self.baseFilename}: {error.strerror}; going on"
+            print(printable_lines(text), file=sys.stderr)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # it was said
+            super().close()
+
+
 def setup_logging(level: str, log_file: Path | None = None) -> None:
     """Send the log of both packages to standard error, and to a file.
 
@@ -46,7 +66,7 @@ def setup_logging(level: str, log_file: Path | None = None) -> None:
     if log_file is not None:
         make_folder(log_file.parent)
         try:
-            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+            handlers.append(_File(log_file, encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot write the log file {log_file}: {error.strerror}") from error
         handlers[1].setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))

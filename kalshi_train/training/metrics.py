@@ -20,7 +20,7 @@ import numpy.typing as npt
 from stable_baselines3.common.logger import KVWriter
 
 from kalshi_sim.actions import FIVE
-from kalshi_sim.files import whole_file
+from kalshi_sim.files import room_for, whole_file
 from kalshi_sim.units import money_per_cent
 
 _CHECKSUM: Final = "crc32"
@@ -212,6 +212,7 @@ class JsonLinesWriter(KVWriter):
         lines = [_as_line(record) for record in kept if record["timesteps"] <= (keep_until or 0)]
         with whole_file(path) as temporary:
             temporary.write_text("".join(lines), "utf-8")
+        self._path = path
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def write(
@@ -226,17 +227,26 @@ class JsonLinesWriter(KVWriter):
             key_values: values by name.
             key_excluded: not used; part of stable-baselines3's interface.
             step: environment steps so far.
+
+        Raises:
+            StoreError: there is no room for it.
         """
         line: dict[str, Any] = {"timesteps": step}
         for key, value in sorted(key_values.items()):
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):
                 line[key] = int(value) if float(value).is_integer() else float(f"{value:.6g}")
-        self._file.write(_as_line(line))
-        self._file.flush()
+        with room_for(self._path):
+            self._file.write(_as_line(line))
+            self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file.
+
+        Raises:
+            StoreError: there is no room for what is left to write.
+        """
+        with room_for(self._path):
+            self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger
 
 from kalshi_sim.fees import FeeSchedule
 from kalshi_sim.files import make_folder, write_whole
@@ -23,6 +23,7 @@ from kalshi_train.environments.curriculum import Order, SimpleSessionCurriculum
 from kalshi_train.evaluation.evidence import caveats
 from kalshi_train.training import checkpoints
 from kalshi_train.training.callbacks import BEST_MODEL, TrainingCallback
+from kalshi_train.training.curves import TensorBoardWriter, quiet_threads
 from kalshi_train.training.foundation import provenance_of_run, sources_of
 from kalshi_train.training.metrics import JsonLinesWriter, TradingMetrics, timed_steps
 from kalshi_train.training.model import make_model
@@ -75,7 +76,7 @@ def train(
             )
         logger.info("loading the sessions")
         data = prepare(config, sessions)
-        with deferred(_say_stopping) as stop:
+        with quiet_threads(), deferred(_say_stopping) as stop:
             run = _Run(config.resolve(data.longest_heldout), data, checkpoint, stop)
             return run.learn(sources_of(config, sessions), command)
 
@@ -204,7 +205,7 @@ class _Run:
         writers: list[KVWriter] = [JsonLinesWriter(self.config.run_folder / METRICS_FILE, kept)]
         if self.config.tensorboard:
             folder = self.config.run_folder / "tensorboard" / self.config.learner.algorithm
-            writers.append(TensorBoardOutputFormat(str(folder)))
+            writers.append(TensorBoardWriter(folder))
         return writers
 
     def _result(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.files import room_for
 from kalshi_sim.text import printable
 
 LOCK_FILE: Final = ".training.lock"
@@ -25,6 +26,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         ConfigError: another process trains into the folder; the message says which.
+        StoreError: there is no room for the lock.
     """
     path = folder / LOCK_FILE
     handle = _take(path, folder)
@@ -51,6 +53,13 @@ def _take(path: Path, folder: Path) -> int:
             break
         os.close(handle)  # its owner removed it between the two calls
     begun = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    os.ftruncate(handle, 0)
-    os.write(handle, f"process {os.getpid()} on {socket.gethostname()}, since {begun} UTC".encode())
+    owner = f"process {os.getpid()} on {socket.gethostname()}, since {begun} UTC"
+    try:
+        with room_for(path):
+            os.ftruncate(handle, 0)
+            os.write(handle, owner.encode())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+        raise
     return handle

@@ -24,6 +24,7 @@ _COMMANDS = {
     "kalshi-sim": "from kalshi_sim.cli.commands import main",
     "kalshi-train": "from kalshi_train.cli.train import train_main as main",
     "kalshi-evaluate": "from kalshi_train.cli.train import evaluate_main as main",
+    "kalshi-runs": "from kalshi_train.cli.runs import main",
 }
 
 
@@ -49,6 +50,10 @@ class SmallDisk:
     def run(self, program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run one of our commands."""
         code = f"import sys; {_COMMANDS[program]}; sys.exit(main(sys.argv[1:]))"
+        return self.python(code, *arguments, **env)
+
+    def python(self, code: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run some code."""
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             capture_output=True,

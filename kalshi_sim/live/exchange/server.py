@@ -13,7 +13,7 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from kalshi_sim.errors import ConfigError
+from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.live.exchange.accounts import Keys
 from kalshi_sim.live.exchange.auth import RestError, authenticated
 from kalshi_sim.live.exchange.connection import Connection
@@ -134,6 +134,15 @@ class LocalExchange:
         """Let the exchange's time begin."""
         self.exchange.begin()
 
+    @property
+    def log_error(self) -> StoreError | None:
+        """Why the log of frames is not whole; None: it is, or there is none."""
+        return None if self._log is None else self._log.error
+
+    async def log_failed(self) -> None:
+        """Wait until the log of frames can no more be written; for ever if there is none."""
+        await (asyncio.Event() if self._log is None else self._log.failed).wait()
+
     async def finished(self) -> None:
         """Wait until everything has happened."""
         await self.exchange.finished.wait()
@@ -175,6 +184,8 @@ class LocalExchange:
             await self._runner.cleanup()
         if self._log is not None:
             self._log.close()
+            if self._log.error is not None and kind is None:
+                raise self._log.error
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         account = authenticated(request, self.keys, self.exchange.faults.skew_ms)

@@ -74,7 +74,7 @@ class RecordCommand:
 
         Raises:
             ConfigError: an option is wrong, or the exchange refuses the key.
-            KalshiSimError: the exchange does not answer, or the disk fails.
+            KalshiSimError: the exchange does not answer, or the disk fails or was full.
         """
         options = self._options()
         ends_at = None if self.duration_s is None else time.monotonic() + self.duration_s
@@ -101,6 +101,7 @@ class RecordCommand:
                     writer.close()
                 output.close()
                 self._conclude(recorder, recorder.at_end or recorder.status())
+                writer.check_whole()
         return 0
 
     def _writer(self, options: RecorderOptions, *, replay: bool) -> SegmentWriter:

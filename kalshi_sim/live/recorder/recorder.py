@@ -31,6 +31,7 @@ _STABLE_S: Final = 60.0
 """A connection that lived so long makes the next failure the first again."""
 _AUTHENTICATION_TRIES: Final = 3
 _AUDIT_WINDOW_S: Final = 1.0
+_FULL: Final = "the disk is full: frames are dropped until there is room"
 _OVER: Final = ("determined", "settled")
 """Changes of a market's life after which it sends nothing more."""
 _NS: Final = 1_000_000_000
@@ -248,8 +249,12 @@ class Recorder:
     # now and then
 
     async def _watch_clock(self) -> None:
+        full = False
         while True:
             await asyncio.sleep(1.0)
+            if self.tape.writer.full != full:
+                full = not full
+                self._say(_FULL if full else "the disk has room again: frames are written")
             jump = self.tape.check_clock()
             if jump:
                 self._say(f"the wall clock was set by {jump / _NS:+.1f} s")
@@ -316,7 +321,7 @@ class Recorder:
             unknown_ns += sum(now - unknown[t] for t in unknown.keys() & slot.want.markets)
         problems = list(self._problems.values())
         if writer.full:
-            problems.insert(0, "the disk is full: frames are dropped until there is room")
+            problems.insert(0, _FULL)
         age = None if self._last_ns is None else (now - self._last_ns) / _NS
         return Status(
             connections=connected,

@@ -26,12 +26,14 @@ from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.files import is_without_room, make_folder, sync_folder
 from kalshi_sim.ingest.segment_sums import SumWriter
 from kalshi_sim.ingest.segments import (
+    FRAME,
     Header,
     marker_line,
     run_of,
     segment_name,
     segments_in,
 )
+from kalshi_sim.text import numbered
 
 FLUSH_SECONDS: Final = 0.5
 """Lines wait at most so long before they are compressed, written and synced."""
@@ -40,10 +42,13 @@ QUEUE_BYTES: Final = 256 * 2**20
 FLOOR_BYTES: Final = 2**30
 """Free room on the disk below which nothing more is written."""
 _REARM: Final = 1.2
-"""Writing goes on once so many floors are free."""
+"""Writing goes on once so many floors are free, ..."""
+_RETRY_BYTES: Final = 2**20
+"""... and at least so many bytes more than the floor."""
 _LEVEL: Final = 6
 _GZIP: Final = 16
 _NS: Final = 1_000_000_000
+_MIB: Final = 2**20
 _LOCK: Final = ".recording"
 
 
@@ -67,6 +72,9 @@ class Written:
     bytes_out: int = 0
     """On the disk."""
     dropped: int = 0
+    """Frames, of a full queue or of a full disk."""
+    without_room: int = 0
+    """Of those, the ones of a full disk."""
     segments: list[Path] = field(default_factory=list)
     longest_sync_s: float = 0.0
 
@@ -92,17 +100,21 @@ class SegmentWriter:
 
         Raises:
             ConfigError: the folder cannot be made or written, or another recorder has it.
+            StoreError: there is no more room than has to stay free.
         """
         make_folder(folder)
         self.folder = folder
         self.options = options or WriterOptions()
         self.written = Written()
+        self._check_room()
         self.full = False
         """Whether the disk is too full to write."""
         self.error: OSError | None = None
         """What ended the writing, other than a full disk."""
         self._wall_ns = wall_ns
         self._lock_file = _locked(folder)
+        for left in folder.glob(".segment-*.tmp"):  # of a killed writer: the folder is ours
+            left.unlink(missing_ok=True)
         self.run = 1 + max(map(run_of, segments_in(folder)), default=0)
         self._header = msgspec.structs.replace(header, run=self.run, sums=True)
         self._mutex = threading.Lock()
@@ -142,7 +154,7 @@ class SegmentWriter:
             if not always and (
                 refused or self._waiting_bytes + len(line) > self.options.queue_bytes
             ):
-                self.written.dropped += 1
+                self._drop([line])
                 return False
             self._waiting.append(line)
             self._waiting_bytes += len(line)
@@ -164,6 +176,28 @@ class SegmentWriter:
                 f"cannot write {self.folder}: {self.error.strerror}; check the disk"
             ) from self.error
 
+    def check_whole(self) -> None:
+        """Raise if the disk was too full for frames.
+
+        Raises:
+            StoreError: it was; the message says how many were dropped.
+        """
+        dropped = self.written.without_room
+        if dropped:
+            raise StoreError(
+                f"the disk of {self.folder} was full: {numbered(dropped, 'frame')} could not be "
+                "written; what was written before and after that is whole"
+            )
+
+    def _check_room(self) -> None:
+        free = self.free_bytes()
+        if free <= self.options.floor_bytes:
+            raise StoreError(
+                f"{self.folder}: {free / _MIB:,.0f} MiB are free on its disk, and "
+                f"{self.options.floor_bytes / _MIB:,.0f} are to stay free (--disk-floor-mib); free "
+                "some space"
+            )
+
     def _work(self) -> None:
         while not self._closing:
             self._wake.wait(self.options.flush_seconds)
@@ -178,17 +212,18 @@ class SegmentWriter:
             lines, self._waiting = self._waiting, []
             self._waiting_bytes = 0
         if self.error is not None:
-            self.written.dropped += len(lines)
+            self._drop(lines)
             return
         try:
             free = self.free_bytes()
             if self.full:
-                self.full = free < self.options.floor_bytes * _REARM
+                floor = self.options.floor_bytes
+                self.full = free < max(floor * _REARM, floor + _RETRY_BYTES)
             elif free < self.options.floor_bytes + sum(map(len, lines)):
                 self._end_segment("disk-full")
                 self.full = True
             if self.full:
-                self.written.dropped += len(lines)
+                self._drop(lines)
                 return
             hour = self._wall_ns() // (self.options.segment_seconds * _NS)
             if self._fd >= 0 and hour != self._hour:
@@ -197,8 +232,13 @@ class SegmentWriter:
                 self._begin_segment(hour)
             self._write(lines)
         except OSError as error:
-            self.written.dropped += len(lines)
             self._give_up(error)
+            self._drop(lines)
+
+    def _drop(self, lines: list[bytes]) -> None:
+        frames = sum(line.startswith(FRAME) for line in lines)
+        self.written.dropped += frames
+        self.written.without_room += frames * self.full
 
     def _give_up(self, error: OSError) -> None:
         """Cut the segment back to what was synced; a full disk may have room again later."""
@@ -223,9 +263,11 @@ class SegmentWriter:
         self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | _GZIP)
         self._sums = SumWriter()
         self._synced, self._hour = 0, hour
-        self._write([msgspec.json.encode(header) + b"\n"])
-        os.link(temporary, path)  # never over another file
-        temporary.unlink()
+        try:
+            self._write([msgspec.json.encode(header) + b"\n"])
+            os.link(temporary, path)  # never over another file
+        finally:
+            temporary.unlink()
         sync_folder(self.folder)
         self.written.segments.append(path)
 
