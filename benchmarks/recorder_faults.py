@@ -44,6 +44,7 @@ FRAME_FAULTS: Final = (
     "silence",
     "abort",
     "half_close",
+    "maintenance",
 )
 TIMES: Final = 3
 
@@ -80,6 +81,9 @@ def random_faults(draw: random.Random, frames: int) -> list[Fault]:
         for _ in range(TIMES)
     ]
     faults.append(Fault(fault="big_frame", channel=BOOKS, after=draw.randrange(frames // 2)))
+    faults += [
+        Fault(fault="refuse_command", after=draw.randrange(1, 20), code=code) for code in (18, 27)
+    ]
     faults += [Fault(fault="ignore_subscribe", after=draw.randrange(1, 20)) for _ in range(TIMES)]
     for status in (404, 429, 503):
         faults.append(

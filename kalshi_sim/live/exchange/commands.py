@@ -13,7 +13,7 @@ from kalshi_sim.live.exchange.command_params import (
     sids_of,
     tickers_of,
 )
-from kalshi_sim.live.exchange.faults import COMMAND_FAULTS
+from kalshi_sim.live.exchange.faults import COMMAND_FAULTS, REFUSALS
 from kalshi_sim.live.exchange.subscriptions import Subscription
 from kalshi_sim.live.exchange.wire import Message, encoded
 from kalshi_sim.live.interface import (
@@ -74,6 +74,10 @@ class Commands:
 
     def _do(self, connection: Connection, command: Message) -> None:
         name, number = command["cmd"], command["id"]
+        where = {"connection": connection.number, "id": number}
+        refusal = self._exchange.faults.take(REFUSALS, where)
+        if refusal is not None:
+            raise RefusedError(ErrorCode(refusal.code))
         if name == LIST_SUBSCRIPTIONS:
             listed = [
                 {"channel": s.channel.name, "sid": s.sid} for s in connection.subscriptions.values()

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from kalshi_sim.live.exchange.faults import FRAME_FAULTS, Fault
 from kalshi_sim.live.exchange.subscriptions import Subscription
@@ -58,6 +58,7 @@ class Connection:
         self._sids = 0
         self._transport: asyncio.Transport | None = None
         self.closing = False
+        self._close_code = int(WSCloseCode.GOING_AWAY)
 
     def next_sid(self) -> int:
         """A number for a new subscription."""
@@ -133,12 +134,9 @@ class Connection:
                 self._put(frame)
             case "reorder_seq":
                 self._held = frame
-            case "error_10":
+            case "error_10" | "error_25":
                 self._put(frame)
-                self.end(subscription, ErrorCode.CHANNEL_ERROR)
-            case "error_25":
-                self._put(frame)
-                self.end(subscription, ErrorCode.BUFFER_OVERFLOW)
+                self.end(subscription, ErrorCode(int(fault.fault.removeprefix("error_"))))
             case "big_frame":
                 padding = max(0, fault.bytes - len(frame))
                 self._put(frame[:-1] + b" " * padding + b"}")
@@ -153,8 +151,12 @@ class Connection:
                 self._when_sent(self._abort)
             case "close":
                 self._put(frame)
-                self.closing = True
-                self._filled.set()
+                self.close()
+            case "maintenance":
+                self._put(frame)
+                self.exchange.faults.away_until = asyncio.get_running_loop().time() + fault.seconds
+                for connection in self.exchange.hub.connections:
+                    connection.close(WSCloseCode.TRY_AGAIN_LATER)
 
     def end(self, subscription: Subscription, code: ErrorCode) -> None:
         """End a subscription with an error.
@@ -230,7 +232,7 @@ class Connection:
                         self._roomy.set()
                 self._filled.clear()
                 if self.closing:
-                    await self.socket.close(code=1001, message=b"maintenance")
+                    await self.socket.close(code=self._close_code, message=b"maintenance")
                     break
         self._roomy.set()
 
@@ -265,7 +267,12 @@ class Connection:
         if self._transport is not None:
             self._transport.abort()
 
-    def close(self) -> None:
-        """Close the socket in order, once what waits was sent."""
+    def close(self, code: int = WSCloseCode.GOING_AWAY) -> None:
+        """Close the socket in order, once what waits was sent.
+
+        Args:
+            code: of the close frame.
+        """
         self.closing = True
+        self._close_code = code
         self._filled.set()

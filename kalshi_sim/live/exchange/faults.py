@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from kalshi_sim.errors import ConfigError, DataError
-from kalshi_sim.live.interface import CHANNELS, MAX_MESSAGE_BYTES
+from kalshi_sim.live.interface import CHANNELS, MAX_MESSAGE_BYTES, ErrorCode
 
 FRAME_FAULTS: Final = {
     "skip_seq": "a frame is lost: its number is used, but nothing is sent",
@@ -27,10 +27,13 @@ FRAME_FAULTS: Final = {
     "silence": "nothing at all is sent for `seconds`; what would be is lost",
     "half_close": "the server closes its half of the socket, without a close frame",
     "abort": "the connection breaks without a close frame",
-    "close": "the connection is closed in order, as in maintenance",
+    "close": "the connection is closed in order",
+    "maintenance": "all connections are closed with code 1013, and for `seconds` handshakes and "
+    "calls are answered with 503",
 }
 """Faults that come with a frame of a channel, after `after` frames of it."""
 COMMAND_FAULTS: Final = {"ignore_subscribe": "a `subscribe` is never answered"}
+REFUSALS: Final = {"refuse_command": "a command is answered with the error `code` and does nothing"}
 REST_FAULTS: Final = {
     "http": "a call is answered with `status` and does nothing",
     "fill_before_order": "the answer to an order comes `seconds` after its fills",
@@ -40,7 +43,7 @@ LASTING_FAULTS: Final = {
     "clock_skew": "the server's clock is off by `ms` from now on",
 }
 """Faults that begin at once."""
-FAULTS: Final = {**FRAME_FAULTS, **COMMAND_FAULTS, **REST_FAULTS, **LASTING_FAULTS}
+FAULTS: Final = {**FRAME_FAULTS, **COMMAND_FAULTS, **REFUSALS, **REST_FAULTS, **LASTING_FAULTS}
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -57,6 +60,8 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     seconds: float = 1.0
     status: int = 503
     """Of `http`: 404 (as just after `created`), 429 or 500 to 599."""
+    code: int = int(ErrorCode.TOO_MANY_REQUESTS)
+    """Of `refuse_command`: of the WebSocket API's errors."""
     path: str = ""
     """Of `http`: calls whose path holds this text."""
     ms: int = 0
@@ -71,6 +76,8 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"no channel {self.channel!r}; there are {', '.join(CHANNELS)}")
         if not (self.status in (404, 429) or 500 <= self.status <= 599):
             raise ValueError(f"status {self.status}: allowed are 404, 429 and 500 to 599")
+        if self.code not in set(ErrorCode):
+            raise ValueError(f"code {self.code}: the interface has no such error")
         if self.after < 0 or self.count < 1 or not 0 <= self.seconds <= 86_400:
             raise ValueError("after must be 0 or more, count 1 or more, seconds 0 to 86400")
         if not 1 <= self.bytes <= 2 * MAX_MESSAGE_BYTES:
@@ -95,6 +102,8 @@ class Faults:
         self.skew_ms = 0
         self.pongs_stopped_until = 0.0
         """Time of the event loop."""
+        self.away_until = 0.0
+        """Until then nobody is let in (time of the event loop)."""
 
     def add(self, fault: Fault, now: float) -> None:
         """Let a fault wait, or begin.

@@ -217,6 +217,11 @@ class LocalExchange:
 
     def _faulty(self, request: web.Request) -> web.Response | None:
         """The answer of a fault; None: there is none."""
+        away = asyncio.get_running_loop().time() < self.exchange.faults.away_until
+        if away and not request.path.startswith("/control/"):
+            return RestError(
+                503, "service_unavailable", "the exchange is under maintenance"
+            ).response()
         if not request.path.startswith(REST_ROOT) or request.path == WS_PATH:
             return None
         where = {"method": request.method, "path": request.path}

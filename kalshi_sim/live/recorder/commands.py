@@ -62,6 +62,8 @@ class Commands:
         self._send = send
         self._note = note
         self._deadline_s = deadline_s
+        self.wait_s = _WAIT_S
+        """Before a command that came too early is sent again; longer each time."""
         self._ids = count(1)
         self._waiting: dict[int, asyncio.Future[Head]] = {}
 
@@ -99,7 +101,7 @@ class Commands:
                 raise AuthenticationError(head.message.msg or "authentication required")
             if code not in (names.ErrorCode.TOO_MANY_REQUESTS, names.ErrorCode.COMMAND_TIMEOUT):
                 raise CommandRefusedError(command, code, head.message.msg or "")
-            await asyncio.sleep(_WAIT_S * 2**nth)
+            await asyncio.sleep(self.wait_s * 2**nth)
         raise ConnectionLostError(f"{command} was refused {_RETRIES} times as too many")
 
     async def _once(self, command: str, params: dict[str, Any] | None) -> Head:

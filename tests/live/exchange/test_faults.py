@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, WSServerHandshakeError
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.live.exchange import LocalExchange
@@ -115,6 +115,50 @@ def test_connections_break_half_close_and_close() -> None:
         assert code == 1006
 
 
+def test_maintenance_closes_all_and_lets_nobody_in_for_a_while() -> None:
+    async def run() -> None:
+        fault = Fault(fault="maintenance", after=5, seconds=0.6)
+        exchange = LocalExchange(SESSION, speed=0, faults=[fault])
+        async with (
+            client_of(exchange) as client,
+            client.socket() as socket,
+            client.socket() as other,
+        ):
+            await socket.send(SUBSCRIBE)
+            for one in (socket, other):
+                received = await one.socket.receive(10)
+                while received.type == WSMsgType.TEXT:
+                    received = await one.socket.receive(10)
+                assert one.socket.close_code == 1013
+            with pytest.raises(WSServerHandshakeError, match="503"):
+                async with client.socket():
+                    pass
+            status, body = await client.rest("GET", "/exchange/status")
+            assert (status, body["code"]) == (503, "service_unavailable")
+            await asyncio.sleep(0.7)
+            assert (await client.rest("GET", "/exchange/status"))[0] == 200
+            async with client.socket() as again:
+                assert (await again.ask(SUBSCRIBE))["type"] == "subscribed"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("code", [1, 9, 18, 23, 26, 27])
+def test_a_command_is_refused_with_any_code(code: int) -> None:
+    """The codes that no command of a client alone makes it say."""
+
+    async def run() -> None:
+        exchange = LocalExchange(SESSION, begin="control")
+        async with client_of(exchange) as client, client.socket() as socket:
+            await client.control("/faults", {"fault": "refuse_command", "code": code})
+            refused = await socket.ask(SUBSCRIBE)
+            assert (refused["id"], refused["msg"]["code"]) == (1, code)
+            assert len(refused["msg"]["msg"]) > 5
+            assert (await socket.ask({**SUBSCRIBE, "id": 2}))["type"] == "subscribed"
+
+    asyncio.run(run())
+
+
 def test_silence_loses_what_would_be_sent(tmp_path: Path) -> None:
     async def run() -> None:
         log = tmp_path / "sent.jsonl"
@@ -185,7 +229,7 @@ def test_a_script_is_read_and_a_wrong_one_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=r"faults\.json: .*" + named):
             load_faults(path)
-    assert len(FAULTS) == 15
+    assert len(FAULTS) == 17
 
 
 def test_control_takes_json_alone() -> None:

@@ -35,12 +35,16 @@ FAULTS = [
     Fault(fault="abort", channel=BOOKS, after=600),
     Fault(fault="half_close", channel=BOOKS, after=640),
     Fault(fault="http", path="/markets", after=2, count=2),
+    Fault(fault="refuse_command", code=27, after=2, count=2),
+    Fault(fault="refuse_command", code=18, after=9),
+    Fault(fault="maintenance", channel=BOOKS, after=760, seconds=0.7),
 ]
 
 
 def test_books_are_the_true_ones_outside_gaps_whatever_fault(tmp_path: Path) -> None:
     session = generate_session(1, markets=20, minutes=10.0, seed=5)
     recorded = asyncio.run(record(session, tmp_path, FAULTS, speed=60, seconds=13))
+    assert set(recorded.happened) >= {"maintenance", "refuse_command"}
     assert len(set(recorded.happened)) >= 9, recorded.happened
     imported = import_captures(segments_in(recorded.segments), session_id=1)
     true = true_books(recorded.log)
