@@ -30,7 +30,7 @@ from kalshi_sim.live.exchange.faults import Fault
 from kalshi_sim.session import NO_TIME, EventKind, Session
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.units import MS_PER_MINUTE, MS_PER_SECOND
-from support.exchange_truth import known_books, true_books
+from support.exchange_truth import known_books, opened, true_books
 from support.recorded_exchange import record
 
 BOOKS: Final = "orderbook_delta"
@@ -118,7 +118,7 @@ def proof(session: Session, *, minutes: float, speed: float, seed: int) -> dict[
         )
         begun = time.monotonic()
         imported = import_captures(segments_in(recorded.segments), session_id=session.session_id)
-        true = true_books(recorded.log)
+        true = true_books(recorded.log, opened(recorded.segments))
         known = known_books(imported, true)
         sent = sum(1 for _ in recorded.log.open("rb"))
     return {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_sim.ingest.segments import connection_number, sid_of
+from kalshi_sim.ingest.segments import MARKER, segments_in, sid_of
+from kalshi_sim.ingest.sources import Source
 from kalshi_sim.session import EventKind, Session
 from kalshi_sim.units import parse_contracts, parse_dollars
 
@@ -32,19 +33,36 @@ class _Book:
                 self.digest = (self.digest + sign * hash((side, price, found))) & _MASK
 
 
-def true_books(log: Path, run: int = 1) -> dict[tuple[int, int], tuple[str, int]]:
+def opened(segments: Path) -> list[int]:
+    """The connections of a recording that were opened, in order: the exchange's are 1, 2, ...
+
+    Args:
+        segments: their folder.
+    """
+    found = []
+    for path in segments_in(segments):
+        for _, text in Source(path).blocks():
+            for line in text.splitlines():
+                if line.startswith(MARKER):
+                    marker = json.loads(line)
+                    if marker["marker"] == "open":
+                        found.append(int(marker["connection"]))
+    return found
+
+
+def true_books(log: Path, connections: Sequence[int]) -> dict[tuple[int, int], tuple[str, int]]:
     """The book after every book frame of the exchange's log, those included that a fault kept back.
 
     Args:
         log: of the exchange.
-        run: of the recorder, whose numbers of subscriptions are used.
+        connections: the recorder's numbers of the exchange's connections (`opened`).
 
     Returns:
         (number of the subscription among all connections, seq) -> market and a digest of its book.
     """
     books: dict[tuple[int, str], _Book] = {}
     out: dict[tuple[int, int], tuple[str, int]] = {}
-    for sid, frame in _in_order(log, run):
+    for sid, frame in _in_order(log, connections):
         message = frame["msg"]
         ticker = message["market_ticker"]
         if frame["type"] == "orderbook_snapshot":
@@ -62,7 +80,7 @@ def true_books(log: Path, run: int = 1) -> dict[tuple[int, int], tuple[str, int]
     return out
 
 
-def _in_order(log: Path, run: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _in_order(log: Path, connections: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The book frames by subscription and number, each once, with the subscription's number."""
     at: dict[tuple[int, int], int] = {}
     with log.open("rb") as file:
@@ -72,7 +90,9 @@ def _in_order(log: Path, run: int) -> Iterator[tuple[int, dict[str, Any]]]:
                 line = json.loads(text)
                 frame = json.loads(line["raw"])
                 if frame["type"] in ("orderbook_snapshot", "orderbook_delta"):
-                    sid = sid_of(connection_number(run, line["connection"]), frame["sid"])
+                    if line["connection"] > len(connections):
+                        break  # the recorder was stopped before it knew of the connection
+                    sid = sid_of(connections[line["connection"] - 1], frame["sid"])
                     at.setdefault((sid, frame["seq"]), start)
             start += len(text)
         for (sid, _), place in sorted(at.items()):

@@ -226,8 +226,9 @@ class Connection:
                 await self._filled.wait()
                 while self._outbox:
                     frame = self._outbox.popleft()
-                    await self.socket.send_str(frame.decode())
+                    # Noted first: a connection that breaks meanwhile may still have sent it.
                     self.exchange.note_sent(self.number, frame)
+                    await self.socket.send_str(frame.decode())
                     if len(self._outbox) <= ROOM:
                         self._roomy.set()
                 self._filled.clear()

@@ -19,7 +19,7 @@ from kalshi_sim.live.exchange.openings import Opening
 from kalshi_sim.live.exchange.schedule import first_ms
 from kalshi_sim.session import EventKind
 from kalshi_sim.synthetic.session import generate_session, generate_with_truth
-from support.exchange_truth import known_books, true_books
+from support.exchange_truth import known_books, opened, true_books
 from support.recorded_exchange import record
 from tests.support.exchange_client import Client, client_of
 
@@ -104,13 +104,14 @@ def test_a_market_that_opens_while_it_is_recorded_is_recorded_from_then_on(
     opening = Opening(ticker=NEW, created=40, opens=90)
     recorded = asyncio.run(record(SESSION, tmp_path, speed=80, seconds=9, openings=[opening]))
     session = import_captures(segments_in(recorded.segments), session_id=3)
-    true = true_books(recorded.log)
+    true = true_books(recorded.log, opened(recorded.segments))
     assert known_books(session, true) == len(true)
     new, expected = session.market_events(NEW), SESSION.market_events(NEW)
     shots = new.ts_ms[new.kind == EventKind.SNAPSHOT]
     assert START + 90_000 <= shots[0] < START + 150_000
     later = (expected.kind == EventKind.DELTA) & (expected.ts_ms > shots[0])
-    assert (new.kind == EventKind.DELTA).sum() == later.sum() > 0
+    recorded_later = (new.kind == EventKind.DELTA) & (new.ts_ms > shots[0])
+    assert recorded_later.sum() == later.sum() > 0
     info = session.markets[session.market_index(NEW)]
     original = SESSION.markets[SESSION.market_index(NEW)]
     assert price_grid(info) == price_grid(original)

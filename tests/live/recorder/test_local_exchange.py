@@ -12,12 +12,12 @@ from aiohttp.test_utils import TestServer
 
 from kalshi_sim import build_tape
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.ingest.segments import connection_number, segments_in
+from kalshi_sim.ingest.segments import segments_in
 from kalshi_sim.live.exchange import LocalExchange
 from kalshi_sim.live.exchange.faults import Fault
 from kalshi_sim.live.recorder.discovery import is_replay
 from kalshi_sim.synthetic.session import generate_session
-from support.exchange_truth import known_books, true_books
+from support.exchange_truth import known_books, opened, true_books
 from support.recorded_exchange import record
 from tests.live.recorder.test_recorder import lines
 from tests.support.scripted_exchange import ScriptedExchange, scripted
@@ -37,7 +37,7 @@ FAULTS = [
     Fault(fault="http", path="/markets", after=2, count=2),
     Fault(fault="refuse_command", code=27, after=2, count=2),
     Fault(fault="refuse_command", code=18, after=9),
-    Fault(fault="maintenance", channel=BOOKS, after=760, seconds=0.7),
+    Fault(fault="maintenance", channel=BOOKS, after=540, seconds=0.4),
 ]
 
 
@@ -47,14 +47,15 @@ def test_books_are_the_true_ones_outside_gaps_whatever_fault(tmp_path: Path) -> 
     assert set(recorded.happened) >= {"maintenance", "refuse_command"}
     assert len(set(recorded.happened)) >= 9, recorded.happened
     imported = import_captures(segments_in(recorded.segments), session_id=1)
-    true = true_books(recorded.log)
+    connections = opened(recorded.segments)
+    true = true_books(recorded.log, connections)
     assert known_books(imported, true) > 0.7 * len(true)
     assert imported.quality.total.gaps > 0
     sent: dict[int, list[str]] = {}
     for text in recorded.log.read_text("utf-8").splitlines():
         line = json.loads(text)
         if not line["lost"]:
-            sent.setdefault(connection_number(1, line["connection"]), []).append(line["raw"])
+            sent.setdefault(connections[line["connection"] - 1], []).append(line["raw"])
     kept: dict[int, list[str]] = {}
     for line in lines(recorded.segments):
         if "raw" in line:
