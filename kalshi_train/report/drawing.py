@@ -69,7 +69,7 @@ def run_style(evaluation: Evaluation, run: Run, **line: str) -> dict[str, Any]:
         "name": policy_label(name) if chosen else f"{policy_label(name)} ({run.fill_model})",
         "legendgroup": policy_label(name),
         "showlegend": chosen,
-        "visible": True if chosen or name in evaluation.models else "legendonly",
+        "visible": True if name in shown_first(evaluation) else "legendonly",
         "line": {
             "color": colour_of(evaluation, name),
             "width": 2 if chosen else 1,

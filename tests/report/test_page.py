@@ -250,3 +250,18 @@ def test_rows_for_replay_can_be_limited(browser: Browser, tape: Tape, tmp_path: 
         assert shown.locator("#replay-empty").is_visible() == (count == 0)
         assert complaints == []
         shown.context.close()
+
+
+def test_baselines_alone_are_drawn(browser: Browser, tape: Tape, tmp_path: Path) -> None:
+    """Beside a model they are drawn on demand; on a page of their own at once."""
+    file = tmp_path / "baselines.html"
+    write_report(
+        evaluate({}, tape, baselines=["join-both-sides", "always-buy"], resamples=100), file
+    )
+    shown, complaints = opened(browser, file)
+    assert shown.locator(".chart .names button[aria-pressed=true]").count() > 0
+    assert shown.locator(".chart .names button[aria-pressed=false]").count() == 0
+    for name in ("equity", "hours", "distribution"):
+        shown.locator(f"#chart-{name} .trace").first.wait_for()
+    assert complaints == []
+    shown.context.close()
