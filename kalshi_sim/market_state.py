@@ -116,6 +116,14 @@ def pause_times(market: MarketInfo) -> tuple[tuple[int, int], ...]:
     )
 
 
+def moments_of(market: MarketInfo) -> list[int]:
+    """The times at which what holds in a market may change, in ms since 1970 UTC, ascending."""
+    changes = {update.known_ms for update in market.grid_updates}
+    changes |= {update.known_ms for update in market.fee_updates}
+    changes |= {moment for pause in pause_times(market) for moment in pause}
+    return sorted(changes)
+
+
 def states_of_rows(
     market: MarketInfo, terms: FeeTerms, ts_ms: Int64Array
 ) -> tuple[tuple[MarketState, ...], Int64Array]:
@@ -129,10 +137,7 @@ def states_of_rows(
     Returns:
         The states in order of their first row, and int64 [rows]: the index of each row's state.
     """
-    changes = {update.known_ms for update in market.grid_updates}
-    changes |= {update.known_ms for update in market.fee_updates}
-    changes |= {moment for pause in pause_times(market) for moment in pause}
-    moments = np.array(sorted(changes), np.int64)
+    moments = np.array(moments_of(market), np.int64)
     segment = np.searchsorted(moments, ts_ms, side="right")
     found: list[MarketState] = []
     place = np.zeros(len(moments) + 1, np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Final, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,6 @@ import numpy.typing as npt
 from kalshi_sim.config import FillModel, Pricing, SimConfig
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_FEATURES
-from kalshi_sim.tape import Tape
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 
 _KINDS: Final = {
@@ -22,7 +21,21 @@ _KINDS: Final = {
 _SIDES: Final = {"yes": 0, "no": 1, "both": layout.BOTH_SIDES}
 
 
-def settings_of(config: SimConfig, tape: Tape) -> layout.Settings:
+class Unit(Protocol):
+    """A tape, or a live market: it has a money unit, and rows of a length."""
+
+    @property
+    def payout(self) -> int:
+        """What a winning contract pays, in money units."""
+        ...
+
+    @property
+    def row_interval_ms(self) -> int:
+        """Length of a row in milliseconds."""
+        ...
+
+
+def settings_of(config: SimConfig, tape: Unit) -> layout.Settings:
     """A SimConfig as the kernels read it, money in the tape's unit.
 
     Args:

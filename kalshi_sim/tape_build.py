@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from kalshi_sim import gate
 from kalshi_sim.config import TapeOptions
-from kalshi_sim.errors import DataError, NoViewsError
+from kalshi_sim.errors import ConfigError, DataError, NoViewsError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule, FeeTerms, chosen_schedule
 from kalshi_sim.kernels import layout, replay_state
 from kalshi_sim.kernels import replay as kernel
@@ -250,6 +250,7 @@ def build_tape(
     depth: int | None = None,
     row_interval_ms: int | None = None,
     fee_schedule: FeeSchedule | None = None,
+    payout: int | None = None,
     market_filter: Callable[[MarketInfo], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tape:
@@ -264,6 +265,8 @@ def build_tape(
         row_interval_ms: events within the same interval of this length form one row.
         fee_schedule: dated fees, by default those of the options' file or the published ones; what
             a market's metadata says itself goes before them.
+        payout: what a winning contract pays in money units, 100 or 10 000; if omitted the coarsest
+            in which everything is whole.
         market_filter: markets for which it is False are left out.
         progress: called with (events done, events in all) after each market.
 
@@ -289,7 +292,13 @@ def build_tape(
         keep = market_filter
         sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]
     schedule = chosen_schedule(fee_schedule, options.fee_schedule)
-    payout = decide_payout(sessions, schedule)
+    coarsest = decide_payout(sessions, schedule)
+    if payout not in (None, PAYOUT_CENT, PAYOUT_FINE) or (payout or coarsest) < coarsest:
+        raise ConfigError(
+            f"payout={payout!r}: must be {PAYOUT_FINE}"
+            + ("" if coarsest == PAYOUT_FINE else f" or {PAYOUT_CENT}")
+        )
+    payout = payout or coarsest
     jobs = _plan(sessions, interval_ms, schedule)
     deltas = sum(int(np.count_nonzero(s.events.kind == EventKind.DELTA)) for s in sessions)
     out = replay_state.make_rows(sum(j.most_rows for j in jobs), deltas, options.depth)

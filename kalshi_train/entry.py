@@ -30,3 +30,12 @@ def runs() -> int:
         Its exit code.
     """
     return run("kalshi-runs", "kalshi_train.cli.runs")
+
+
+def trade() -> int:
+    """The command `kalshi-trade`.
+
+    Returns:
+        Its exit code.
+    """
+    return run("kalshi-trade", "kalshi_train.cli.trade")

@@ -100,6 +100,52 @@ class MarketFollower(LiveRows):
         )
         return self._replay
 
+    def begin(self, first_book_ms: int, payout: int) -> None:
+        """Another market of the session has shown the session's first book; once.
+
+        Args:
+            first_book_ms: its time.
+            payout: the money unit.
+
+        Raises:
+            DataError: an earlier price does not fit the money unit.
+        """
+        if self._replay is None:
+            self._payout = payout
+            self._begin(first_book_ms)
+            early, self._early = self._early, []
+            for events in early:
+                self.feed(events)
+
+    @property
+    def book_is_known(self) -> bool:
+        """Whether there is a book, and nothing of it was missed."""
+        state = None if self._replay is None else self._replay.state
+        return state is not None and bool(
+            state[replay_state.HAS_BOOK] == 1 and state[replay_state.IN_GAP] == 0
+        )
+
+    def book_is_of(self, sid: int) -> bool:
+        """Whether a subscription carries the book.
+
+        Args:
+            sid: its number.
+        """
+        return self._subscription.sid == sid
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the market's close time has come, so that there are no more rows."""
+        return self._replay is not None and bool(self._replay.state[replay_state.ENDED] == 1)
+
+    @property
+    def open_until_ms(self) -> int | None:
+        """The first millisecond after the interval of the row that is open; None: none is."""
+        if self._replay is None or self._replay.state[replay_state.IN_INTERVAL] == 0:
+            return None
+        interval = self.row_interval_ms
+        return (int(self._replay.state[replay_state.INTERVAL_LAST]) // interval + 1) * interval
+
     @property
     def payout(self) -> int:
         """What a winning contract pays, in money units.
@@ -183,10 +229,29 @@ class MarketFollower(LiveRows):
             raise
 
     def _apply(self, batch: Batch, recv_ms: int | None) -> int:
+        return self.feed_batch(batch, self._decoder.tickers.get(self.market.ticker, -1), recv_ms)
+
+    def feed_batch(
+        self, batch: Batch, number: int, recv_ms: int | None = None, latest_ms: int = NO_TIME
+    ) -> int:
+        """Apply one decoded frame, for a caller that decodes the frames of many markets once.
+
+        Args:
+            batch: one frame.
+            number: of this market in the decoder's table; -1: the frame has nothing of it.
+            recv_ms: when the frame was received; None: what it says of that itself.
+            latest_ms: the latest time of any market that frames before this one stated.
+
+        Returns:
+            How many rows that closed.
+
+        Raises:
+            DataError: a price does not fit the money unit, or a snapshot has no time.
+        """
+        self._latest_ms = max(self._latest_ms, latest_ms)
         reason = self._subscription.lost(batch)
         if reason is not None:
             self._lose(reason)
-        number = self._decoder.tickers.get(self.market.ticker, -1)
         for change in batch.lifecycles:
             if change.market == number or (
                 change.market < 0 and change.event_ticker == self.market.event

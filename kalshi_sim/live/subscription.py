@@ -31,6 +31,11 @@ class Subscription:
         self._sid = -1
         self._latest: dict[int, int] = {}
 
+    @property
+    def sid(self) -> int:
+        """Number of the subscription that carries the book; -1: none is known."""
+        return self._sid
+
     def lost(self, batch: Batch) -> str | None:
         """Why the book is unknown after these frames unless they hold its snapshot, or None."""
         reason = None

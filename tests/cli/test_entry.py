@@ -13,6 +13,7 @@ COMMANDS = {
     "kalshi-train": ("kalshi_train.entry", "train", "kalshi_train.cli.train"),
     "kalshi-evaluate": ("kalshi_train.entry", "evaluate", "kalshi_train.cli.train"),
     "kalshi-runs": ("kalshi_train.entry", "runs", "kalshi_train.cli.runs"),
+    "kalshi-trade": ("kalshi_train.entry", "trade", "kalshi_train.cli.trade"),
 }
 SCRIPT = """
 import os, sys, importlib

@@ -243,3 +243,33 @@ async def is_replay(address: str, within_s: float = 5.0) -> bool:
             return answer.status == 200 and "now_ms" in await answer.json()
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return False
+
+
+async def list_markets(
+    address: str,
+    signed: SignedHeaders,
+    selection: Selection,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, dict[str, Any]]:
+    """The chosen markets by ticker, by a client of its own.
+
+    Args:
+        address: of REST: scheme, host, port.
+        signed: headers of a request.
+        selection: what to choose.
+        say: called with sentences for a log.
+
+    Returns:
+        GET /markets' objects.
+
+    Raises:
+        ConfigError: none of the named markets exists.
+        ExchangeError: the list cannot be read.
+        KeyRefusedError: the key is not accepted.
+    """
+    async with aiohttp.ClientSession() as http:
+        rest = Rest(http, address, signed, say)
+        found = await rest.markets(selection)
+        for text in rest.not_found(selection, found):
+            say(text)
+        return found

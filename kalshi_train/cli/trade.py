@@ -1,0 +1,301 @@
+"""`kalshi-trade`: a trained policy on live markets, and the proof that it is the simulation's."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import tyro
+
+from kalshi_sim.cli.command_line import parse_command
+from kalshi_sim.cli.shell import run_command
+from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
+from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.extras import import_module
+from kalshi_sim.text import numbered, printable
+from kalshi_train.cli.models import NamedModel, named_models
+from kalshi_train.trading.limits import Limits
+
+if TYPE_CHECKING:
+    from kalshi_train.trading.verify import Verdict
+
+_DESCRIPTION = """A trained policy on live markets.
+
+  kalshi-trade trained_models --series KXNBAGAME      paper: the live feed, fills by simulation
+  kalshi-trade join-both-sides --markets T1,T2 --environment http://127.0.0.1:8765
+  kalshi-trade --verify trading/paper-20261127T150000Z
+
+Paper trading sends no orders. The feed is recorded while it is traded upon; orders are filled by
+the simulator's own kernels under three fill models at once (through, the model's own, touch).
+Settings of the simulation are those the model was trained with. `--verify` imports what was
+recorded, replays the same actions and compares every row, bit for bit."""
+
+_SIM_FIELDS: Final = tuple(f.name for f in fields(SimConfig))
+_OF_TRAINING: Final = (
+    "random_start",
+    "market_order",
+    "record_fills",
+    "max_episode_steps",
+    "reward_scale",
+    "end_of_data",
+)
+"""Settings of episodes, which live markets do not have."""
+_BAD: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rules(SimConfig):
+    """Settings of the simulation; those that make no difference here are fixed."""
+
+    random_start: tyro.conf.Suppress[bool] = False
+    market_order: tyro.conf.Suppress[MarketOrder] = "sequential"
+    record_fills: tyro.conf.Suppress[bool] = False
+    max_episode_steps: tyro.conf.Suppress[int | None] = None
+    reward_scale: tyro.conf.Suppress[float] = 1.0
+    end_of_data: tyro.conf.Suppress[Literal["terminate", "truncate"]] = "terminate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    rules: _Rules = field(default_factory=_Rules)
+    """Settings of the simulation (default: as trained; another value than that is refused)."""
+    limits: Limits = field(default_factory=Limits)
+    """What holds whatever the policy wants."""
+
+    model: tyro.conf.Positional[str | None] = None
+    """A saved model (Stable-Baselines3 zip), the folder of a run, a function (FILE.py:NAME), or a
+    built-in policy by name."""
+    verify: Path | None = None
+    """Compare a run with the import of its recording, and end."""
+    environment: str = "production"
+    """Whose feed: production, demo, or a local exchange (http://127.0.0.1:8765)."""
+    markets: str | None = None
+    """Tickers separated by commas."""
+    event: str | None = None
+    """All markets of these events, separated by commas."""
+    series: str | None = None
+    """All markets of these series, separated by commas."""
+    limit: int | None = None
+    """At most so many markets, those traded most."""
+    out: Path | None = None
+    """Folder of the run (default: trading/paper-TIME)."""
+    duration: float | None = None
+    """Stop after so many seconds; else on Ctrl-C, SIGTERM or a file STOP in the run's folder."""
+    seed: int = 0
+    """Of random actions."""
+    key_id_file: Path | None = None
+    """File with the key's id; else KALSHI_API_KEY_ID."""
+    key_file: Path | None = None
+    """Private key (PEM); else KALSHI_PRIVATE_KEY_FILE, else KALSHI_PRIVATE_KEY."""
+    disk_floor_mib: int = 1024
+    """Stop recording while less than this is free."""
+    status_every: float = 10.0
+    """Seconds between two lines of status."""
+    trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Run the code that model files hold (policies of your own); only for files you made."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print figures as JSON instead of tables."""
+
+    @property
+    def sim(self) -> SimConfig:
+        """The settings of the simulation."""
+        return SimConfig(**{name: getattr(self.rules, name) for name in _SIM_FIELDS})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code (2: a user's mistake)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return run_command(
+        "kalshi-trade",
+        lambda: _run(arguments),
+        arguments=arguments,
+        mistakes=(KalshiSimError,),
+        ends_process=argv is None,
+    )
+
+
+def _run(arguments: Sequence[str]) -> int:
+    # The first pass finds the model, the second one starts from its settings.
+    command = _parse(arguments, SimConfig())
+    if command.verify is not None:
+        return _verify(command, command.verify)
+    if command.model is None:
+        raise ConfigError(
+            "say what trades: a model, FILE.py:NAME, or a built-in policy (kalshi-trade --help)"
+        )
+    model, policy = _policy(command)
+    tape = TapeOptions()
+    if model is not None and model.config is not None:
+        trained = _of_live(model.config.sim)
+        command, tape = _parse(arguments, trained), model.config.tape
+        _refuse_other_settings(command.sim, trained, model)
+    return _trade(command, policy, tape)
+
+
+def _policy(command: _Command) -> tuple[NamedModel | None, Any]:
+    from kalshi_train.evaluation.policies import BASELINES
+
+    word = command.model or ""
+    if word in BASELINES and not Path(word).exists():
+        return None, BASELINES[word]
+    model = named_models([Path(word)])[0]
+    return model, model.policy(trust=command.trust)
+
+
+def _of_live(config: SimConfig) -> SimConfig:
+    """A model's settings without those of episodes."""
+    plain = SimConfig()
+    return replace(config, **{name: getattr(plain, name) for name in _OF_TRAINING})
+
+
+def _refuse_other_settings(given: SimConfig, trained: SimConfig, model: NamedModel) -> None:
+    other = [n for n in _SIM_FIELDS if getattr(given, n) != getattr(trained, n)]
+    if other:
+        said = ", ".join(f"{n}={getattr(given, n)} (trained: {getattr(trained, n)})" for n in other)
+        raise ConfigError(
+            f"{model.name} is traded with the settings it was trained with, not with {said}; "
+            "leave them out, or train a model with them"
+        )
+
+
+def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
+    config = policy.config(command.sim)
+    work = import_module("kalshi_train.trading.run")
+    access = import_module("kalshi_sim.live.recorder.access")
+    discovery = import_module("kalshi_sim.live.recorder.selection")
+    for name in ("duration", "status_every"):
+        value = getattr(command, name)
+        if value is not None and not 0 < value < 10**9:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be more than 0")
+    if command.limit is not None and command.limit < 1:
+        raise ConfigError(f"--limit {command.limit}: must be 1 or more")
+    if not (command.markets or command.event or command.series or command.limit):
+        raise ConfigError("say which markets: --markets, --event, --series or --limit")
+    environment = access.environment_of(command.environment)
+    credentials = access.credentials_of(command.key_id_file, command.key_file)
+    if credentials is None and environment.websocket.startswith("wss:"):
+        raise ConfigError(
+            f"the exchange wants a key also for its feed; set {access.KEY_ID} and "
+            f"{access.KEY_FILE}, or give --key-id-file and --key-file; a key that can only read "
+            "is enough"
+        )
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    out = command.out or Path("trading") / f"paper-{stamp}"
+    shown = work.settings_text(config) | {"row_interval_ms": tape.row_interval_ms}
+    _say(f"paper trading of {policy.name}: no orders are sent; feed {environment.rest}")
+    _say(", ".join(f"{name}={value}" for name, value in shown.items()))
+    _say(f"fill models {', '.join(work.band_of(config))}; the policy sees {config.fill_model}")
+    trader = work.trade(
+        work.RunOptions(
+            policy=policy,
+            config=config,
+            tape=tape,
+            selection=discovery.Selection(
+                tickers=_words(command.markets),
+                events=_words(command.event),
+                series=_words(command.series),
+                limit=command.limit,
+            ),
+            environment=environment,
+            credentials=credentials,
+            out=out,
+            limits=command.limits,
+            seed=command.seed,
+            duration_s=command.duration,
+            disk_floor_mib=command.disk_floor_mib,
+            shown=lambda trader, recorder: _say(_status(trader, recorder.status())),
+            show_every_s=command.status_every,
+            say=_say,
+        )
+    )
+    from kalshi_train.trading.figures import figures, show
+
+    result = figures(trader)
+    if command.json:
+        print(json.dumps(result | {"run": str(out)}, indent=2))
+    else:
+        show(result)
+        print(f"the run is in {out}; compare it: kalshi-trade --verify {out}")
+    return 0
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def _status(trader: Any, feed: Any) -> str:
+    latency = trader.latency_ms(0.99)
+    shown = "none yet" if latency is None else f"{latency:.2f} ms"
+    orders = sum(market.orders for market in trader.markets.values())
+    age = "none" if feed.last_frame_age_s is None else f"{feed.last_frame_age_s:.1f} s ago"
+    return (
+        f"{numbered(trader.decisions, 'decision')}, {numbered(orders, 'order')}, latency p99 "
+        f"{shown}; {feed.books_unknown} books unknown, last frame {age}"
+        + (f"; {feed.problem}" if feed.problem else "")
+    )
+
+
+def _verify(command: _Command, run: Path) -> int:
+    work = import_module("kalshi_train.trading.verify")
+    verdict: Verdict = work.verify(run)
+    if command.json:
+        values = {
+            "markets": verdict.markets,
+            "rows": verdict.rows,
+            "fills": verdict.fills,
+            "differences": verdict.total,
+            "by_kind": dict(verdict.differences),
+            "cuts": dict(verdict.cuts),
+            "not_compared": verdict.not_compared,
+            "ended": verdict.ended,
+            "lost": verdict.lost,
+        }
+        print(json.dumps(values, indent=2))
+        return _BAD if verdict.total else 0
+    print(
+        f"{numbered(verdict.markets, 'market')}, {numbered(verdict.rows, 'row')}, "
+        f"{numbered(verdict.fills, 'fill')} under all fill models: live minus replay "
+        f"{numbered(verdict.total, 'difference')}"
+    )
+    for kind, count in sorted(verdict.differences.items()):
+        print(f"  {kind}: {count:,}")
+    for text in verdict.described:
+        print(f"  {printable(text)}")
+    late = verdict.cuts["late"]
+    gaps = verdict.cuts["gap"]
+    if late or gaps:
+        print(
+            f"replayed as it was known: {numbered(gaps, 'gap')}, and {numbered(late, 'frame')} "
+            "that came after the row had been closed"
+        )
+    if verdict.not_compared:
+        print(f"too few rows to compare: {printable(', '.join(verdict.not_compared), 500)}")
+    if not verdict.ended:
+        print(
+            "the run did not end in order: its last "
+            f"{numbered(verdict.lost, 'row')} were not recorded whole, all before was compared"
+        )
+    return _BAD if verdict.total else 0
+
+
+def _say(text: str) -> None:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(f"{stamp} {printable(text)}", file=sys.stderr, flush=True)
+
+
+def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:
+    """What stands on the command line, on top of settings.
+
+    Raises:
+        ConfigError: one line that says what is wrong.
+    """
+    kept = [n for n in _SIM_FIELDS if n not in _OF_TRAINING]
+    rules: dict[str, Any] = {name: getattr(base, name) for name in kept}
+    default = _Command(rules=_Rules(**rules))
+    return parse_command(_Command, "kalshi-trade", _DESCRIPTION, arguments, default)

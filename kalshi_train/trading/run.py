@@ -1,0 +1,287 @@
+"""A run of paper trading: the recorder's connection feeds the trader, and both are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from kalshi_sim.config import FillModel, SimConfig, TapeOptions
+from kalshi_sim.errors import ConfigError
+from kalshi_sim.fees import chosen_schedule
+from kalshi_sim.ingest.segments import Header
+from kalshi_sim.interrupts import deferred
+from kalshi_sim.live import interface as names
+from kalshi_sim.live.following import Following
+from kalshi_sim.live.recorder.discovery import is_replay, list_markets
+from kalshi_sim.live.recorder.heard import HeardWriter
+from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
+from kalshi_sim.live.recorder.recorder import Recorder
+from kalshi_sim.live.recorder.selection import Selection
+from kalshi_sim.live.recorder.writer import WriterOptions
+from kalshi_train.evaluation.policies import Policy
+from kalshi_train.trading.limits import Limits
+from kalshi_train.trading.log import DecisionLog
+from kalshi_train.trading.trader import Trader
+from kalshi_train.trading.verify import SEGMENTS
+from kalshi_train.trading.warm import warm_up
+
+QUIET_S: Final = 0.001
+"""A row is closed where its market has sent nothing for so long."""
+STOP_FILE: Final = "STOP"
+"""A file of this name in the run's folder ends the run."""
+_WATCH_S: Final = 0.1
+_SYNC_S: Final = 1.0
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is to do."""
+
+    policy: Policy
+    config: SimConfig
+    tape: TapeOptions
+    selection: Selection
+    environment: names.Environment
+    credentials: Credentials | None
+    out: Path
+    limits: Limits
+    seed: int = 0
+    duration_s: float | None = None
+    disk_floor_mib: int = 1024
+    shown: Callable[[Trader, Recorder], None] = lambda trader, recorder: None
+    """Called now and then with what there is to show."""
+    show_every_s: float = 10.0
+    say: Callable[[str], None] = lambda text: None
+
+
+def band_of(config: SimConfig) -> tuple[FillModel, ...]:
+    """The fill models a run is simulated under.
+
+    Args:
+        config: its fill model is the chosen one.
+
+    Returns:
+        Both bounds and the chosen one, from pessimistic to optimistic.
+    """
+    models: tuple[FillModel, ...] = ("through", config.fill_model, "touch")
+    return tuple(dict.fromkeys(models))
+
+
+def trade(options: RunOptions) -> Trader:
+    """Trade until the run is stopped.
+
+    Args:
+        options: what to do.
+
+    Returns:
+        The trader, as it ended.
+
+    Raises:
+        ConfigError: an option is wrong, or no market is chosen.
+        KalshiSimError: the exchange does not answer, or the disk fails.
+    """
+    warm_up(options.policy, options.config, options.tape)
+    replay = asyncio.run(is_replay(options.environment.rest))
+    found = asyncio.run(
+        list_markets(
+            options.environment.rest, signer(options.credentials), options.selection, options.say
+        )
+    )
+    if not found:
+        raise ConfigError("the selection matches no market now; choose others")
+    following = Following(
+        sorted(found),
+        replay=replay,
+        depth=options.tape.depth,
+        row_interval_ms=options.tape.row_interval_ms,
+        fee_schedule=chosen_schedule(None, options.tape.fee_schedule),
+    )
+    models = band_of(options.config)
+    log = DecisionLog(options.out)
+    log.write(
+        {
+            "t": "start",
+            "policy": options.policy.name,
+            "config": asdict(options.config),
+            "tape": asdict(options.tape)
+            | {"fee_schedule": options.tape.fee_schedule and str(options.tape.fee_schedule)},
+            "models": list(models),
+            "limits": asdict(options.limits),
+            "markets": sorted(found),
+            "replay": replay,
+            "version": version("kalshi-sim"),
+        }
+    )
+    trader = Trader(
+        following,
+        options.policy,
+        options.config,
+        models,
+        options.limits,
+        log,
+        seed=options.seed,
+    )
+    recorder, writer = _recorder(options, sorted(found), replay)
+    work = _Run(options, trader, recorder, writer, log)
+    with deferred(lambda signum: work.stop("a signal came")):
+        try:
+            asyncio.run(work.run())
+        finally:
+            writer.close()
+            trader.finish()
+            log.close()
+    return trader
+
+
+def _recorder(
+    options: RunOptions, tickers: list[str], replay: bool
+) -> tuple[Recorder, HeardWriter]:
+    wanted = RecorderOptions(
+        websocket=options.environment.websocket,
+        rest=options.environment.rest,
+        selection=Selection(tickers=tuple(tickers)),
+        audit_every_s=0,
+    )
+    header = Header(
+        run=0,
+        number=0,
+        began_ns=0,
+        url=wanted.websocket + names.WS_PATH,
+        use_yes_price=False,
+        channels=[*wanted.market_channels, *wanted.other_channels],
+        replay=replay,
+        version=version("kalshi-sim"),
+        libraries={"aiohttp": version("aiohttp"), "python": sys.version.split()[0]},
+    )
+    floor = WriterOptions(floor_bytes=options.disk_floor_mib * 2**20)
+    writer = HeardWriter(options.out / SEGMENTS, header, floor)
+    return Recorder(wanted, options.credentials, writer, options.say), writer
+
+
+class _Run:
+    """What runs in the event loop."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        trader: Trader,
+        recorder: Recorder,
+        writer: HeardWriter,
+        log: DecisionLog,
+    ) -> None:
+        self._options = options
+        self._trader = trader
+        self._recorder = recorder
+        self._writer = writer
+        self._log = log
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deciding = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._failed: BaseException | None = None
+        self._frame_ns = time.monotonic_ns()
+        self._stale = False
+
+    def stop(self, why: str) -> None:
+        """End in order, soon."""
+        self._trader.stop(why)
+        self._recorder.stop()
+
+    async def run(self) -> None:
+        """Trade until the end."""
+        self._loop = asyncio.get_running_loop()
+        self._writer.heard = self._heard
+        tasks = [asyncio.create_task(work) for work in (self._watch(), self._sync(), self._show())]
+        if self._options.duration_s is not None:
+            self._loop.call_later(self._options.duration_s, self.stop, "its time is over")
+        try:
+            await self._recorder.run()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._timer is not None:
+                self._timer.cancel()
+        if self._failed is not None:
+            raise self._failed
+
+    def _heard(self, line: bytes) -> None:
+        """Follow a line; decisions come after the frames that are there already."""
+        try:
+            waiting = self._trader.take(line)
+        except Exception as error:
+            self._fail(error)
+            return
+        if line.startswith(b'{"recv_ts_ns":'):
+            self._frame_ns, self._stale = time.monotonic_ns(), False
+        self._go_on(waiting)
+
+    def _go_on(self, waiting: bool) -> None:
+        assert self._loop is not None
+        if waiting and not self._deciding:
+            self._deciding = True
+            self._loop.call_soon(self._decide)
+        if self._timer is None and self._trader.following.open_markets:
+            self._timer = self._loop.call_later(QUIET_S, self._close_quiet)
+
+    def _decide(self) -> None:
+        self._deciding = False
+        try:
+            self._trader.decide()
+        except Exception as error:
+            self._fail(error)
+        if self._trader.stopping is not None:
+            self._recorder.stop()
+
+    def _close_quiet(self) -> None:
+        self._timer = None
+        try:
+            self._go_on(self._trader.close_rows(round(QUIET_S * _NS)))
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = self._failed or error
+        self.stop("an error")
+
+    async def _watch(self) -> None:
+        """The kill switch that is a file, and a feed that has gone silent."""
+        path = self._options.out / STOP_FILE
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            if path.exists():
+                self.stop(f"the file {STOP_FILE} is there")
+            silent_s = (time.monotonic_ns() - self._frame_ns) / _NS
+            if silent_s > self._options.limits.stale_after and not self._stale:
+                self._stale = True
+                self._trader.stale()
+                self._options.say(f"no frame for {silent_s:.0f} s: orders are taken back")
+
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(_SYNC_S)
+            await asyncio.to_thread(self._log.sync)
+
+    async def _show(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.show_every_s)
+            with contextlib.suppress(BrokenPipeError):
+                self._options.shown(self._trader, self._recorder)
+
+
+def settings_text(config: SimConfig) -> dict[str, Any]:
+    """The settings that decide what a policy sees and does, by name.
+
+    Args:
+        config: of the run.
+    """
+    shown = ("fill_model", "latency_ms", "actions", "order_size", "max_position", "cash_start")
+    more = ("history", "pricing", "time_in_force", "trade_share", "fees", "valuation")
+    return {name: getattr(config, name) for name in (*shown, *more)}
