@@ -158,14 +158,15 @@ def watched(program: str, grace_s: float = GRACE_S) -> Iterator[None]:
 
 @contextmanager
 def raised_late() -> Iterator[None]:
-    """Inside the block an error that follows a swallowed `Interrupted` is raised as `Interrupted`.
+    """Inside the block what follows a swallowed `Interrupted` is no end of its own.
 
     A library that calls Python back from C may drop what a handler raises there and fail a moment
     later with an error of its own: Numba does when a signal comes while it passes on machine code,
-    NumPy when it comes while its extension modules are imported.
+    NumPy when it comes while its extension modules are imported. A command may also end before the
+    process is made to; whoever started it must know that it was asked to stop.
 
     Raises:
-        Interrupted: a signal came, was swallowed by a library, and an error followed.
+        Interrupted: a signal came, was swallowed by a library, and an error or the end followed.
     """
     before = sys.unraisablehook
 
@@ -180,6 +181,9 @@ def raised_late() -> Iterator[None]:
         if _raised:
             raise _raised[0] from error
         raise
+    else:
+        if _raised:
+            raise Interrupted(_raised[0].signum, "interrupted at its end: its work is done")
     finally:
         sys.unraisablehook = before
 

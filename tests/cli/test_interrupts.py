@@ -73,7 +73,7 @@ from kalshi_sim.cli.shell import run_command
 def work():
     callback = ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.{signum}))
     {swallow}
-    raise RuntimeError("no compiled object yet")
+    {then}
 
 sys.exit(run_command("program", work))
 """
@@ -91,14 +91,22 @@ _SWALLOWED = {
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("swallow", list(_SWALLOWED))
-def test_an_error_after_a_swallowed_signal_is_the_interruption(
-    swallow: str, signum: signal.Signals
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ('raise RuntimeError("no compiled object yet")', "interrupted"),
+        ("return 0", "interrupted at its end: its work is done"),
+    ],
+)
+def test_what_follows_a_swallowed_signal_is_the_interruption(
+    then: str, said: str, swallow: str, signum: signal.Signals
 ) -> None:
-    code = _PROGRAM.replace("{swallow}", _SWALLOWED[swallow]).format(signum=signum.name)
+    code = _PROGRAM.replace("{swallow}", _SWALLOWED[swallow]).replace("{then}", then)
+    code = code.format(signum=signum.name)
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (run.returncode, run.stderr) == (128 + signum, "program: interrupted\n")
+    assert (run.returncode, run.stderr) == (128 + signum, f"program: {said}\n")

@@ -51,6 +51,8 @@ def _place(address: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     scheme = _REST.get(parts.scheme, parts.scheme)
+    if "@" in parts.netloc:  # a name and a password, which would be shown and recorded
+        return None
     known = parts.path.rstrip("/") in ("", names.REST_ROOT, names.WS_PATH)
     if scheme not in _WEBSOCKET or not parts.hostname or not known or port == 0:
         return None
