@@ -36,7 +36,7 @@ ROOMS = (
     "tape_cache schedule analysis likeness",
     "fills own own_compiled own_step settings simulator episodes",
     "cuda",
-    "registration spaces infos env_spec gym_env vec_env",
+    "registration spaces infos env_spec gym_single_env gym_env vec_env",
     "live",
     "reference",
     "validation",
@@ -192,6 +192,7 @@ LIBRARIES = {
     "gymnasium": {
         ("kalshi_sim.env_spec", "module"),
         ("kalshi_sim.gym_env", "module"),
+        ("kalshi_sim.gym_single_env", "module"),
         ("kalshi_sim.registration", "module"),
         ("kalshi_sim.spaces", "module"),
         ("kalshi_sim.vec_env", "module"),
