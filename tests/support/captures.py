@@ -103,6 +103,7 @@ class Recording:
         self.books: dict[str, Book] = {m: self._new_book() for m in self.markets}
         self.sent: list[Line] = []
         self.lines: list[Line] = []
+        self.lost: list[Line] = []
         self.held: list[tuple[int, Line]] = []
         self.ms = BEGIN_MS
         self.counter = self.connections = 0
@@ -144,6 +145,23 @@ class Recording:
             {p: draw.randint(1, 500) for p in draw.sample(range(20, 45), draw.randint(0, 5))},
             {p: draw.randint(1, 500) for p in draw.sample(range(20, 45), draw.randint(1, 5))},
         )
+
+    def lose(self, times: int) -> None:
+        """Lose frames of the books' subscriptions, some one after the other, but no first book."""
+        known = set()
+        able = []
+        for line in self.sent:
+            book = (line.connection, line.sid, line.market)
+            first = line.kind == "orderbook_snapshot" and book not in known
+            known |= {book} if first else set()
+            if line.kind != "trade" and not first:
+                able.append(line)
+        for _ in range(times if able else 0):
+            start = self.random.randrange(len(able))
+            self.lost += able[start : start + self.random.choice((1, 1, 1, 2, 5))]
+        gone = set(self.lost)
+        self.lost = [line for line in self.sent if line in gone]
+        self.lines = [line for line in self.lines if line not in gone]
 
     # What happens.
 

@@ -20,16 +20,20 @@ ORDER: Final = "decide the order of"
 UNNUMBERED: Final = "of two sockets nothing would show"
 UNASSIGNED: Final = "assigned to no one connection"
 """What an import says of control frames that end nothing."""
+RESTARTED: Final = "gave the same numbers under one sid"
+"""What it says where only times and numbers show whose numbers are missing."""
 TWO_SOCKETS: Final = "by two sockets under one sid"
 """What an import that is refused says."""
 
 
-def imported(folder: Path, files: Sequence[Sequence[str]]) -> Session:
+def imported(
+    folder: Path, files: Sequence[Sequence[str]], *, whole_subscription: bool = False
+) -> Session:
     """The session of files of these lines, written into `folder`."""
     paths = [folder / f"{i}.jsonl" for i in range(len(files))]
     for path, lines in zip(paths, files, strict=True):
         path.write_text("".join(f"{line}\n" for line in lines))
-    return import_captures(paths, session_id=1)
+    return import_captures(paths, session_id=1, whole_subscription=whole_subscription)
 
 
 def says(session: Session, *texts: str) -> bool:

@@ -21,8 +21,13 @@ class Truth:
     """Book events after which the book ends."""
 
 
-def truth(recording: Recording, market: str, files: Sequence[Sequence[Line]]) -> Truth:
-    """Of one market. A control frame counts in files that hold book frames of it."""
+def truth(
+    recording: Recording, market: str, files: Sequence[Sequence[Line]], *, whole: bool = False
+) -> Truth:
+    """Of one market. A control frame counts in files that hold book frames of it.
+
+    `whole`: numbers that are missing from a subscription end the books that were its own then.
+    """
     seen = {line for part in files if any(holds(x, market) for x in part) for line in part}
     out = Truth()
     told: list[WireEvent] = []
@@ -55,10 +60,30 @@ def truth(recording: Recording, market: str, files: Sequence[Sequence[Line]]) ->
         told.append(as_told(line))
     for last in ([len(lines) - 1] if waiting else []), ([ended] if ended is not None else []):
         out.ends.update(last)
+    if whole:
+        out.ends |= holes(recording, lines)
     match_trades(told)
     out.traded = [t.traded // 100 for t in told if t.kind == EventKind.DELTA]
     out.trades = len(trades)
     out.books = list(zip(times(lines), books(lines), strict=True))
+    return out
+
+
+def holes(recording: Recording, lines: Sequence[Line]) -> set[int]:
+    """The frames of a market's book after which a number of its subscription is missing."""
+    number = {line: at for at, line in enumerate(recording.sent)}
+    kept = sorted(recording.lines, key=number.__getitem__)
+    out = set()
+    for lost in recording.lost:
+        same = [x for x in kept if (x.connection, x.sid) == (lost.connection, lost.sid)]
+        before = [x for x in same if number[x] < number[lost]]
+        if not before or before == same:
+            continue  # nothing shows that a number was given
+        known = [at for at, x in enumerate(lines) if number[x] <= number[before[-1]]]
+        latest = [at for at in known if lines[at].kind == "orderbook_snapshot"]
+        owner = latest and lines[latest[-1]]
+        if owner and (owner.connection, owner.sid) == (lost.connection, lost.sid):
+            out.add(known[-1])
     return out
 
 

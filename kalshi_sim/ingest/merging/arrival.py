@@ -109,12 +109,17 @@ def _successive(
     """Pairs of files that may follow one another, the likeliest first.
 
     Neighbours in a market; where several recorders wrote at once, also files of which one
-    continues the numbers of the other, and these before neighbours.
+    continues the numbers of the other, and these before neighbours. Numbers come again after a
+    restart: of several such files the next one received is the likeliest.
     """
     beside = {pair for placed in markets for pair in pairwise(placed.places.order)}
+    began, ended = frames.spans
 
-    def likeliest(pair: tuple[int, int]) -> tuple[int, _Begin, _Begin]:
-        return steps.get(pair, 0), begin[pair[0]], begin[pair[1]]
+    def likeliest(pair: tuple[int, int]) -> tuple[int, int, _Begin, _Begin]:
+        one, other = pair
+        known = any_mixed and NO_TIME not in (ended[one], ended[other])
+        later = int(began[other] - ended[one]) if known else 0
+        return steps.get(pair, 0), later, begin[one], begin[other]
 
     steps: dict[tuple[int, int], int] = {}
     if any_mixed:

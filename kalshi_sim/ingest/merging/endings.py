@@ -81,7 +81,7 @@ class Endings:
         out: list[int] = []
         for row, at in self._touched(market) if self._controls else ():
             assigned = self.sockets.of_control(row)
-            own = int(self.sockets.of_row[market.book.rows[at]])
+            own = int(self.sockets.numbers.of_row[market.book.rows[at]])
             if self._frames.batch.seq[row] < 0 and self._chain_and_sid(row) in self._shared:
                 assigned = NONE
             if assigned == NONE:

@@ -11,7 +11,7 @@ import numpy as np
 from kalshi_sim.ingest.merging.arrival import NONE
 from kalshi_sim.ingest.merging.places import Placed
 from kalshi_sim.ingest.merging.segments import Segment
-from kalshi_sim.ingest.merging.view import APART_MS, Frames
+from kalshi_sim.ingest.merging.view import APART_MS, LATE_FRAMES, BoolArray, Frames
 from kalshi_sim.session import NO_TIME, Int64Array
 
 
@@ -22,6 +22,8 @@ class _Range(NamedTuple):
 
 NEVER: Final = _Range(-(2**61), 2**61)
 """Before and after any time."""
+_PASSES: Final = 3
+"""Parts that were placed early may fit better among those that came later."""
 
 
 @dataclass(frozen=True)
@@ -57,92 +59,218 @@ class Span:
         return Span(earliest, latest)
 
 
-@dataclass
-class _Group:
-    """Segments of one connection so far: frames sorted by number."""
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Frames of one connection: a segment, or where it is of one market those of one snapshot.
 
+    A market's own numbers need not show that its connection restarted; those of others do.
+    """
+
+    segment: int
+    chain: int
+    sid: int
     rows: Int64Array
     seq: Int64Array
-    chains: set[int]
-    recorded: set[tuple[int, int]]
-    """(market, connection) of its frames."""
 
-    def odd(self, span: Span, segment: Segment) -> int:
-        """How many frames would lie on it more than a second away from their time."""
-        low = np.maximum.accumulate(span.earliest[self.rows])
-        high = np.minimum.accumulate(span.latest[self.rows][::-1])[::-1]
-        at = np.searchsorted(self.seq, segment.seq)
-        before, after = np.maximum(at - 1, 0), np.minimum(at, len(self.seq) - 1)
-        early = (at > 0) & (low[before] - span.latest[segment.rows] > APART_MS)
-        late = (at < len(self.seq)) & (span.earliest[segment.rows] - high[after] > APART_MS)
-        return int((early | late).sum())
 
-    def touching(self, segment: Segment) -> int:
-        """How many numbers of a segment are next to one of its own."""
-        return int(
-            np.isin(segment.seq - 1, self.seq).sum() + np.isin(segment.seq + 1, self.seq).sum()
+@dataclass
+class _Group:
+    """Parts of one connection so far: frames sorted by number."""
+
+    sid: int
+    rows: Int64Array
+    seq: Int64Array
+    parts: dict[int, list[int]]
+    """Of each chain the segment of each part."""
+
+    def takes(self, part: _Part) -> bool:
+        """Whether neither a number nor the order inside a chain speaks against it."""
+        return (
+            self.sid == part.sid
+            and part.seq[0] >= 0
+            and all(segment == part.segment for segment in self.parts.get(part.chain, ()))
+            and not self._holds(part.seq).any()
         )
 
-    def add(self, segment: Segment, recorded: set[tuple[int, int]]) -> None:
-        """Take a segment in."""
-        rows, seq = np.append(self.rows, segment.rows), np.append(self.seq, segment.seq)
-        order = np.argsort(seq, kind="stable")
-        self.rows, self.seq = rows[order], seq[order]
-        self.chains.add(segment.chain)
-        self.recorded |= recorded
+    def _holds(self, seq: Int64Array) -> BoolArray:
+        at = np.minimum(np.searchsorted(self.seq, seq), max(len(self.seq) - 1, 0))
+        return self.seq[at] == seq if len(self.seq) else np.zeros(len(seq), dtype=np.bool_)
+
+    def odd(self, span: Span, part: _Part) -> int:
+        """How many frames would lie on it more than a second away from their time."""
+        if len(self.seq) == 0:
+            return 0
+        ends = np.searchsorted(self.seq, [part.seq.min(), part.seq.max()])
+        around = slice(max(int(ends[0]) - LATE_FRAMES, 0), int(ends[1]) + LATE_FRAMES)
+        near = self.rows[around]
+        low = np.maximum.accumulate(span.earliest[near])
+        high = np.minimum.accumulate(span.latest[near][::-1])[::-1]
+        at = np.searchsorted(self.seq[around], part.seq)
+        before, after = np.maximum(at - 1, 0), np.minimum(at, len(near) - 1)
+        early = (at > 0) & (low[before] - span.latest[part.rows] > APART_MS)
+        late = (at < len(near)) & (span.earliest[part.rows] - high[after] > APART_MS)
+        return int((early | late).sum())
+
+    def touching(self, part: _Part) -> int:
+        """How many numbers of a part are next to one of its own."""
+        return int(self._holds(part.seq - 1).sum() + self._holds(part.seq + 1).sum())
+
+    def remove(self, part: _Part) -> None:
+        """Give a part back."""
+        at = np.searchsorted(self.seq, part.seq)
+        self.rows, self.seq = np.delete(self.rows, at), np.delete(self.seq, at)
+        self.parts[part.chain].remove(part.segment)
+
+    def add(self, part: _Part) -> None:
+        """Take a part in."""
+        order = np.argsort(part.seq, kind="stable")
+        at = np.searchsorted(self.seq, part.seq[order])
+        self.rows = np.insert(self.rows, at, part.rows[order])
+        self.seq = np.insert(self.seq, at, part.seq[order])
+        self.parts.setdefault(part.chain, []).append(part.segment)
 
 
-def grouped(frames: Frames, markets: Sequence[Placed], segments: Sequence[Segment]) -> list[int]:
-    """The connection of each segment, as far as numbers and times allow.
+@dataclass(frozen=True)
+class Grouped:
+    """The connections of segments.
+
+    of: for each segment its numbered frames int64 [n], in order, and their connection ·
+    joined, apart: connections of sids that restarted, recorded in files that do not follow one
+    another: those that only numbers and times put together, and the others.
+    """
+
+    of: list[list[tuple[Int64Array, int]]]
+    joined: frozenset[int] = frozenset()
+    apart: frozenset[int] = frozenset()
+
+    @staticmethod
+    def none(segments: Sequence[Segment]) -> Grouped:
+        """Every segment a connection of its own.
+
+        Args:
+            segments: parts of connections.
+        """
+        return Grouped([[(segment.rows, nth)] for nth, segment in enumerate(segments)])
+
+
+def grouped(frames: Frames, markets: Sequence[Placed], segments: Sequence[Segment]) -> Grouped:
+    """The connections of each segment, as far as numbers and times allow.
 
     Args:
         frames: all frames of the import.
         markets: their book frames in order.
         segments: parts of connections, inside one chain each.
+
+    Returns:
+        The connections of each segment.
     """
     span = Span.of(frames, markets)
-    connection = np.full(len(frames.batch), NONE, dtype=np.int64)
-    for placed in markets:
-        connection[placed.sent.rows] = placed.sent.connection
 
-    def key(nth: int) -> tuple[int, int, int, str]:
-        rows = segments[nth].rows
-        begun, ticker = int(span.latest[rows].min()), int(frames.batch.market[rows[0]])
-        return int(segments[nth].seq.min()), begun, -len(rows), frames.tickers[ticker]
+    def key(part: _Part) -> tuple[int, int, int, str]:
+        ticker = frames.tickers[int(frames.batch.market[part.rows[0]])]
+        return int(span.latest[part.rows].min()), int(part.seq.min()), -len(part.rows), ticker
 
-    of = [NONE] * len(segments)
-    groups: list[_Group] = []
-    sids: list[int] = []
-    for nth in sorted(range(len(segments)), key=key):
-        segment = segments[nth]
-        pairs = zip(
-            frames.batch.market[segment.rows].tolist(),
-            connection[segment.rows].tolist(),
-            strict=True,
-        )
-        recorded = set(pairs)
-        odd = {
-            at: group.odd(span, segment)
-            for at, group in enumerate(groups)
-            if sids[at] == segment.sid
-            and segment.chain not in group.chains
-            and not np.isin(segment.seq, group.seq).any()
+    groups = _Groups(span)
+    restarted = _restarted(segments)
+    parts = sorted(_parts(frames, segments, restarted), key=key)
+    timed = [(span.earliest[part.rows] == span.latest[part.rows]).any() for part in parts]
+    for part in (part for part, is_timed in zip(parts, timed, strict=True) if is_timed):
+        groups.place(part)
+    # Of those without a time the ones that fit fewest groups first: the others leave them room.
+    without = [part for part, is_timed in zip(parts, timed, strict=True) if not is_timed]
+    for part in sorted(without, key=lambda part: len(groups.fitting(part))):
+        groups.place(part)
+    for _ in range(_PASSES if len(parts) > len(segments) else 0):
+        moved = [groups.place(part) for part in parts if part.seq[0] >= 0]
+        if not any(moved):
+            break
+    out: list[list[tuple[Int64Array, int]]] = [[] for _ in segments]
+    for part in parts:
+        out[part.segment].append((part.rows, groups.of[part]))
+    chains: dict[int, set[int]] = {}
+    for part in parts:
+        chains.setdefault(groups.of[part], set()).add(part.chain)
+    of_sid = {sid: {part.chain for part in parts if part.sid == sid} for sid in restarted}
+    snapshots, deltas = frames.file_kinds
+    by_type = snapshots != deltas  # of files of one type their order shows little
+    several = {
+        groups.of[part]
+        for part in parts
+        if part.sid in restarted
+        and (by_type or len(of_sid[part.sid]) > 1 or segments[part.segment].beside)
+    }
+    joined = frozenset(at for at in several if len(chains[at]) > 1)
+    return Grouped(out, joined, frozenset(several) - joined)
+
+
+class _Groups:
+    """The connections found so far."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._groups: list[_Group] = []
+        self.of: dict[_Part, int] = {}
+        """The group of each part that was placed."""
+
+    def fitting(self, part: _Part) -> dict[int, int]:
+        """The groups that may take a part, and how many of its frames are odd there."""
+        return {
+            at: odd
+            for at, group in enumerate(self._groups)
+            if group.takes(part) and 2 * (odd := group.odd(self._span, part)) <= len(part.rows)
         }
+
+    def place(self, part: _Part) -> bool:
+        """Put a part where it fits best, alone if nowhere; whether that is another group."""
+        before = self.of.get(part, NONE)
+        if before != NONE:
+            self._groups[before].remove(part)
+        odd = self.fitting(part)
         at = min(
             odd,
             key=lambda at: (
                 odd[at],
-                not groups[at].recorded & recorded,
-                -groups[at].touching(segment),
+                -self._groups[at].touching(part),
+                part.segment not in self._groups[at].parts.get(part.chain, ()),
+                at != before,
                 at,
             ),
-            default=NONE,
+            default=len(self._groups),
         )
-        if at == NONE or odd[at] * 2 > len(segment.rows):
-            at = len(groups)
+        if at == len(self._groups):
             nothing = np.empty(0, dtype=np.int64)
-            groups.append(_Group(nothing, nothing, set(), set()))
-            sids.append(segment.sid)
-        groups[at].add(segment, recorded)
-        of[nth] = at
-    return of
+            self._groups.append(_Group(part.sid, nothing, nothing, {}))
+        self._groups[at].add(part)
+        self.of[part] = at
+        return at != before
+
+
+def _parts(frames: Frames, segments: Sequence[Segment], restarted: set[int]) -> list[_Part]:
+    """The segments, those of chains that hold one market apart at each snapshot.
+
+    Only of sids that restarted.
+    """
+    held: dict[int, set[int]] = {}
+    for segment in segments:
+        own = held.setdefault(segment.chain, set())
+        own |= set(np.unique(frames.batch.market[segment.rows]).tolist())
+    out = []
+    for nth, segment in enumerate(segments):
+        cuts = np.empty(0, dtype=np.int64)
+        if len(held[segment.chain]) == 1 and segment.sid in restarted:
+            cuts = np.flatnonzero(frames.is_snapshot[segment.rows][1:]) + 1
+        out += [
+            _Part(nth, segment.chain, segment.sid, rows, frames.seq[rows])
+            for rows in np.split(segment.rows, cuts)
+        ]
+    return out
+
+
+def _restarted(segments: Sequence[Segment]) -> set[int]:
+    """The sids of which a number was given twice."""
+    out = set()
+    for sid in {segment.sid for segment in segments}:
+        seq = np.concatenate([segment.seq for segment in segments if segment.sid == sid])
+        if len(np.unique(seq)) < len(seq):
+            out.add(sid)
+    return out

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 
 from kalshi_sim.ingest.merging.pieces import Piece
-from kalshi_sim.ingest.merging.view import group_numbers, two_sockets
+from kalshi_sim.ingest.merging.recorders import recorders
+from kalshi_sim.ingest.merging.view import group_numbers
 from kalshi_sim.session import Int64Array
 
 
@@ -27,7 +27,7 @@ def interleaved_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, In
     clock = np.concatenate(
         [np.maximum.accumulate(frames.batch.recv_ns[piece.book]) for piece in pieces]
     )
-    recorder = np.array(_recorders(pieces), dtype=np.int64)[of]
+    recorder = np.array(recorders(pieces), dtype=np.int64)[of]
     order = np.argsort(clock, kind="stable")
     ties = _Ties(pieces, rows, of, recorder)
     open_ties = 0
@@ -55,6 +55,8 @@ class _Ties:
     ) -> None:
         frames = pieces[0].frames
         self._pieces = pieces
+        self._spans = frames.spans
+        self._received = frames.batch.recv_ns
         self._of = of
         self._rows = rows
         self._line = frames.line
@@ -123,10 +125,18 @@ class _Ties:
         return np.array(out, dtype=np.int64)
 
     def _phase(self, piece: int, part: Int64Array) -> int:
-        """1 of a file that begins with them, -1 of one that ends; 0 of others."""
+        """1 of a file that begins with them, -1 of one that ends; 0 of others.
+
+        With frames of other markets too: a file of snapshots does not end with those of one.
+        """
         own = self._rows[part[self._of[part] == piece]]
+        files = [*self._pieces[piece].files]
         book = self._pieces[piece].book
-        return int(own[0] == book[0]) - int(own[-1] == book[-1])
+        began, ended = (times[files] for times in self._spans)
+        now = int(self._received[own[0]])
+        begins = own[0] == book[0] and int(began.min()) == now
+        ends = own[-1] == book[-1] and int(ended.max()) == now
+        return int(begins) - int(ends)
 
     def _by_numbers(self, part: Int64Array) -> Int64Array | None:
         """The order of frames of one subscription whose numbers go on, start anew, or both."""
@@ -143,53 +153,3 @@ class _Ties:
             if either or not (known and self._snapshot[part[first]]):
                 return None
         return np.lexsort((seq, anew))
-
-
-def _recorders(pieces: Sequence[Piece]) -> list[int]:
-    """Which recorder wrote each piece: two that use one sid at a time are different ones.
-
-    A later file, as when files are rotated, is of the recorder whose very next number it begins
-    with, or of the only one that had ended by then; one that begins with a snapshot may be of
-    any: its connection is a new one.
-
-    Raises:
-        DataError: a file may be of several recorders.
-    """
-    if not any(_record_at_once(one, other) for one, other in combinations(pieces, 2)):
-        return [0] * len(pieces)
-    frames = pieces[0].frames
-    recv = frames.batch.recv_ns
-    out = [0] * len(pieces)
-    ends: list[int] = []
-    latest: list[dict[int, int]] = []
-
-    def begin(nth: int) -> tuple[int, tuple[bytes, ...]]:
-        return int(recv[pieces[nth].book].min()), pieces[nth].held
-
-    for nth in sorted(range(len(pieces)), key=begin):
-        book = pieces[nth].book
-        first = frames.numbers_of(pieces[nth].files[0])[0]
-        free = [at for at, end in enumerate(ends) if end <= recv[book].min()]
-        next_of = {at: sum(latest[at].get(s) == n - 1 for s, n in first.items()) for at in free}
-        best = [at for at in free if next_of[at] and next_of[at] == max(next_of.values())] or free
-        begins_anew = bool(frames.is_snapshot[book[0]])
-        if len(best) > 1 and not begins_anew:
-            raise two_sockets(frames, np.concatenate([piece.book for piece in pieces]))
-        at = best[0] if len(best) == 1 and (next_of[best[0]] or not begins_anew) else len(ends)
-        if at == len(ends):
-            ends.append(0)
-            latest.append({})
-        ends[at] = int(recv[book].max())
-        latest[at].update(frames.numbers_of(pieces[nth].files[-1])[1])
-        out[nth] = at
-    return out
-
-
-def _record_at_once(one: Piece, other: Piece) -> bool:
-    """Whether two pieces hold deltas of one sid that were received at the same time."""
-    if not (one.has_delta and other.has_delta):
-        return False
-    batch = one.frames.batch
-    a, b = batch.recv_ns[one.book], batch.recv_ns[other.book]
-    together = a.min() < b.max() and b.min() < a.max()
-    return bool(together and np.isin(batch.sid[one.book], batch.sid[other.book]).any())

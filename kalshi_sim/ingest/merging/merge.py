@@ -11,7 +11,7 @@ from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
 from kalshi_sim.ingest.merging.arrival import Arrival
 from kalshi_sim.ingest.merging.connections import SentFrames, assign_connections
 from kalshi_sim.ingest.merging.endings import Endings
-from kalshi_sim.ingest.merging.holes import find_holes
+from kalshi_sim.ingest.merging.holes import find_holes, holes_notes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
 from kalshi_sim.ingest.merging.owners import passed_over
 from kalshi_sim.ingest.merging.places import Book, Placed, Places
@@ -93,12 +93,13 @@ def merge_frames(
     endings = Endings(frames, placed, arrival, whole=find_gaps, own_sids=own_sids)
     for market in markets:
         market.ends += endings.ends(market.placed)
-    if find_gaps:
-        holes = find_holes(frames, placed, endings.sockets)
-        for market in markets:
-            market.ends += holes.get(market.book.market, [])
     notes = [note for market in markets for note in market.notes]
     notes += endings.notes()
+    if find_gaps and not endings.sockets.apart:
+        holes = find_holes(frames, placed, endings.sockets.numbers)
+        for market in markets:
+            market.ends += holes.get(market.book.market, [])
+        notes += holes_notes(frames, endings.sockets.numbers)
     quality = {market.book.market: market.quality for market in markets}
     return _as_table(frames, markets, arrival, quality, tuple(notes))
 

@@ -31,7 +31,7 @@ class Segment:
     """Frames of one connection and sid in one chain of files, in order of arrival.
 
     rows, key, seq int64 [n] · given_up: the key from which on one of its markets was recorded by
-    another connection of the sid.
+    another connection of the sid · beside: several connections used the sid at a time.
     """
 
     chain: int
@@ -40,6 +40,7 @@ class Segment:
     key: Int64Array
     seq: Int64Array
     given_up: int = _ENDLESS
+    beside: bool = False
     controls: dict[int, tuple[Hashable, int]] = field(default_factory=dict)
     """Numbers that control frames took: what each says, and after how many frames."""
 
@@ -126,7 +127,7 @@ def segments_of(
     for part in np.split(order, cuts + 1):
         own = units.chosen(part)
         where = int(own.chain[0]), int(own.sid[0])
-        connection = _connections(own, taken.get(where, []))
+        connection, beside = _connections(own, taken.get(where, []))
         given_up = _given_up(own, connection)
         by_connection = np.argsort(connection, kind="stable")
         ends = np.flatnonzero(np.diff(connection[by_connection])) + 1
@@ -135,7 +136,7 @@ def segments_of(
             numbered = at[own.seq[at] >= 0] if (own.seq[at] >= 0).any() else at
             columns = own.row[numbered], own.key[numbered], own.seq[numbered]
             until = given_up[int(connection[at[0]])]
-            out.append(Segment(*where, *columns, until))
+            out.append(Segment(*where, *columns, until, beside))
     return out, rows
 
 
@@ -150,13 +151,18 @@ def _given_up(own: Units, connection: Int64Array) -> dict[int, int]:
     return dict(zip(numbers.tolist(), keys.tolist(), strict=True))
 
 
-def _connections(own: Units, taken: Taken) -> Int64Array:
-    """Numbers of connections, int64 [n], of frames of one sid in order of arrival."""
+def _connections(own: Units, taken: Taken) -> tuple[Int64Array, bool]:
+    """Numbers of connections, int64 [n], of frames of one sid in order of arrival.
+
+    And whether several were open at a time.
+    """
     straight = np.flatnonzero(~own.late & (own.seq >= 0))
     unit, seq = group_numbers(own.unit[straight]), own.seq[straight]
     first = np.zeros(len(straight), dtype=np.bool_)
     first[np.unique(unit, return_index=True)[1]] = True
-    of_unit = _one_after_the_other(unit, seq, first, {number for _, number in taken})
+    late = ~own.snapshot[straight]  # in a file of deltas a unit may begin with one written late
+    of_unit = _one_after_the_other(unit, seq, first, late, {number for _, number in taken})
+    beside = of_unit is None
     if of_unit is None:
         of_unit = _side_by_side(own.chosen(straight), unit, first, taken)
     names = np.unique(own.unit[straight])
@@ -165,18 +171,20 @@ def _connections(own: Units, taken: Taken) -> Int64Array:
     known[known] = names[at[known]] == own.unit[known]
     connection = np.full(len(own.unit), NONE, dtype=np.int64)
     connection[known] = of_unit[at[known]]
-    return connection
+    return connection, beside
 
 
 def _one_after_the_other(
-    unit: Int64Array, seq: Int64Array, first: BoolArray, controls: set[int]
+    unit: Int64Array, seq: Int64Array, first: BoolArray, may_be_late: BoolArray, controls: set[int]
 ) -> Int64Array | None:
     """The connection of each unit, if there was one at a time; else None."""
     starts, highest, before = [0], NONE, 0
     former: list[int] = []
     for at in np.flatnonzero(first).tolist():
         highest = max(highest, int(seq[before:at].max(initial=NONE)))
-        if seq[at] <= highest:
+        if may_be_late[at] and seq[at] < highest and seq[at] not in seq[starts[-1] : at]:
+            pass
+        elif seq[at] <= highest:
             starts.append(at)
             former.append(highest)
             highest = NONE

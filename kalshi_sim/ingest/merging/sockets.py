@@ -17,7 +17,8 @@ from kalshi_sim.ingest.batch import Control
 from kalshi_sim.ingest.decoding import CONTROL, OTHER
 from kalshi_sim.ingest.merging.arrival import NONE, Arrival
 from kalshi_sim.ingest.merging.connections import STALE
-from kalshi_sim.ingest.merging.grouping import grouped
+from kalshi_sim.ingest.merging.grouping import Grouped, grouped
+from kalshi_sim.ingest.merging.numbers import Numbers
 from kalshi_sim.ingest.merging.places import Placed
 from kalshi_sim.ingest.merging.segments import Segment, segments_of
 from kalshi_sim.ingest.merging.units import Units
@@ -87,17 +88,12 @@ class Sockets:
         for control in controls:
             taken.setdefault(control.where, []).append((control.place, control.seq))
         self._segments, rows = segments_of(units, taken)
-        self._of_segment = list(range(len(self._segments)))
+        found = Grouped.none(self._segments)
         if whole:
-            self._of_segment = grouped(frames, markets, self._segments)
-        self.of_row = np.full(len(frames.batch), NONE, dtype=np.int64)
-        """int64 [n_frames]: the connection of every book frame, NONE of those written late."""
-        for nth, own in rows.items():
-            self.of_row[own] = self._of_segment[nth]
+            found = grouped(frames, markets, self._segments)
+        self.numbers = Numbers(frames, arrival, self._segments, found, rows)
         self.apart = self._numbered_apart(units, whole=whole)
         """Chains (0 for all, if `whole`) in which each market of a sid was numbered by itself."""
-        self._more: dict[int, set[int]] = {}
-        """Numbers of each connection that no book frame and no assigned control frame has."""
         self._assigned: dict[int, int] = {}
         self._lay_controls(controls, whole=whole)
 
@@ -109,14 +105,6 @@ class Sockets:
     def chains(self) -> Int64Array:
         """int64 [files]: files that follow one another have one number (see `Arrival`)."""
         return self._arrival.chain
-
-    def numbers(self, socket: int) -> Int64Array:
-        """The numbers of a connection, those of control frames included, int64 [n], sorted."""
-        parts = [np.array(sorted(self._more.get(socket, ())), dtype=np.int64)]
-        for segment, of in zip(self._segments, self._of_segment, strict=True):
-            if of == socket:
-                parts += [segment.numbers, np.array(list(segment.controls), dtype=np.int64)]
-        return np.unique(np.concatenate(parts))
 
     def _numbered_apart(self, units: Units, *, whole: bool) -> set[int]:
         """Chains whose recorder numbered each market of a sid by itself.
@@ -157,23 +145,21 @@ class Sockets:
         by_chain: dict[tuple[int, int], list[int]] = {}
         for nth, segment in enumerate(self._segments):
             by_chain.setdefault((segment.chain, segment.sid), []).append(nth)
-        left: list[tuple[int, int]] = []
-        for control in controls:  # a number that one took shows of which connection the next is
+        open_ones = list[_Control]()
+        for control in controls:
             own = by_chain.get(control.where, [])
             if control.seq < 0:
                 apart = (0 if whole else control.where[0]) in self.apart
                 self._assigned[control.row] = (
                     ALL if apart else self._without_number(own, control.place)
                 )
-                continue
-            chosen = self._with_number(own, control)
-            if chosen == NONE:
+            elif not self._lay(control, self._with_number(own, control)):
+                open_ones.append(control)
+        left: list[tuple[int, int]] = []
+        for control in open_ones:  # a number that one took shows of which connection the next is
+            own = by_chain.get(control.where, [])
+            if not self._lay(control, self._with_number(own, control, by_neighbours=True)):
                 left.append((control.where[1], control.seq))
-                continue
-            self._assigned[control.row] = self._of_segment[chosen]
-            self._segments[chosen].take(
-                control.seq, control.content, control.place, ends=control.ends
-            )
         if not whole:
             return
         stale = [m.sent.rows[m.sent.connection == STALE] for m in self._markets]
@@ -181,7 +167,17 @@ class Sockets:
         numbers = (self._frames.batch.sid[rows].tolist(), self._frames.batch.seq[rows].tolist())
         left += zip(*numbers, strict=True)
         for sid, seq in left:
-            self._take(sid, seq)
+            self.numbers.add_where_missing(sid, seq)
+
+    def _lay(self, control: _Control, chosen: int) -> bool:
+        """Give a control frame to a segment; False if it is NONE."""
+        if chosen == NONE:
+            return False
+        socket = self.numbers.connection(self._segments[chosen], control.place)
+        self._assigned[control.row] = socket
+        self.numbers.add(socket, control.seq, control.place)
+        self._segments[chosen].take(control.seq, control.content, control.place, ends=control.ends)
+        return True
 
     def _without_number(self, own: Sequence[int], place: int) -> int:
         """The connection of a control frame that has no number."""
@@ -193,9 +189,11 @@ class Sockets:
             for nth, segment in zip(own, segments, strict=True)
             if segment.has_begun(place) and not segment.is_over(place)
         ]
-        return self._of_segment[alive[0]] if len(alive) == 1 else NONE
+        return self.numbers.connection(self._segments[alive[0]], place) if len(alive) == 1 else NONE
 
-    def _with_number(self, own: Sequence[int], control: _Control) -> int:
+    def _with_number(
+        self, own: Sequence[int], control: _Control, *, by_neighbours: bool = False
+    ) -> int:
         """The segment that a control frame with a number can be of, NONE of several."""
         seq, place = control.seq, control.place
         chosen = [nth for nth in own if self._segments[nth].takes(seq, control.content, place)]
@@ -204,10 +202,12 @@ class Sockets:
             lambda segment: not (control.ends and segment.goes_on(place)),
             lambda segment: not (control.leaves_none and self._adds_more(segment, place)),
             lambda segment: self._carries(segment, control.listed),
+        )
+        neighbours: tuple[Callable[[Segment], bool], ...] = (
             lambda segment: segment.has(seq - 1),
             lambda segment: segment.has(seq + 1),
         )
-        for is_likelier in ways:
+        for is_likelier in (*ways, *neighbours) if by_neighbours else ways:
             if len(chosen) > 1:
                 likelier = [nth for nth in chosen if is_likelier(self._segments[nth])]
                 chosen = likelier or chosen
@@ -223,24 +223,6 @@ class Sockets:
         """Whether a delta of it comes next."""
         following = segment.rows[np.searchsorted(2 * segment.key, place) :][:1]
         return len(following) > 0 and not bool(self._frames.is_snapshot[following[0]])
-
-    def _take(self, sid: int, seq: int) -> None:
-        """A number that was given is missing nowhere: of a connection that has none there."""
-        best, least = NONE, NONE
-        for socket in sorted(set(self._of_segment)):
-            own = [
-                s for s, of in zip(self._segments, self._of_segment, strict=True) if of == socket
-            ]
-            more = self._more.setdefault(socket, set())
-            if own[0].sid != sid or seq < 0 or seq in more or any(s.has(seq) for s in own):
-                continue
-            touching = sum(
-                number in more or any(s.has(number) for s in own) for number in (seq - 1, seq + 1)
-            )
-            if touching > least:
-                best, least = socket, touching
-        if best != NONE:
-            self._more[best].add(seq)
 
 
 def _fall(units: Units) -> bool:

@@ -18,7 +18,8 @@ from kalshi_sim.session import Int64Array
 class Units:
     """Frames of one market from a snapshot to the next, on one connection, in one chain.
 
-    Of each book frame, int64 [n] each: row, key (of `Arrival`), seq, sid, chain, market, unit.
+    Of each book frame, int64 [n] each: row, key (of `Arrival`), seq, sid, chain, market, unit;
+    and whether it was written late, and is a snapshot, bool [n].
     """
 
     row: Int64Array
@@ -29,6 +30,7 @@ class Units:
     market: Int64Array
     unit: Int64Array
     late: BoolArray
+    snapshot: BoolArray
 
     @staticmethod
     def of(frames: Frames, markets: Sequence[Placed], arrival: Arrival) -> Units:
@@ -69,6 +71,7 @@ class Units:
             np.concatenate([nothing, *market]),
             np.concatenate([nothing, *unit]),
             np.concatenate([np.empty(0, dtype=np.bool_), *late]),
+            frames.is_snapshot[row],
         )
 
     def chosen(self, at: Int64Array) -> Units:
@@ -82,6 +85,7 @@ class Units:
             self.market[at],
             self.unit[at],
             self.late[at],
+            self.snapshot[at],
         )
 
 

@@ -188,6 +188,19 @@ class Frames:
     def _numbers(self) -> dict[int, tuple[dict[int, int], dict[int, int]]]:
         return {}
 
+    @cached_property
+    def spans(self) -> tuple[Int64Array, Int64Array]:
+        """Of each file when its first and last frame were received, int64 [files] each, in ns.
+
+        NO_TIME of a file that has no receive times.
+        """
+        first = np.full(len(self.files), np.iinfo(np.int64).max, dtype=np.int64)
+        last = np.full(len(self.files), NO_TIME, dtype=np.int64)
+        known = self.batch.recv_ns != NO_TIME
+        np.minimum.at(first, self.file_of[known], self.batch.recv_ns[known])
+        np.maximum.at(last, self.file_of[known], self.batch.recv_ns[known])
+        return np.where(last == NO_TIME, NO_TIME, first), last
+
     def received(self, rows: Int64Array) -> bool:
         """Whether all of these frames have a receive time."""
         return len(rows) > 0 and bool((self.batch.recv_ns[rows] != NO_TIME).all())

@@ -1,0 +1,119 @@
+"""Two sockets under one sid whose recorders rotate their files: which file is of which."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kalshi_sim import Session
+from kalshi_sim.ingest.capture import import_captures
+from kalshi_sim.session import EventKind
+from tests.ingest.test_true_books import assert_true
+from tests.support.captures import Recording
+from tests.support.imported import imported, says
+from tests.support.layouts import files_of
+from tests.support.replayed import gaps
+from tests.support.wire import MARKET, book, delta, received, write
+
+OTHER, THIRD = "KXGAME-26MAR18AB-B", "KXGAME-26MAR18AB-C"
+Lines = list[dict[str, Any]]
+
+
+def of_files(folder: Path, *files: Lines) -> Session:
+    paths = [write(folder / f"{i}.jsonl", *lines) for i, lines in enumerate(files)]
+    return import_captures(paths, session_id=1)
+
+
+def numbers(session: Session) -> list[int]:
+    events = session.market_events(MARKET)
+    return [int(seq) for seq in events.seq[events.kind != EventKind.LEVEL]]
+
+
+def two_sockets(*changes: int) -> list[Lines]:
+    """The second socket is one number ahead: MARKET's changes are its 6 and so on, at these ms."""
+    other: dict[str, Any] = {"market": OTHER}
+    first: list[Lines] = [
+        [received(book(1), 0), received(book(2, **other), 1)],
+        [received(delta(3, 10, **other), 10), received(delta(4, 28, **other), 30)],
+        [
+            *(received(delta(5 + n, ms), ms) for n, ms in enumerate(changes)),
+            received(delta(5 + len(changes), 60, **other), 60),
+        ],
+    ]
+    second: list[Lines] = [
+        [
+            *(received(book(1), 5), received(book(2, **other), 6), received(book(3, **other), 7)),
+            received(delta(4, 10, **other), 11),
+        ],
+        [
+            received(delta(5, 28, **other), 29),
+            *(received(delta(6 + n, ms), ms + 1) for n, ms in enumerate(changes)),
+            received(delta(6 + len(changes), 60, **other), 61),
+        ],
+    ]
+    return [*first, *second]
+
+
+@pytest.mark.parametrize("order", range(5))
+def test_a_file_without_the_market_shows_whose_number_comes_next(
+    tmp_path: Path, order: int
+) -> None:
+    """The third file begins with the number that follows the last of both sockets' files."""
+    files = two_sockets(40, 50)
+    session = of_files(tmp_path, *files[order:], *files[:order])
+    assert numbers(session) == [1, 1, 6, 7]
+    assert session.quality.markets[MARKET].passed_over == 2
+
+
+def test_one_number_for_two_frames_at_one_time_shows_two_sockets(tmp_path: Path) -> None:
+    """Where the market's own frames do not lie among each other."""
+    assert numbers(of_files(tmp_path, *two_sockets(40))) == [1, 1, 6]
+
+
+def control(seq: int, *listed: str) -> dict[str, Any]:
+    return {"type": "ok", "sid": 1, "seq": seq, "msg": {"market_tickers": list(listed)}}
+
+
+def test_what_a_later_control_frame_leaves_tells_whose_an_earlier_one_is(tmp_path: Path) -> None:
+    """Both sockets may have given the 4 to one that leaves no market."""
+    lines = [
+        *(book(1), book(2, market=OTHER), book(1, market=THIRD), delta(3, 0)),
+        *(delta(2, 1, market=THIRD), delta(3, 2, market=THIRD), control(4), control(4, MARKET)),
+        *(book(5), delta(6, 10)),
+    ]
+    session = of_files(tmp_path, lines)
+    assert [gaps(session.market_events(m)) for m in (MARKET, OTHER, THIRD)] == [set(), {0}, {2}]
+
+
+def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Path) -> None:
+    """A snapshot and a delta received in one moment, in files of one type: nothing decides."""
+    snapshots: Sequence[dict[str, Any]] = [
+        *(received(book(1), 0), received(book(2, market=OTHER), 0), received(book(1, sid=2), 10)),
+        received(book(2, market=OTHER, sid=2), 20),
+    ]
+    deltas: Sequence[dict[str, Any]] = [
+        received(delta(3, 5, market=OTHER), 5),
+        *(received(delta(4, 10), 10), received(delta(3, 30, sid=2), 30)),
+    ]
+    assert says(of_files(tmp_path, [*snapshots], [*deltas]), "no number shows which was first")
+
+
+@pytest.mark.parametrize(
+    ("seed", "layout"),
+    [
+        (2001536, "socket and cut"),
+        (2001800, "socket and cut"),
+        (2001843, "socket and cut"),
+        (2002084, "socket and cut"),
+        (2002255, "cut"),
+    ],
+)
+def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: str) -> None:
+    recording = Recording(seed)
+    files = files_of(recording, layout, random.Random(seed))
+    session = imported(tmp_path, [[line.text for line in file] for file in files])
+    assert_true(recording, layout, files, session)
