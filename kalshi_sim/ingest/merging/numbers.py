@@ -57,7 +57,12 @@ class Numbers:
         """Numbers of each connection that no book frame has, and where (see `Arrival`) they are."""
 
     def connection(self, segment: Segment, place: int) -> int:
-        """The connection of a segment at a place (see `Arrival.places`)."""
+        """The connection of a segment at a place.
+
+        Args:
+            segment: part of a connection, or of several that one market's numbers do not separate.
+            place: see `Arrival.places`.
+        """
         at = max(int(np.searchsorted(2 * segment.key, place)) - 1, 0)
         return int(self.of_row[segment.rows[at]])
 

@@ -113,7 +113,7 @@ class _Recorder:
 def _record_at_once(one: Piece, other: Piece) -> bool:
     """Whether two pieces hold deltas of one sid that were received at the same time.
 
-    Or their files gave one number of a sid to different frames in the time that both recorded.
+    Or the numbers of a sid do not rise through the time that both files recorded.
     """
     if not (one.has_delta and other.has_delta):
         return False
@@ -123,21 +123,40 @@ def _record_at_once(one: Piece, other: Piece) -> bool:
         return False
     if a.min() < b.max() and b.min() < a.max():
         return True
-    return any(_give_twice(one.frames, a, b) for a, b in product(one.files, other.files))
+    return any(_numbers_fall(one.frames, a, b) for a, b in product(one.files, other.files))
 
 
-def _give_twice(frames: Frames, one: int, other: int) -> bool:
-    """Whether in the time that two files share a number lies in both, with other content."""
+def _numbers_fall(frames: Frames, one: int, other: int) -> bool:
+    """Whether numbers of a sid fall from a frame of one file to the next, in another file.
+
+    In the time that both recorded, and from the frame before it to the one after it.
+    """
     first, last = frames.spans
     begin, end = max(first[one], first[other]), min(last[one], last[other])
     if begin >= end:
         return False
-    given: list[dict[tuple[int, int], int]] = []
+    rows, of = [], []
     for file in (one, other):
-        rows = whole_file(frames, file).rows
-        received = frames.batch.recv_ns[rows]
-        rows = rows[(received >= begin) & (received <= end) & (frames.seq[rows] >= 0)]
-        numbers = zip(frames.batch.sid[rows].tolist(), frames.seq[rows].tolist(), strict=True)
-        given.append(dict(zip(numbers, frames.message[rows].tolist(), strict=True)))
-    a, b = given
-    return any(a[number] != b[number] for number in a.keys() & b.keys())
+        own = whole_file(frames, file).rows
+        own = own[frames.seq[own] >= 0]
+        received = np.maximum.accumulate(frames.batch.recv_ns[own])
+        start = int(np.searchsorted(received, begin)) - 1
+        rows.append(own[max(start, 0) : int(np.searchsorted(received, end, side="right")) + 1])
+        of.append(np.full(len(rows[-1]), file))
+    shared = np.isin(frames.message[rows[0]], frames.message[rows[1]])
+    again = np.isin(frames.message[rows[1]], frames.message[rows[0]])
+    row = np.concatenate([rows[0][~shared], rows[1][~again]])
+    file_of = np.concatenate([of[0][~shared], of[1][~again]])
+    order = np.argsort(frames.batch.recv_ns[row], kind="stable")
+    row, file_of = row[order], file_of[order]
+    sid, seq = frames.batch.sid[row], frames.seq[row]
+    for value in np.unique(sid).tolist():
+        straight = np.zeros(len(row), dtype=np.bool_)
+        for file in (one, other):  # without frames that were written late
+            own = np.flatnonzero((sid == value) & (file_of == file))
+            before = np.concatenate([[-1], np.maximum.accumulate(seq[own])[:-1]])
+            straight[own] = seq[own] > before[: len(own)]
+        falls = (np.diff(seq[straight]) <= 0) & (np.diff(file_of[straight]) != 0)
+        if falls.any():
+            return True
+    return False

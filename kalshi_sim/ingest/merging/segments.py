@@ -161,7 +161,8 @@ def _connections(own: Units, taken: Taken) -> tuple[Int64Array, bool]:
     first = np.zeros(len(straight), dtype=np.bool_)
     first[np.unique(unit, return_index=True)[1]] = True
     late = ~own.snapshot[straight]  # in a file of deltas a unit may begin with one written late
-    of_unit = _one_after_the_other(unit, seq, first, late, {number for _, number in taken})
+    numbers = {number for _, number in taken}
+    of_unit = _one_after_the_other(own.market[straight], unit, seq, first, late, numbers)
     beside = of_unit is None
     if of_unit is None:
         of_unit = _side_by_side(own.chosen(straight), unit, first, taken)
@@ -175,11 +176,17 @@ def _connections(own: Units, taken: Taken) -> tuple[Int64Array, bool]:
 
 
 def _one_after_the_other(
-    unit: Int64Array, seq: Int64Array, first: BoolArray, may_be_late: BoolArray, controls: set[int]
+    market: Int64Array,
+    unit: Int64Array,
+    seq: Int64Array,
+    first: BoolArray,
+    may_be_late: BoolArray,
+    controls: set[int],
 ) -> Int64Array | None:
     """The connection of each unit, if there was one at a time; else None."""
     starts, highest, before = [0], NONE, 0
     former: list[int] = []
+    latest_on: dict[int, int] = {}
     for at in np.flatnonzero(first).tolist():
         highest = max(highest, int(seq[before:at].max(initial=NONE)))
         if may_be_late[at] and seq[at] < highest and seq[at] not in seq[starts[-1] : at]:
@@ -188,12 +195,14 @@ def _one_after_the_other(
             starts.append(at)
             former.append(highest)
             highest = NONE
-        elif (
-            highest != NONE
-            and _continues(former, int(seq[at]), controls)
-            and not _continues([highest], int(seq[at]), controls)
-        ):
-            return None  # another connection, that was not over
+        elif highest != NONE and _continues(former, int(seq[at]), controls):
+            known = latest_on.get(int(market[at]), len(former))
+            own = former[known : known + 1]  # the former connection that sent the market
+            if _continues(own, int(seq[at]), controls):
+                return None
+            if not _continues([highest], int(seq[at]), controls):
+                return None  # another connection, that was not over
+        latest_on[int(market[at])] = len(former)
         before = at
     connection = np.searchsorted(starts, np.arange(len(seq)), side="right") - 1
     of_unit = connection[first][np.argsort(unit[first])]
@@ -265,11 +274,15 @@ def _side_by_side(own: Units, unit: Int64Array, first: BoolArray, taken: Taken) 
             market: int = market,
             begins: int = begins,
             number: int = number,
-        ) -> tuple[bool, int, bool, bool, int]:
+        ) -> tuple[bool, bool, int, bool, bool, int]:
             other = connections[nth]
             over = other.given_up < begins and int(other.key[-1]) < begins
             following = other.is_followed(begins, number, taken)
-            return over, other.odd(key, seq), not following, market not in other.markets, -nth
+            other_market = market not in other.markets
+            # A delta that was written late may put others out of order.
+            likeliest = following and not other_market
+            odd = other.odd(key, seq)
+            return over, not likeliest, odd, not following, other_market, -nth
 
         free = [
             nth
