@@ -67,6 +67,7 @@ class GapWriter:
         self._latest: dict[int, int] = {}
         self._ended: dict[int, set[int]] = defaultdict(set)
         self._shared = _shared_sids(events, heads, market_of)
+        self._by_number = _shown_by_numbers(events, heads, market_of)
         self._missing: dict[_Connection, list[int]] = {}
         self._connection: dict[int, _Connection] = {}
         if by_numbers:
@@ -88,7 +89,8 @@ class GapWriter:
         """
         kind, sid = EventKind(self._events.kind[row]), int(self._events.sid[row])
         if kind == EventKind.GAP:
-            self._ended[self._sid.get(market, sid)].add(market)
+            if row not in self._by_number:
+                self._ended[self._sid.get(market, sid)].add(market)
             return
         if kind not in _BOOK:
             return
@@ -97,10 +99,7 @@ class GapWriter:
         while missing and missing[-1] < seq:
             yield msgspec.json.encode({"type": "ok", "sid": sid, "seq": missing.pop()})
         for ended in [s for s, markets in self._ended.items() if market in markets]:
-            if kind == EventKind.SNAPSHOT:
-                yield from self._end(ended)
-            else:
-                self._ended[ended].discard(market)  # a missing number shows this gap
+            yield from self._end(ended)
         restarts = kind == EventKind.SNAPSHOT and (
             sid != self._sid.get(market) or seq <= self._latest.get(market, -1)
         )
@@ -129,6 +128,15 @@ class GapWriter:
 
     def _remaining(self, markets: set[int]) -> dict[str, Any]:
         return {"market_tickers": [self._tickers[market] for market in sorted(markets)]}
+
+
+def _shown_by_numbers(events: Events, heads: Int64Array, market_of: Int64Array) -> set[int]:
+    """The gaps after which deltas go on: no control frame ends these books, a number is missing."""
+    rows = heads[np.isin(events.kind[heads], (*_BOOK, EventKind.GAP))]
+    rows = rows[np.argsort(market_of[rows], kind="stable")]
+    kind, market = events.kind[rows], market_of[rows]
+    go_on = (kind[:-1] == EventKind.GAP) & (kind[1:] == EventKind.DELTA)
+    return set(rows[:-1][go_on & (market[:-1] == market[1:])].tolist())
 
 
 def _shared_sids(events: Events, heads: Int64Array, market_of: Int64Array) -> set[int]:

@@ -143,10 +143,9 @@ def _numbers_fall(frames: Frames, one: int, other: int) -> bool:
         start = int(np.searchsorted(received, begin)) - 1
         rows.append(own[max(start, 0) : int(np.searchsorted(received, end, side="right")) + 1])
         of.append(np.full(len(rows[-1]), file))
-    shared = np.isin(frames.message[rows[0]], frames.message[rows[1]])
-    again = np.isin(frames.message[rows[1]], frames.message[rows[0]])
-    row = np.concatenate([rows[0][~shared], rows[1][~again]])
-    file_of = np.concatenate([of[0][~shared], of[1][~again]])
+    if np.isin(frames.line[rows[0]], frames.line[rows[1]]).any():
+        return False  # one recorder wrote what both files hold
+    row, file_of = np.concatenate(rows), np.concatenate(of)
     order = np.argsort(frames.batch.recv_ns[row], kind="stable")
     row, file_of = row[order], file_of[order]
     sid, seq = frames.batch.sid[row], frames.seq[row]
