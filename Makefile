@@ -92,10 +92,11 @@ test-boundscheck: $(DEV)
 test-cudasim: $(DEV)
 	$(BIN)/python -m pytest -q tests/cuda
 
-# The same on a real card.
+# The same on a real card, then how many steps a second it makes.
 test-cuda: $(DEV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[cuda]' 'numba-cuda[cu13]'
 	KALSHI_SIM_TEST_CUDA=1 $(BIN)/python -m pytest -q tests/cuda
+	$(BIN)/python -m benchmarks.bench_cuda
 
 # The built wheel, alone in an environment of its own: the core imports, stores, replays and steps
 # without any extra, and says which extra what else needs. CHECK_PYTHON names another interpreter.
