@@ -257,7 +257,7 @@ def _verify(command: _Command, run: Path) -> int:
             "lost": verdict.lost,
         }
         print(json.dumps(values, indent=2))
-        return _BAD if verdict.total else 0
+        return _code(verdict)
     print(
         f"{numbered(verdict.markets, 'market')}, {numbered(verdict.rows, 'row')}, "
         f"{numbered(verdict.fills, 'fill')} under all fill models: live minus replay "
@@ -281,7 +281,14 @@ def _verify(command: _Command, run: Path) -> int:
             "the run did not end in order: its last "
             f"{numbered(verdict.lost, 'row')} were not recorded whole, all before was compared"
         )
-    return _BAD if verdict.total else 0
+    if verdict.rows == 0:
+        print("nothing was compared, so nothing is proven")
+    return _code(verdict)
+
+
+def _code(verdict: Verdict) -> int:
+    """The exit code: no difference, and something that was compared."""
+    return 0 if verdict.rows and not verdict.total else _BAD
 
 
 def _say(text: str) -> None:

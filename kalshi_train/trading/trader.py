@@ -191,6 +191,7 @@ class Trader:
         return market.ticker if market.band.row + 1 < len(live) else None
 
     def _decide_turn(self, turn: list[Traded]) -> None:
+        self._check_losses(turn)
         asked, seen, masks = [], [], []
         for market in turn:
             self._cancel_if_due(market)
@@ -214,7 +215,6 @@ class Trader:
             reason = self._refused(market, action, now)
             market.action = HOLD if reason else action
             self._write(market, action, reason, now - market.row_ns)
-        self._check_losses(turn)
 
     @staticmethod
     def _band(market: Traded) -> Band:
