@@ -193,6 +193,6 @@ def test_a_frame_that_comes_twice_is_taken_once(tmp_path: Path) -> None:
     ("name", "value"),
     [("orders_per_minute", 0), ("market_loss", 0), ("stale_after", 0.0), ("total_loss", -1)],
 )
-def test_a_limit_that_cannot_be_is_refused(name: str, value: float) -> None:
+def test_a_limit_that_cannot_be_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=name):
         Limits(**{name: value})

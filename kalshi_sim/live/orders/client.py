@@ -56,8 +56,9 @@ class NewOrder:
     count: str
     price: str
     """Dollars."""
+    client_order_id: str
+    """Makes an order that is sent again the same one."""
     time_in_force: str = "good_till_canceled"
-    client_order_id: str = ""
     post_only: bool = False
 
 
@@ -76,18 +77,22 @@ def client_order_id(run: str, ticker: str, row: int, nth: int) -> str:
 class OrderClient:
     """Calls of one account at one place; `async with` opens and closes it."""
 
-    def __init__(self, address: str, credentials: Credentials | None) -> None:
+    def __init__(
+        self, address: str, credentials: Credentials | None, *, deadline_s: float = _DEADLINE_S
+    ) -> None:
         """Not connected yet.
 
         Args:
             address: as `order_place` takes it.
             credentials: the key of this environment.
+            deadline_s: seconds to an answer.
 
         Raises:
             ConfigError: orders are not sent to this address.
         """
         self.place: OrderPlace = order_place(address)
         self._signed = signer(credentials)
+        self._deadline_s = deadline_s
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -96,7 +101,7 @@ class OrderClient:
         self._http = aiohttp.ClientSession(
             connector=connector,
             trust_env=False,  # no proxy and no .netrc of the environment
-            timeout=aiohttp.ClientTimeout(total=_DEADLINE_S),
+            timeout=aiohttp.ClientTimeout(total=self._deadline_s),
         )
         return self
 
@@ -112,13 +117,13 @@ class OrderClient:
             self._http = None
 
     async def create(self, order: NewOrder) -> dict[str, Any]:
-        """Send an order; sent again after no answer, its client order id makes it the same one.
+        """Send an order, once: where it is sent again after no answer, the exchange finds it known.
 
         Args:
             order: it.
 
         Returns:
-            The exchange's answer.
+            order_id, client_order_id, fill_count and remaining_count, of the order that is there.
 
         Raises:
             OrderError: it was refused.
@@ -133,7 +138,20 @@ class OrderClient:
             "client_order_id": order.client_order_id,
             "post_only": order.post_only,
         }
-        return await self._call("POST", ORDERS, body=body)
+        try:
+            return await self._call("POST", ORDERS, body=body)
+        except OrderError as error:
+            if not error.is_duplicate:
+                raise
+            for known in await self.orders(order.ticker):
+                if known["client_order_id"] == order.client_order_id:
+                    return {
+                        "order_id": known["order_id"],
+                        "client_order_id": order.client_order_id,
+                        "fill_count": known["fill_count_fp"],
+                        "remaining_count": known["remaining_count_fp"],
+                    }
+            raise
 
     async def cancel(self, order_id: str, ticker: str) -> dict[str, Any]:
         """Cancel one order.

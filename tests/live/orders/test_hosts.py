@@ -141,7 +141,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
                 OrderClient(f"http://127.0.0.1:{server.port}", None) as client,
             ):
                 with pytest.raises(OrderError, match="never sent elsewhere"):
-                    await client.create(NewOrder("KXONE-26-A", "bid", "1.00", "0.5000"))
+                    await client.create(NewOrder("KXONE-26-A", "bid", "1.00", "0.5000", "one"))
 
     asyncio.run(tried())
     assert calls == ["POST"]
@@ -170,7 +170,7 @@ def test_a_proxy_of_the_environment_is_not_used(
             monkeypatch.delenv("NO_PROXY", raising=False)
             monkeypatch.delenv("no_proxy", raising=False)
             async with OrderClient(f"http://127.0.0.1:{exchange.port}", None) as client:
-                await client.create(NewOrder("KXONE-26-A", "bid", "1.00", "0.5000"))
+                await client.create(NewOrder("KXONE-26-A", "bid", "1.00", "0.5000", "one"))
 
     asyncio.run(tried())
     assert calls == ["exchange"]
