@@ -189,6 +189,8 @@ def _evaluate(
             config,
             baselines=names,
             stress=command.options.stress,
+            stochastic=command.options.stochastic,
+            permutations=command.options.permutations,
             seed=command.options.seed,
             confidence=command.options.confidence,
             resamples=command.options.resamples,

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from kalshi_sim.tape import MarketSessionView
 
 Choose = Callable[
     [npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[Any]
 ]
 """Maps numbers of episodes [k], their observations float32 [k, history * 52] and action masks bool
 [k, n] to actions [k]."""
+Begin = Callable[[Sequence[MarketSessionView]], Choose]
+"""Makes what chooses the actions of episodes that start together, on these views."""
 
 
-def chooser_of(model: Any) -> Callable[[int], Choose] | None:
-    """Makes what chooses a model's most probable actions in n episodes that start together.
+def chooser_of(model: Any) -> Begin | None:
+    """Makes what chooses a model's most probable actions in episodes that start together.
 
     None if the model takes neither masks nor a memory.
     """
     if getattr(model, "mask", False) is True:  # of FastPPO and FastA2C
-        return lambda n: _masked_by_us(model)
+        return lambda views: _masked_by_us(model)
     contrib = sys.modules.get("sb3_contrib")
     if contrib is None:  # then nobody can have made a model of it
         return None
     if isinstance(model, contrib.MaskablePPO):
-        return lambda n: _masked(model)
+        return lambda views: _masked(model)
     if isinstance(model, contrib.RecurrentPPO):
-        return lambda n: _remembering(model, n)
+        return lambda views: _remembering(model, len(views))
     return None
 
 

@@ -203,7 +203,7 @@ def _play_batch(
     ended: dict[int, tuple[Int64Array, int]] = {}
     fills: list[npt.NDArray[Any]] = []
     live = np.arange(len(views))
-    choose = policy.chooser(len(views))
+    choose = policy.chooser([tape.views[i] for i in views])
     while len(live):
         actions = np.zeros(len(views), np.int64)
         masks = simulator.action_masks()[live]

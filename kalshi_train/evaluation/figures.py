@@ -43,6 +43,12 @@ class MarketFigures(_Figures):
     max_drawdown_cents: float
     """Largest fall of the equity from an earlier peak."""
     fees_cents: float
+    closed_cents: float
+    """Part of the profit before fees: contracts sold, or met by those of the other side."""
+    settled_cents: float
+    """Of contracts that the market's result paid out."""
+    marked_cents: float
+    """Of contracts still held at the end; closed, settled and marked less fees are the profit."""
     fills: int
     contracts: int
     turnover_cents: float
@@ -88,6 +94,9 @@ class TotalFigures(_Figures):
     worst_market_profit_cents: float
     best_market_profit_cents: float
     fees_cents: float
+    closed_cents: float
+    settled_cents: float
+    marked_cents: float
     fills: int
     contracts: int
     turnover_cents: float

@@ -16,6 +16,7 @@ from kalshi_train.evaluation.episodes import Played
 from kalshi_train.evaluation.figures import MarketFigures, Sums, TotalFigures
 from kalshi_train.evaluation.intervals import mean_interval
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_sums
+from kalshi_train.evaluation.split import profit_split
 from kalshi_train.evaluation.statistics import (
     changes_by_period,
     max_drawdown,
@@ -72,6 +73,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
     names = played.table.names
     counts = np.bincount(played.actions[:-1], minlength=len(names))
     marks = mark_sums(tape, view, played.fills)
+    split = profit_split(tape, cash_start * cent, played)
     contracts = int(qty.sum())
     turnover = int((qty * played.fills[:, layout.R_PRICE]).sum()) / cent
     profit2 = int(played.equity2[-1]) - 2 * cash_start * cent
@@ -93,6 +95,9 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         sharpe=sharpe(changes_by_period(cents, ts, MS_PER_MINUTE)),
         max_drawdown_cents=max_drawdown(played.equity2) / (2 * cent),
         fees_cents=int(core[layout.A_FEES]) / cent,
+        closed_cents=split.closed2 / (2 * cent),
+        settled_cents=split.settled2 / (2 * cent),
+        marked_cents=split.marked2 / (2 * cent),
         fills=len(played.fills),
         contracts=contracts,
         turnover_cents=turnover,
@@ -258,6 +263,9 @@ def summarise(
         worst_market_profit_cents=float(profit.min()),
         best_market_profit_cents=float(profit.max()),
         fees_cents=sum(r.fees_cents for r in rows),
+        closed_cents=sum(r.closed_cents for r in rows),
+        settled_cents=sum(r.settled_cents for r in rows),
+        marked_cents=sum(r.marked_cents for r in rows),
         fills=sum(r.fills for r in rows),
         contracts=contracts,
         turnover_cents=sum(r.turnover_cents for r in rows),

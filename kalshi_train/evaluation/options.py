@@ -23,8 +23,12 @@ class EvaluationOptions(Validated):
 
     stress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also evaluate under latency of 0 to 500 ms, without fees, and with larger orders."""
+    stochastic: Annotated[int, Within(0, 100)] = 0
+    """Also draw the models' actions, with so many seeds: shows why they trade, or do not."""
+    permutations: Annotated[int, Within(0, 10_000)] = 0
+    """Also play the models so often with the market features of other events, which say nothing."""
     seed: Annotated[int, Within(0, 2**63 - 1)] = 0
-    """Of the random baseline and the bootstrap."""
+    """Of the random baseline, the bootstrap, drawn actions and permutations."""
     confidence: Annotated[float, Within(0.5, 1, high_excluded=True)] = CONFIDENCE
     """Of the intervals."""
     resamples: Annotated[int, Within(100, 10_000_000)] = RESAMPLES

@@ -18,7 +18,7 @@ from kalshi_sim.own import OwnFeatures
 from kalshi_sim.spaces import check_actions_of, history_of_space, table_of_space
 from kalshi_sim.tape import MarketSessionView
 from kalshi_train.evaluation import kernels
-from kalshi_train.evaluation.contrib import Choose, chooser_of
+from kalshi_train.evaluation.contrib import Begin, Choose, chooser_of
 from kalshi_train.learner.normalization import Normalizer
 from kalshi_train.models import load_model
 
@@ -40,8 +40,8 @@ class Policy:
     description: str
     act: Act | None = None
     """A function of the observations."""
-    begin: Callable[[int], Choose] | None = None
-    """Makes what chooses the actions of n episodes, for models with masks or a memory."""
+    begin: Begin | None = None
+    """Makes what chooses the actions of episodes, for models with masks or a memory."""
     shape: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     """`kernels.Decider.shape`."""
     weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -58,10 +58,14 @@ class Policy:
         """Whether the policy is played without asking Python."""
         return self.act is None and self.begin is None
 
-    def chooser(self, n: int) -> Choose:
-        """What chooses the actions of n episodes that start together; of no compiled policy."""
+    def chooser(self, views: Sequence[MarketSessionView]) -> Choose:
+        """What chooses the actions of episodes that start together; of no compiled policy.
+
+        Args:
+            views: what each of them plays.
+        """
         if self.begin is not None:
-            return self.begin(n)
+            return self.begin(views)
         act = self.act
         assert act is not None, "a compiled policy is not asked"
         return lambda episodes, observations, masks: act(observations)
@@ -245,11 +249,9 @@ def _scaled(act: Act, normalizer: Normalizer) -> Act:
     return lambda observations: act(normalizer(observations))
 
 
-def _scaled_begin(
-    begin: Callable[[int], Choose], normalizer: Normalizer
-) -> Callable[[int], Choose]:
-    def scaled(n: int) -> Choose:
-        choose = begin(n)
+def _scaled_begin(begin: Begin, normalizer: Normalizer) -> Begin:
+    def scaled(views: Sequence[MarketSessionView]) -> Choose:
+        choose = begin(views)
         return lambda episodes, seen, masks: choose(episodes, normalizer(seen), masks)
 
     return scaled

@@ -12,10 +12,12 @@ from kalshi_sim.frames import Tabular
 from kalshi_sim.tape import Tape
 from kalshi_sim.text import dollars, numbered
 from kalshi_train.evaluation.compare import Comparison
+from kalshi_train.evaluation.diagnosis import Diagnosis
 from kalshi_train.evaluation.evidence import model_caveats
 from kalshi_train.evaluation.figures import TotalFigures
 from kalshi_train.evaluation.intervals import Interval
 from kalshi_train.evaluation.measure import Episode, events, profits
+from kalshi_train.evaluation.permutation import PermutationNull
 from kalshi_train.evaluation.policies import Policy
 from kalshi_train.evaluation.provenance import Provenance
 from kalshi_train.evaluation.stress import StressResult
@@ -75,6 +77,10 @@ class Evaluation(Tabular):
     stress: tuple[StressResult, ...]
     provenance: Provenance
     """The data, what the models have seen of it, whose settings, who made it."""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    """Of each model, why it trades as it does."""
+    nulls: tuple[PermutationNull, ...] = ()
+    """Of each model, what it earns with the features of other events; if that was asked for."""
     caveats: tuple[str, ...] = ()
     """Why no result on these markets is evidence, in sentences."""
 

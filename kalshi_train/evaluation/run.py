@@ -12,10 +12,12 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.tape import Tape
 from kalshi_train.evaluation.compare import Comparison, compare
+from kalshi_train.evaluation.diagnosis import diagnose
 from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.evidence import caveats as session_caveats
 from kalshi_train.evaluation.measure import measure, summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES, EvaluationOptions
+from kalshi_train.evaluation.permutation import permutation_null
 from kalshi_train.evaluation.policies import BASELINES, Policy, policies_of
 from kalshi_train.evaluation.policies import baselines as named_baselines
 from kalshi_train.evaluation.provenance import Provenance
@@ -33,6 +35,8 @@ def evaluate(
     *,
     baselines: Sequence[str] = (),
     stress: bool = False,
+    stochastic: int = 0,
+    permutations: int = 0,
     seed: int = 0,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
@@ -51,7 +55,9 @@ def evaluate(
         baselines: names of built-in policies to evaluate too; "all" for all.
         stress: also evaluate the models (the baselines, if there is no model) under latency,
             without fees and with larger orders.
-        seed: of the random baseline and the bootstrap.
+        stochastic: also draw the actions of the models, with so many seeds, for the diagnoses.
+        permutations: also play the models so often with the market features of other events.
+        seed: of the random baseline, the bootstrap, drawn actions and permutations.
         confidence: of the intervals.
         resamples: of the bootstrap over events.
         caveats: why results on these sessions are no evidence, besides what `provenance` shows.
@@ -65,7 +71,14 @@ def evaluate(
         ConfigError: a model does not fit, a setting is wrong, or there is nothing to evaluate.
     """
     config = config or SimConfig()
-    EvaluationOptions(stress=stress, seed=seed, confidence=confidence, resamples=resamples)
+    EvaluationOptions(
+        stress=stress,
+        stochastic=stochastic,
+        permutations=permutations,
+        seed=seed,
+        confidence=confidence,
+        resamples=resamples,
+    )
     policies = policies_of(model)
     names = [baselines] if isinstance(baselines, str) else baselines
     models = tuple(p.name for p in policies if p is not BASELINES.get(p.name))
@@ -79,13 +92,17 @@ def evaluate(
     worlds = {p.name: list(conditions(p.config(config))) if stress else [] for p in tested}
     # The table's first row is the evaluation itself.
     more = sum(max(0, len(conditions_of) - 1) for conditions_of in worlds.values())
-    total = len(fill_models) * (len(policies) + more)
+    looked_into = [p for p in policies if p.name in models]
+    total = len(fill_models) * (len(policies) + more) + permutations * len(looked_into)
     done = itertools.count(1)
+
+    def one_more() -> None:
+        if progress is not None:
+            progress(next(done), total)
 
     def run_one(policy: Policy, rules: SimConfig) -> Run:
         run = _run(policy, tape, rules, settings)
-        if progress is not None:
-            progress(next(done), total)
+        one_more()
         return run
 
     runs = tuple(
@@ -101,6 +118,31 @@ def evaluate(
             else:
                 found = run_one(policy, replace(world.config, fill_model=fill_model))
             stressed.append(_stress_result(found, world.name, world.size))
+    chosen = {r.policy.name: r for r in runs if r.fill_model == config.fill_model}
+    diagnoses = [
+        diagnose(
+            policy,
+            tape,
+            config,
+            chosen[policy.name].total,
+            sum(e.figures.steps for e in chosen[policy.name].episodes),
+            seeds=stochastic,
+            **settings,
+        )
+        for policy in looked_into
+    ]
+    nulls = [
+        permutation_null(
+            policy,
+            tape,
+            config,
+            chosen[policy.name].total.profit_per_market_cents,
+            permutations=permutations,
+            seed=seed,
+            after_each=one_more,
+        )
+        for policy in (looked_into if permutations else ())
+    ]
     return Evaluation(
         tape=tape,
         config=config,
@@ -112,6 +154,8 @@ def evaluate(
         runs=runs,
         comparisons=tuple(_comparisons(policies, provenance, runs, fill_models, settings)),
         stress=tuple(stressed),
+        diagnoses=tuple(diagnoses),
+        nulls=tuple(nulls),
         provenance=provenance,
         caveats=tuple(dict.fromkeys((*caveats, *session_caveats(provenance.sessions)))),
     )

@@ -10,6 +10,7 @@ from kalshi_sim.cli.console import count, decimal
 from kalshi_sim.cli.tables import Layout, print_pairs, print_table, print_text
 from kalshi_sim.config import FillModel
 from kalshi_sim.text import dollars, numbered
+from kalshi_train.evaluation.explain import lines
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.result import Evaluation, Run
@@ -97,9 +98,15 @@ def show(evaluation: Evaluation, layout: Layout | None = None) -> None:
     if evaluation.stress:
         for name in dict.fromkeys(s.policy for s in evaluation.stress):
             _stress_table(evaluation, name, layout)
+    for found in evaluation.diagnoses:
+        print_pairs(f"Why {found.policy} trades as it does", lines(found))
     print()
     for name in evaluation.models:
         print_text(verdict(evaluation, name))
+    for found in evaluation.diagnoses:
+        print_text(found.sentence)
+    for null in evaluation.nulls:
+        print_text(null.sentence)
     for c in evaluation.comparisons:
         if c.fill_model == config.fill_model:
             print_text(c.sentence)

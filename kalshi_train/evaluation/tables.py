@@ -135,6 +135,8 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "policies": policies,
         "comparisons": [asdict(c) for c in evaluation.comparisons],
         "stress": [asdict(s) for s in evaluation.stress],
+        "diagnoses": [d.to_json() for d in evaluation.diagnoses],
+        "permutations": [n.to_json() for n in evaluation.nulls],
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kalshi_sim.files import whole_file
 from kalshi_sim.text import numbered, printable
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
+from kalshi_train.evaluation.explain import lines
 from kalshi_train.evaluation.measure import event_of
 from kalshi_train.evaluation.show import verdict
 from kalshi_train.report.figures import make_figures
@@ -132,12 +133,18 @@ def _words(evaluation: Evaluation) -> dict[str, Any]:
         verdicts.append({"text": verdict(evaluation, name), "tone": tone})
     if not evaluation.models:
         verdicts += [{"text": f"No evidence: {c}", "tone": "bad"} for c in evaluation.caveats]
+    for told in (*evaluation.diagnoses, *evaluation.nulls):
+        verdicts.append({"text": told.sentence, "tone": ""})
     provenance = [list(line) for line in evaluation.provenance.lines()]
     doubted = [p.name for p in evaluation.policies if evaluation.caveats_of(p.name)]
     return {
         "subject": subject,
         "verdicts": verdicts,
         "provenance": provenance,
+        "diagnoses": [
+            {"policy": d.policy, "lines": [list(line) for line in lines(d)]}
+            for d in evaluation.diagnoses
+        ],
         "doubted": doubted,
     }
 

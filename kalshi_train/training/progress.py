@@ -16,6 +16,8 @@ from rich.table import Table
 
 from kalshi_sim.cli.tables import print_pairs, print_text
 from kalshi_sim.text import dollars, numbered
+from kalshi_train.evaluation.diagnosis import Diagnosis
+from kalshi_train.evaluation.explain import lines
 from kalshi_train.training.result import TrainResult
 
 if TYPE_CHECKING:
@@ -158,6 +160,10 @@ def show_result(result: TrainResult) -> None:
         rows.append(("best model", f"{result.best_model_path} (step {best['timesteps']:,})"))
     print_pairs("Training finished", rows)
     print_text(result.verdict)
+    found = result.results["diagnosis"]
+    if found is not None:
+        print_pairs("Why it trades as it does", lines(Diagnosis.from_json(found)))
+        print_text(found["sentence"])
 
 
 def _played(provenance: Mapping[str, Any]) -> str:

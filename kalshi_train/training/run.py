@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,12 @@ from kalshi_train.config import TrainConfig
 from kalshi_train.config_file import write_settings
 from kalshi_train.data.prepare import TrainingData, prepare
 from kalshi_train.environments.curriculum import Order, SimpleSessionCurriculum
+from kalshi_train.evaluation.diagnosis import Diagnosis, diagnose
+from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.evidence import caveats
+from kalshi_train.evaluation.measure import measure, summarise
+from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
+from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.training import checkpoints
 from kalshi_train.training.callbacks import BEST_MODEL, TrainingCallback
 from kalshi_train.training.curves import TensorBoardWriter, quiet_threads
@@ -42,6 +48,8 @@ logger = logging.getLogger(__name__)
 METRICS_FILE: Final = "metrics.jsonl"
 RESULTS_FILE: Final = "training_results.json"
 CONFIG_FILE: Final = "config.json"
+DRAWN_SEEDS: Final = 1
+"""With which the final model's actions are drawn on the held-out markets."""
 
 
 def train(
@@ -217,6 +225,7 @@ class _Run:
         tries = len(callback.state.eval_steps)
         verdict = "nothing was held out" if heldout is None else heldout.verdict(tries)
         verdict = " No evidence: ".join((f"{verdict}.", *caveats(provenance.sessions)))
+        diagnosis = None if heldout is None else self._diagnose()
         trained = seconds - callback.evaluation_seconds
         rate = steps / trained if trained > 0 else 0.0
         best_path = config.run_folder / BEST_MODEL
@@ -233,6 +242,7 @@ class _Run:
             "final_model_path": str(config.model_save_path),
             "heldout": summary,
             "verdict": verdict,
+            "diagnosis": None if diagnosis is None else diagnosis.to_json(),
             "provenance": provenance.to_json(),
             "best_model": best,
             "training": training,
@@ -256,6 +266,19 @@ class _Run:
             results=results,
             model=self.model,
         )
+
+    def _diagnose(self) -> Diagnosis:
+        """Why the final model trades on the held-out markets as it does, or not."""
+        tape, config = self.data.heldout, self.config.simulation
+        assert tape is not None
+        policy = policy_from_model(self.model, self.config.learner.algorithm)
+        rules = policy.config(config)
+        use = functools.partial(measure, tape, rules.cash_start)
+        episodes = play_all(tape, rules, policy, use, n_threads=self.config.num_threads)
+        how: dict[str, Any] = {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": 0}
+        total = summarise(tape, episodes, rules.cash_start, **how)
+        steps = sum(e.figures.steps for e in episodes)
+        return diagnose(policy, tape, config, total, steps, seeds=DRAWN_SEEDS, **how)
 
     def _best_model(self, path: Path) -> dict[str, Any] | None:
         state = self.state

@@ -115,6 +115,30 @@ def test_tables_parquet_and_page(
         assert curve[-1]["equity_cents"] - curve[0]["equity_cents"] == e["profit_cents"]
 
 
+def test_it_says_why_in_terminal_json_and_page(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (str(folder / "bare.zip"), "--session", "5", "--baselines", "none")
+    asked = (*words, "--stochastic", "1", "--permutations", "2")
+    found = as_json(folder, capsys, *asked)
+    (told,), (null,) = found["diagnoses"], found["permutations"]
+    assert (told["seeds"], len(null["null_profits_cents"])) == (1, 2)
+    assert 0 < told["entropy"] < 1.61
+    page = tmp_path / "page.html"
+    assert run(folder, *asked, "--report", str(page)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert told["sentence"] in shown
+    assert "Why bare trades as it does" in shown
+    assert "drawn actions" in shown
+    assert "with the market features of other events" in shown
+    text = page.read_text("utf-8")
+    assert told["sentence"] in text
+    assert '"diagnoses":[{"policy":"bare","lines":[["most probable action"' in text
+    plain = as_json(folder, capsys, *words)
+    assert plain["diagnoses"][0]["drawn_profit_cents"] is None
+    assert plain["permutations"] == []
+
+
 def test_settings_are_those_of_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = str(folder / "run" / "trained.zip")
     found = as_json(folder, capsys, trained, "--session", "5", "--baselines", "none")

@@ -20,6 +20,7 @@ from kalshi_train.data.prepare import prepare
 from kalshi_train.evaluation.heldout import play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.models import STATE_MEMBER
+from kalshi_train.training.progress import show_result
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.run import train
 
@@ -95,6 +96,9 @@ def test_results_agree_with_each_other(finished: TrainResult) -> None:
     assert results["data"]["heldout"]["events"] == 1
     assert "1 event, 4 tries" in results["verdict"]
     assert "the policy did not trade. No evidence: " in results["verdict"]
+    told = results["diagnosis"]
+    assert (told["policy"], told["seeds"]) == ("ppo", 1)
+    assert told["profit_cents"] == results["heldout"]["mean_profit_cents"]
     with np.load(folder / "eval_logs" / "evaluations.npz") as stored:
         assert stored["timesteps"].tolist() == [768, 1536, 2304, 2560]
         assert stored["results"].shape == stored["ep_lengths"].shape == (4, 2)
@@ -170,6 +174,13 @@ def test_one_go_or_two_give_the_same_weights(
         for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
     ]
     assert steps == sorted(steps)
+
+
+def test_the_summary_says_why(finished: TrainResult, capsys: pytest.CaptureFixture[str]) -> None:
+    show_result(finished)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert finished.results["diagnosis"]["sentence"] in shown
+    assert "drawn actions" in shown
 
 
 def test_the_same_seed_gives_the_same_model(

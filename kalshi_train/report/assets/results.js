@@ -108,6 +108,12 @@ function fillWords() {
   document.getElementById("subject").textContent = words.subject;
   document.getElementById("rests").replaceChildren(...words.provenance.flatMap(([label, text]) =>
     [element("dt", {}, label), element("dd", {}, text)]));
+  const why = document.getElementById("why");
+  why.hidden = words.diagnoses.length === 0;
+  why.querySelector("dl").replaceChildren(...words.diagnoses.flatMap(({ policy, lines }) =>
+    lines.flatMap(([label, text]) => [
+      element("dt", {}, words.diagnoses.length > 1 ? `${policy}: ${label}` : label),
+      element("dd", {}, text)])));
   const list = document.getElementById("verdicts");
   for (const verdict of words.verdicts) {
     list.append(element("li", { class: verdict.tone }, verdict.text));
