@@ -1,6 +1,6 @@
 """Do the defaults learn? And do they find nothing where there is nothing?
 
-    python benchmarks/learns_edge.py                  # PPO and A2C, 3 seeds, with and without edge
+    python -m benchmarks.learns_edge                  # PPO and A2C, 3 seeds, with and without edge
 
 On generated sessions with a planted edge the default agent has to reach 70 % of the profit of the
 known best policy on held-out markets; without an edge its held-out profit must not be above zero

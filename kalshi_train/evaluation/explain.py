@@ -51,13 +51,13 @@ def lines(found: Diagnosis) -> list[tuple[str, str]]:
         ("masked", f"{found.masked_share:.0%} of the actions were invalid"),
     ]
     for b in found.buckets:
-        told = "too few orders"
+        text = "too few orders"
         if b.advantage_cents is not None:
             error = b.standard_error_cents
             around = "" if error is None else f" ± {error:.2f}"
-            told = f"{b.advantage_cents:+.2f}{around} ¢ an order against holding"
+            text = f"{b.advantage_cents:+.2f}{around} ¢ an order against holding"
         rows.append(
-            (f"spread {b.spread_cents} ¢", f"{told} ({b.orders:,} orders, {b.rows:,} rows)")
+            (f"spread {b.spread_cents} ¢", f"{text} ({b.orders:,} orders, {b.rows:,} rows)")
         )
     return rows
 

@@ -43,12 +43,12 @@ class PermutationNull:
         """In words."""
         null = np.array(self.null_profits_cents)
         reached = int((null >= self.profit_cents).sum())
-        told = numbered(len(null), "permutation")
+        counted = numbered(len(null), "permutation")
         return (
             f"{self.policy} with the market features of other events: "
             f"{dollars(float(null.mean()), signed=True)} a market on average, "
             f"{dollars(float(null.max()), signed=True)} at most; its "
-            f"{dollars(self.profit_cents, signed=True)} is reached by {reached} of {told} "
+            f"{dollars(self.profit_cents, signed=True)} is reached by {reached} of {counted} "
             f"(p = {self.p_value:.3g}, fill model {self.fill_model})."
         )
 
@@ -77,6 +77,9 @@ def permutation_null(
         permutations: how often.
         seed: of the permutations.
         after_each: called after each of them.
+
+    Returns:
+        Its profit, those of the permutations, and their share that earned as much.
 
     Raises:
         ConfigError: the markets are of a single event.

@@ -60,7 +60,7 @@ class Drawn:
             summed = np.cumsum(shares, axis=1)
             at = steps[episodes]
             drawn = np.array([dice[e][t] for e, t in zip(episodes, at, strict=True)])
-            actions = (summed <= (drawn * summed[:, -1])[:, None]).sum(axis=1)
+            actions: Int64Array = (summed <= (drawn * summed[:, -1])[:, None]).sum(axis=1)
             valid = masks[np.arange(len(episodes)), actions]
             for e, t, ok in zip(episodes.tolist(), at.tolist(), valid.tolist(), strict=True):
                 kept[e][t] = ok

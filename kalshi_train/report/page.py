@@ -133,8 +133,8 @@ def _words(evaluation: Evaluation) -> dict[str, Any]:
         verdicts.append({"text": verdict(evaluation, name), "tone": tone})
     if not evaluation.models:
         verdicts += [{"text": f"No evidence: {c}", "tone": "bad"} for c in evaluation.caveats]
-    for told in (*evaluation.diagnoses, *evaluation.nulls):
-        verdicts.append({"text": told.sentence, "tone": ""})
+    sentences = [d.sentence for d in evaluation.diagnoses] + [n.sentence for n in evaluation.nulls]
+    verdicts += [{"text": sentence, "tone": ""} for sentence in sentences]
     provenance = [list(line) for line in evaluation.provenance.lines()]
     doubted = [p.name for p in evaluation.policies if evaluation.caveats_of(p.name)]
     return {

@@ -95,9 +95,11 @@ def test_a_memory_belongs_to_its_episode(tape: Tape) -> None:
     alone = play_heldout(tape.select([2]), CONFIG, policy)
     assert alone.profit.tolist() == [whole.profit[2]]
     seen = np.random.default_rng(0).uniform(-1, 1, (40, 1, 52)).astype(np.float32)
-    choose, mask = policy.chooser(1), np.ones((1, 5), np.bool_)
+    choose, mask = policy.chooser(tape.views[:1]), np.ones((1, 5), np.bool_)
     remembered = [int(choose(np.zeros(1, int), row, mask)[0]) for row in seen]
-    forgetful = [int(policy.chooser(1)(np.zeros(1, int), row, mask)[0]) for row in seen]
+    forgetful = [
+        int(policy.chooser(tape.views[:1])(np.zeros(1, int), row, mask)[0]) for row in seen
+    ]
     state, expected = None, []
     for row in seen:
         action, state = model.predict(row, state=state, deterministic=True)

@@ -134,7 +134,8 @@ def test_a_normalized_model_sees_in_evaluation_what_it_saw_in_training(
     np.testing.assert_array_equal(kept(seen), env.normalize_obs(seen))
     expected = result.model.predict(env.normalize_obs(seen), deterministic=True)[0]
     np.testing.assert_array_equal(loaded.predict(seen, deterministic=True)[0], expected)
-    choose = policy_from_model(loaded, "m").chooser(200)
+    view = build_tape([edge_session]).views[0]
+    choose = policy_from_model(loaded, "m").chooser([view] * 200)
     none = np.ones((200, 5), np.bool_)
     np.testing.assert_array_equal(choose(np.arange(200), seen, none), expected)
     assert (PPO.load(result.model_path).predict(seen, deterministic=True)[0] != expected).any()
