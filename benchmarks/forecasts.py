@@ -21,8 +21,10 @@ HORIZONS_S: Final = (1, 10, 60)
 PENALTIES: Final = (1e1, 1e2, 1e3, 1e4, 1e5)
 """Of the ridge regression; the one that forecasts events left out of training best is taken."""
 HIDDEN: Final = 32
-EPOCHS: Final = 8
-BATCH: Final = 2048
+UPDATES: Final = 3_000
+BATCH: Final = 1024
+CHECKS: Final = 20
+"""How often the network is tried on the event left out."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,12 @@ def network(samples: Samples, seed: int) -> torch.nn.Module:
         return (errors**2)[known].mean()
 
     best, lowest = {}, float("inf")
-    for _ in range(EPOCHS):
-        for rows in train[torch.randperm(len(train))].split(BATCH):
-            optimiser.zero_grad()
-            loss(rows).backward()
-            optimiser.step()
+    for number in range(1, UPDATES + 1):
+        optimiser.zero_grad()
+        loss(train[torch.randint(len(train), (min(BATCH, len(train)),))]).backward()
+        optimiser.step()
+        if number % (UPDATES // CHECKS):
+            continue
         with torch.no_grad():
             error = float(loss(test))
         if error < lowest:

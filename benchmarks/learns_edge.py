@@ -46,6 +46,8 @@ class Arguments:
     """Numbers of environments; without, the default one."""
     markets: int = 300
     minutes: float = 35
+    limit: float = LIMIT
+    """Standard errors above zero that are no edge yet."""
     total_timesteps: int | None = None
     """Without: the default."""
     settings: str = "{}"
@@ -94,15 +96,17 @@ def run_one(arguments: Arguments, case: dict[str, Any], folder: Path) -> dict[st
         "best_policy_cents": best.mean_profit,
         "share_of_best": profit / best.mean_profit if best.mean_profit > 0 else None,
         "standard_errors": above["standard_errors_above_zero"],
-        "passed": _passed(edge, profit, best, above["standard_errors_above_zero"]),
+        "passed": _passed(edge, profit, best, above["standard_errors_above_zero"], arguments.limit),
         "curve": curve,
     }
 
 
-def _passed(edge: float, profit: float, best: HeldoutResult, distance: float | None) -> bool:
+def _passed(
+    edge: float, profit: float, best: HeldoutResult, distance: float | None, limit: float
+) -> bool:
     if edge > 0:
         return profit >= NEEDED * best.mean_profit > 0
-    return (distance or 0.0) <= LIMIT
+    return (distance or 0.0) <= limit
 
 
 def _curve(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

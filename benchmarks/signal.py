@@ -86,6 +86,8 @@ class Arguments:
     """Models that learnt on the same folds, one each, in their order."""
     fill_models: tuple[str, ...] = ("through", "queue", "touch")
     seed: int = 0
+    forecasts_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Trade on nothing; a matter of a minute."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -235,6 +237,8 @@ def measure(tape: Tape, arguments: Arguments) -> tuple[list[Fit], list[Trader]]:
         for kind, given in said.items()
         for k in range(len(HORIZONS_S))
     ]
+    if arguments.forecasts_only:
+        return fits, []
     policies = {
         "taker on the forecast": on_forecasts("taker on the forecast", taker, takers, "five"),
         "maker on the forecast": on_forecasts("maker on the forecast", maker, makers, "maker"),
@@ -275,6 +279,8 @@ def show(fits: Sequence[Fit], traders: Sequence[Trader]) -> None:
         values = (f"{f.horizon_s} s", f"{f.rows:,}", f"{f.r2:+.4f}", ends, f"{f.t:.1f}", above)
         table.add_row(f.kind, *values)
     console.print(table)
+    if not traders:
+        return
     table = Table(
         "policy", "fills as", "cents a market", "interval", "contracts", "cents a contract"
     )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from kalshi_sim.actions import FIVE
 from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.units import MS_PER_SECOND
@@ -162,10 +163,13 @@ class TrainConfig(Validated):
             The settings of the run.
         """
         every = max(1, self.total_timesteps // _EVALUATIONS)
+        rows = self.sim.table.rows
         return replace(
             self,
             learner=self.learner.resolve(
-                self.n_envs, cancels=any(row.kind == "cancel" for row in self.sim.table.rows)
+                self.n_envs,
+                cancels=any(row.kind == "cancel" for row in rows),
+                other_table=rows != FIVE.rows,
             ),
             save_freq=self.save_freq or every,
             eval_freq=self.eval_freq or max(every, STEPS_PER_EVAL_ROW * longest_heldout),

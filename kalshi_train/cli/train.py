@@ -71,7 +71,7 @@ class _Command:
 
 def train_main(argv: Sequence[str] | None = None) -> int:
     """The command `kalshi-train`; returns its exit code (2: a user's mistake)."""
-    arguments = _with_curriculum(list(sys.argv[1:] if argv is None else argv))
+    arguments = _spelt_out(list(sys.argv[1:] if argv is None else argv))
     return run_command(
         "kalshi-train",
         lambda: _train(_parse(arguments, _base_config(arguments))),
@@ -165,12 +165,19 @@ def _dry_run(config: TrainConfig, *, as_json: bool) -> int:
     return 0
 
 
-def _with_curriculum(arguments: Sequence[str]) -> list[str]:
-    """A `--curriculum` that stands alone, as it once did, means easiest first."""
+def _spelt_out(arguments: Sequence[str]) -> list[str]:
+    """Options that may stand alone with their values.
+
+    A `--curriculum` alone means easiest first; `--mask` and `--no-mask` are a switch whose third
+    position is to be left out.
+    """
     words = list(arguments)
     for i, word in enumerate(words):
-        if word == "--curriculum" and (i + 1 == len(words) or words[i + 1].startswith("--")):
+        alone = i + 1 == len(words) or words[i + 1].startswith("-")
+        if word == "--curriculum" and alone:
             words[i] = "--curriculum=easiest"
+        elif word in ("--mask", "--no-mask") and alone:
+            words[i] = f"--mask={word == '--mask'}"
     return words
 
 

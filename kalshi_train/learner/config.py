@@ -69,8 +69,9 @@ class LearnerConfig(Validated):
     """Hidden layers of the policy and of the value network."""
     device: str = "cpu"
     """Where the network runs: cpu, cuda or auto."""
-    mask: bool = False
-    """Give actions that are invalid probability zero, while learning and afterwards."""
+    mask: bool | None = None
+    """Give actions that are invalid probability zero, while learning and afterwards; --no-mask does
+    not (default: with action tables other than five, of ppo and a2c on the cpu)."""
     stock_sb3: bool = False
     """Use Stable-Baselines3's own PPO and A2C instead of the faster equal ones."""
 
@@ -105,12 +106,15 @@ class LearnerConfig(Validated):
                 "leave out one of the two, or take --algorithm maskable-ppo"
             )
 
-    def resolve(self, n_envs: int, *, cancels: bool = False) -> LearnerConfig:
+    def resolve(
+        self, n_envs: int, *, cancels: bool = False, other_table: bool = False
+    ) -> LearnerConfig:
         """The same with every None replaced by the algorithm's default for `n_envs` environments.
 
         Args:
             n_envs: environments of the run.
             cancels: whether the action table has cancels.
+            other_table: whether it is another than `five`.
 
         Returns:
             The settings; None is left of those that the algorithm has not.
@@ -128,7 +132,11 @@ class LearnerConfig(Validated):
             _check_batch(self.algorithm, n_envs, chosen["n_steps"], chosen["batch_size"])
         if "buffer_size" in chosen:
             _check_buffer(chosen)
-        return replace(self, **chosen)
+        mask = self.mask
+        if mask is None:  # else most of what an untrained agent draws of a longer table is invalid
+            masked = self.algorithm in ("ppo", "a2c") and not self.stock_sb3
+            mask = other_table and masked and self.device == "cpu"
+        return replace(self, **chosen, mask=mask)
 
 
 def _check_buffer(chosen: dict[str, Any]) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 from kalshi_sim import SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
-from kalshi_train.cli.train import _base_config, _parse, _with_curriculum
+from kalshi_train.cli.train import _base_config, _parse, _spelt_out
 from kalshi_train.config import TrainConfig
 from kalshi_train.defaults import ALGORITHM_DEFAULTS
 from kalshi_train.learner.config import LearnerConfig
 
 
 def parse(*words: str) -> TrainConfig:
-    arguments = _with_curriculum(words)
+    arguments = _spelt_out(words)
     return _parse(arguments, _base_config(arguments)).run
 
 
@@ -277,3 +277,25 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     assert "--total-timesteps" in done.stdout
     assert "--dry-run" in done.stdout
+
+
+MASKED = [
+    ((), False),
+    (("--mask",), True),
+    (("--actions", "maker"), True),
+    (("--actions", "sized", "--algorithm", "a2c"), True),
+    (("--actions", "maker", "--no-mask"), False),
+    (("--no-mask", "--actions", "maker"), False),
+    (("--actions", "maker", "--algorithm", "dqn"), False),
+    (("--actions", "maker", "--algorithm", "maskable-ppo"), False),
+    (("--actions", "maker", "--stock-sb3"), False),
+    (("--actions", "maker", "--device", "cuda"), False),
+]
+
+
+@pytest.mark.parametrize(("words", "masked"), MASKED, ids=str)
+def test_other_tables_than_five_are_masked(words: tuple[str, ...], masked: bool) -> None:
+    arguments = _spelt_out(words)
+    config = _parse(arguments, _base_config(arguments)).run
+    assert config.resolve().learner.mask is masked
+    assert config.to_json()["mask"] in (None, masked)
