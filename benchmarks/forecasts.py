@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from kalshi_sim.features import FEATURES
 from kalshi_sim.kernels.observation import N_PORTFOLIO, PORTFOLIO_AT
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import MS_PER_SECOND, money_per_cent
@@ -27,9 +29,20 @@ CHECKS: Final = 20
 """How often the network is tried on the event left out."""
 
 
+SIX: Final = (
+    "microprice_offset",
+    "top_imbalance",
+    "depth_imbalance_5",
+    "depth_imbalance",
+    "order_flow_10s",
+    "order_flow_60s",
+)
+"""Features that a forecast of a minute does with: more of them fit the events trained on."""
+
+
 @dataclass(frozen=True)
 class Samples:
-    """A row of each market and second, and how the mid moved from there; n rows."""
+    """Rows of the markets, and how the mid moved from there; n rows."""
 
     features: FloatArray
     """[n, 40] those that the agent does not change"""
@@ -43,13 +56,15 @@ class Samples:
         return Samples(self.features[chosen], self.moves[chosen], self.events[chosen])
 
 
-def sample(tape: Tape) -> Samples:
-    """The first row of every second of every market."""
+def sample(tape: Tape, every: int = 0) -> Samples:
+    """Rows of every market: each `every`-th, or (0) the first of every second."""
     features, moves, events = [], [], []
     cent = money_per_cent(tape.payout)
     for view in tape.views:
         ts, mid = tape.ts_ms[view.rows], tape.mark2[view.rows] / (2 * cent)
-        _, rows = np.unique(ts // MS_PER_SECOND, return_index=True)
+        rows = np.arange(0, len(ts), max(1, every))
+        if not every:
+            _, rows = np.unique(ts // MS_PER_SECOND, return_index=True)
         found = np.full((len(rows), len(HORIZONS_S)), np.nan)
         for k, seconds in enumerate(HORIZONS_S):
             target = ts[rows] + seconds * MS_PER_SECOND
@@ -82,15 +97,28 @@ class Linear:
         return np.asarray(features @ self.weights + self.constant, np.float64)
 
 
-def ridge(samples: Samples, horizon: int) -> Linear:
+def columns_of(names: Sequence[str]) -> list[int]:
+    """Columns of some features among the 40."""
+    shown = [f.name for f in FEATURES if not PORTFOLIO_AT <= f.index < PORTFOLIO_AT + N_PORTFOLIO]
+    return [shown.index(name) for name in names]
+
+
+def ridge(samples: Samples, horizon: int, names_used: Sequence[str] | None = None) -> Linear:
     """Ridge regression, its penalty chosen by leaving out one event after the other.
 
     Args:
         samples: to train on.
         horizon: index of `HORIZONS_S`.
+        names_used: features it may use; all if omitted.
     """
     known = np.isfinite(samples.moves[:, horizon])
     x, y = samples.features[known], samples.moves[known, horizon]
+    if names_used is not None:
+        columns = columns_of(names_used)
+        part = ridge(replace(samples, features=samples.features[:, columns]), horizon)
+        weights = np.zeros(x.shape[1])
+        weights[columns] = part.weights
+        return Linear(weights, part.constant)
     events = samples.events[known]
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale < 1e-9] = 1.0
@@ -119,15 +147,17 @@ def ridge(samples: Samples, horizon: int) -> Linear:
 
 
 def network(samples: Samples, seed: int) -> torch.nn.Module:
-    """A network with two hidden layers for all horizons, stopped where a left-out event is best.
+    """A network with two hidden layers for all horizons, as it was best on an event left out.
 
     Args:
-        samples: to train on, of two events at least.
+        samples: to train on; of a single event its last fifth is left out.
         seed: of weights and order.
     """
     torch.manual_seed(seed)
     names = sorted(set(samples.events.tolist()))
     kept = samples.events == names[seed % len(names)]
+    if len(names) == 1:
+        kept = np.arange(len(kept)) >= 0.8 * len(kept)
     x = torch.tensor(samples.features, dtype=torch.float32)
     y = torch.tensor(samples.moves, dtype=torch.float32)
     mean, scale = x.mean(0), x.std(0).clamp_min(1e-6)

@@ -66,6 +66,9 @@ def test_a_sample_is_a_row_a_second_and_its_later_mids(tape: Tape) -> None:
                 assert samples.moves[at, k] == moved
             at += 1
     assert at == len(samples.features) > 100
+    third = sample(tape, 3).features
+    kept = np.concatenate([np.arange(v.start, v.stop, 3) for v in tape.views])
+    np.testing.assert_array_equal(third, tape.features[kept])
 
 
 def test_observations_hold_the_features_in_their_order(tape: Tape) -> None:
@@ -84,6 +87,9 @@ def test_what_is_planted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         assert fit.r2 == pytest.approx(0.5, abs=0.08)
         assert fit.low < fit.r2 < fit.high
         assert (fit.events_above_zero, fit.events) == (6, 6)
+    few = ridge(train, 1, ("top_imbalance", "yes_bid"))
+    assert np.flatnonzero(few.weights).tolist() == [0, 7]
+    assert few.weights[7] == pytest.approx(math.sqrt(0.5), abs=0.05)
     noise = planted(share=0.0)
     nothing = fit_of("kind", 1, noise.moves[:, 1], linear(noise.features), noise.events)
     assert nothing.r2 < 0
@@ -149,8 +155,9 @@ def test_each_event_has_the_forecast_made_without_it(tape: Tape) -> None:
 
 def test_all_of_it_on_a_few_markets(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.forecasts.UPDATES", 40)
-    fits, traders = measure(tape, Arguments(held_out=2, fill_models=("queue",)))
-    assert [(f.kind, f.horizon_s) for f in fits[:3]] == [("ridge", h) for h in HORIZONS_S]
+    fits, traders = measure(tape, Arguments(held_out=1, fill_models=("queue",)))
+    kinds = ("ridge", "ridge of 6", "network")
+    assert [(f.kind, f.horizon_s) for f in fits] == [(k, h) for k in kinds for h in HORIZONS_S]
     assert [t.policy for t in traders] == [
         "taker on the forecast",
         "maker on the forecast",

@@ -12,6 +12,7 @@ from stable_baselines3 import PPO
 
 from kalshi_sim import SimConfig, Tape
 from kalshi_train.evaluation import Evaluation, evaluate
+from kalshi_train.evaluation.explain import lines
 from kalshi_train.report import write_report
 from kalshi_train.report.replay import standing_out
 from tests.report.browsing import book, choose, details, ladder, opened
@@ -85,6 +86,20 @@ def test_figures_are_those_of_the_json(page: Page, evaluation: Evaluation) -> No
             assert float(number) == pytest.approx(100 * value, abs=0.06)
         else:
             assert float(number) == pytest.approx(value, abs=0.06)
+
+
+def test_why_it_trades_is_said(page: Page, evaluation: Evaluation) -> None:
+    expected = [
+        [f"{d.policy}: {label}", text] for d in evaluation.diagnoses for label, text in lines(d)
+    ]
+    shown = [
+        page.eval_on_selector_all(f"#why {kind}", "all => all.map(e => e.textContent)")
+        for kind in ("dt", "dd")
+    ]
+    assert [list(pair) for pair in zip(*shown, strict=True)] == expected
+    assert not page.locator("#why").is_hidden()
+    said = page.eval_on_selector_all("#verdicts li", "all => all.map(e => e.textContent)")
+    assert all(d.sentence in said for d in evaluation.diagnoses)
 
 
 def test_markets_are_those_of_the_json(page: Page, evaluation: Evaluation) -> None:
