@@ -43,16 +43,18 @@ from kalshi_sim.kernels.observation import (
     MOMENTUM_60S,
     POSITION,
 )
+from kalshi_sim.kernels.step import mask_agent
 from kalshi_sim.units import POSITION_SCALE_ORDERS
 from kalshi_train.evaluation.quoters import cancelling_quoter, skewed_quoter
 
+BoolArray = npt.NDArray[np.bool_]
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
 # what decides
 ALWAYS_HOLD, RANDOM, ALWAYS_BUY, JOIN_BOTH, MOMENTUM, IMBALANCE, NETWORK = range(7)
-JOIN_AND_CANCEL, SKEW_INVENTORY, SKEW_FORECAST = range(7, 10)
+JOIN_AND_CANCEL, SKEW_INVENTORY, SKEW_FORECAST, MASKED_NETWORK = range(7, 11)
 # places in Decider.shape; layer widths from SHAPE_WIDTHS on
 SHAPE_KIND, SHAPE_LAYERS, SHAPE_RELU, SHAPE_WIDTHS = 0, 1, 2, 3
 
@@ -103,6 +105,8 @@ class Decider(NamedTuple):
     """[2, widest layer]"""
     script: Int8Array
     """[rows] actions drawn beforehand, for the random baseline."""
+    valid: BoolArray
+    """[actions] which actions are valid, of a network that is masked."""
 
 
 class Track(NamedTuple):
@@ -166,7 +170,8 @@ def forward(decider: Decider, obs: Float32Array) -> int:
     """The action of the largest logit; the first of equals, as torch.argmax.
 
     Args:
-        decider: a network; its scratch space is overwritten.
+        decider: a network; its scratch space is overwritten. Of a masked one, the valid actions
+            alone count; the first action, HOLD, always is.
         obs: float32 [history * 52].
     """
     shape, weights, scratch = decider.shape, decider.weights, decider.scratch
@@ -187,8 +192,9 @@ def forward(decider: Decider, obs: Float32Array) -> int:
         source = target
         at = end
     best = 0
+    masked = shape[SHAPE_KIND] == MASKED_NETWORK
     for i in range(1, len(source)):
-        if source[i] > source[best]:
+        if source[i] > source[best] and (not masked or decider.valid[i]):
             best = i
     return best
 
@@ -237,7 +243,7 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
         step: number of the step in the episode.
     """
     kind = decider.shape[SHAPE_KIND]
-    if kind == NETWORK:
+    if kind in (NETWORK, MASKED_NETWORK):
         return forward(decider, obs)
     if kind == RANDOM:
         return int(decider.script[step])
@@ -315,6 +321,8 @@ def play(
     note_row(track, agent, obs)
     while track.counts[1] + records.shape[0] <= len(track.fills):
         row = agent[A_ROW] - agent[A_START]
+        if decider.shape[SHAPE_KIND] == MASKED_NETWORK:
+            mask_agent(tape, settings, agents, env, decider.valid)
         action = decide(decider, obs, row)
         actions[env] = action
         step_agents(tape, settings, agents, actions, buffers, env, env + 1)

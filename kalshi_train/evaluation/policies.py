@@ -99,6 +99,7 @@ class Policy:
             script=_random_actions(view, seed, n_actions)
             if self.shape[kernels.SHAPE_KIND] == kernels.RANDOM
             else np.zeros(0, np.int8),
+            valid=np.ones(n_actions, np.bool_),
         )
 
 
@@ -233,16 +234,18 @@ def policy_from_model(
     policy = Policy(name, text, model=model, features=features, history=history)
     normalizer = Normalizer.of_model(model)
     begin = chooser_of(model)
+    masked = getattr(model, "mask", False) is True  # by us, which is played compiled too
+    plain = features is None and normalizer is None and (begin is None or masked)
+    network = _compiled_network(model) if plain else None
+    if network is not None:
+        shape, weights = network
+        return replace(policy, shape=shape, weights=weights)
     if begin is not None:
-        seeing = begin if normalizer is None else _scaled_begin(begin, normalizer)
-        return replace(policy, begin=seeing)
-    network = _compiled_network(model) if features is None and normalizer is None else None
-    if network is None:
-        act = deterministic(model)
-        sees = act if normalizer is None else _scaled(act, normalizer)
-        return replace(policy, act=sees)
-    shape, weights = network
-    return replace(policy, shape=shape, weights=weights)
+        return replace(
+            policy, begin=begin if normalizer is None else _scaled_begin(begin, normalizer)
+        )
+    act = deterministic(model)
+    return replace(policy, act=act if normalizer is None else _scaled(act, normalizer))
 
 
 def _scaled(act: Act, normalizer: Normalizer) -> Act:
@@ -300,7 +303,8 @@ def _compiled_network(
     if max(widths) > MAX_WIDTH:
         return None
     relu = int(policy.activation_fn is torch.nn.ReLU)
-    shape = np.array([kernels.NETWORK, len(layers), relu, *widths], np.int64)
+    kind = kernels.MASKED_NETWORK if getattr(model, "mask", False) is True else kernels.NETWORK
+    shape = np.array([kind, len(layers), relu, *widths], np.int64)
     return shape, np.concatenate(parts).astype(np.float32)
 
 

@@ -190,6 +190,8 @@ def network_says(
 
     if policy.model is None or policy.begin is not None:
         return None
+    if getattr(policy.model, "mask", False) is True:
+        return None
     if not isinstance(policy.model.policy, ActorCriticPolicy):
         return None
     import torch

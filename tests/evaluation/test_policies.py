@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from kalshi_sim import KalshiVecEnv, SimConfig, Tape, build_tape
 from kalshi_sim.config import FillModel
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.features import FEATURES
+from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
 from kalshi_train.evaluation import BASELINES, evaluate, kernels
+from kalshi_train.evaluation.contrib import chooser_of
 from kalshi_train.evaluation.episodes import Played, play_all
 from kalshi_train.evaluation.heldout import play_heldout
 from kalshi_train.evaluation.policies import (
@@ -24,6 +27,7 @@ from kalshi_train.evaluation.policies import (
     policy_from_function,
     policy_from_model,
 )
+from kalshi_train.learner.algorithms import FastPPO
 
 PLACE = {f.name: f.index for f in FEATURES}
 CONFIGS = [
@@ -169,6 +173,28 @@ def test_a_compiled_network_is_the_model(tape: Tape, model: PPO, config: SimConf
     assert compiled == outcome(tape, config, policy_from_function("ppo", deterministic(model)))
     used = {a for (actions, *_), *_ in compiled for a in actions}
     assert len(used - {-1}) > 1
+
+
+@pytest.mark.parametrize("config", [SimConfig(), SimConfig(latency_ms=200, cash_start=90)])
+def test_a_compiled_masked_network_is_the_model(tape: Tape, config: SimConfig) -> None:
+    """With cancels, and with orders that money does not reach for."""
+    import torch
+
+    quoting = replace(config, actions="maker")
+    env = KalshiVecEnv(tape, 2, quoting)
+    model = FastPPO("MlpPolicy", env, n_steps=8, batch_size=16, seed=3, mask=True)
+    with torch.no_grad():
+        model.policy.action_net.weight.mul_(60)  # type: ignore[operator]  # a Linear
+    policy, begin = policy_from_model(model, "ppo"), chooser_of(model)
+    assert policy.is_compiled
+    assert begin is not None
+    asked = replace(policy, begin=begin)
+    assert not asked.is_compiled
+    compiled = outcome(tape, quoting, policy)
+    assert compiled == outcome(tape, quoting, asked)
+    chosen = {a for (actions, *_), *_ in compiled for a in actions}
+    assert len(chosen) > 4
+    assert all(core[layout.A_INVALID] == 0 for _, core, _ in compiled) == (config.latency_ms == 0)
 
 
 def test_a_network_with_relu_and_other_widths(tape: Tape) -> None:
