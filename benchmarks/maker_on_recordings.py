@@ -116,7 +116,7 @@ def play(arguments: Arguments, folder: Path) -> list[Compared]:
         policy = policy_from_model(result.model, "agent")
         held_out = tape.select(views)
         for fill_model in FILL_MODELS:
-            rules = SimConfig(fill_model=fill_model)  # type: ignore[arg-type]  # checked by it
+            rules = SimConfig(fill_model=fill_model)
             quoting = config.changed(fill_model=fill_model).simulation
             agent[fill_model] += episodes_of(policy, held_out, quoting)
             baseline[fill_model] += episodes_of(BASELINES[BASELINE], held_out, rules)

@@ -301,9 +301,8 @@ def show(fits: Sequence[Fit], traders: Sequence[Trader]) -> None:
     for rl in (t for t in traders if t.policy.startswith("RL")):
         greedy = [t for t in traders if "forecast" in t.policy and t.fill_model == rl.fill_model]
         best = max(greedy, key=lambda t: t.profit_cents)
-        share = (
-            f"{rl.profit_cents / best.profit_cents:.0%} of" if best.profit_cents > 0 else "beside"
-        )
+        both = min(rl.profit_cents, best.profit_cents) > 0
+        share = f"{rl.profit_cents / best.profit_cents:.0%} of" if both else "beside"
         console.print(
             f"{rl.fill_model}: RL {rl.profit_cents:+.0f} cents a market, {share} the best trader "
             f"on the forecast ({best.policy}, {best.profit_cents:+.0f})"

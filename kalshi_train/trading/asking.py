@@ -30,10 +30,10 @@ class Asking:
         """
         self._policy = policy
         self._n_actions = n_actions
-        self._choose = None if policy.is_compiled else policy.chooser(len(tickers))
+        views = [MarketSessionView(0, ticker, 0, _SCRIPT_ROWS) for ticker in tickers]
+        self._choose = None if policy.is_compiled else policy.chooser(views)
         self._deciders = []
         if policy.is_compiled:
-            views = [MarketSessionView(0, ticker, 0, _SCRIPT_ROWS) for ticker in tickers]
             self._deciders = [policy.decider(view, seed, n_actions) for view in views]
 
     def actions(
@@ -48,7 +48,7 @@ class Asking:
         Args:
             markets: int64 [k] their numbers.
             rows: int64 [k] the row each stands on.
-            observations: float32 [k, 52].
+            observations: float32 [k, history * 52].
             masks: bool [k, actions].
 
         Returns:
@@ -58,12 +58,8 @@ class Asking:
             ConfigError: the policy gave something else than actions.
         """
         if self._choose is None:
-            return [
-                int(kernels.decide(self._deciders[market], seen, row % _SCRIPT_ROWS))
-                for market, row, seen in zip(
-                    markets.tolist(), rows.tolist(), observations, strict=True
-                )
-            ]
+            asked = zip(markets.tolist(), rows.tolist(), observations, masks, strict=True)
+            return [self._decided(*one) for one in asked]
         actions = np.asarray(self._choose(markets, observations, masks))
         whole = np.issubdtype(actions.dtype, np.integer)
         last = self._n_actions - 1
@@ -79,3 +75,14 @@ class Asking:
                 f"{actions.shape}"
             )
         return [int(action) for action in actions]
+
+    def _decided(
+        self,
+        market: int,
+        row: int,
+        seen: npt.NDArray[np.float32],
+        valid: npt.NDArray[np.bool_],
+    ) -> int:
+        decider = self._deciders[market]
+        decider.valid[:] = valid
+        return int(kernels.decide(decider, seen, row % _SCRIPT_ROWS))

@@ -19,6 +19,7 @@ from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape_build import build_tape
 from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.evaluation.policies import BASELINES, Policy, policy_from_model
+from kalshi_train.learner.algorithms import FastPPO
 from kalshi_train.trading.log import DecisionLog, read_log
 from kalshi_train.trading.verify import SEGMENTS, verify
 from support.recorded_exchange import record
@@ -71,6 +72,7 @@ def models() -> dict[str, Policy]:
         "a2c": A2C("MlpPolicy", env, policy_kwargs=small, seed=4),
         "dqn": DQN("MlpPolicy", env, buffer_size=100, policy_kwargs=small, seed=5),
         "maskable": MaskablePPO("MlpPolicy", env, seed=6, **steps),
+        "masked": FastPPO("MlpPolicy", env, seed=6, mask=True, **steps),
         "recurrent": RecurrentPPO("MlpLstmPolicy", env, seed=7, **lstm),
     }
     made["ppo"].learn(32)
@@ -105,7 +107,7 @@ def test_baselines_are_replayed_bit_for_bit(faulty: Path, tmp_path: Path, name: 
     assert verdict.rows > 150
 
 
-@pytest.mark.parametrize("name", ["ppo", "a2c", "dqn", "maskable", "recurrent"])
+@pytest.mark.parametrize("name", ["ppo", "a2c", "dqn", "maskable", "masked", "recurrent"])
 def test_models_are_replayed_bit_for_bit(
     faulty: Path, tmp_path: Path, models: dict[str, Policy], name: str
 ) -> None:
