@@ -1,4 +1,4 @@
-"""docs/live.md, from an API key to a trained policy: its commands word for word in a shell."""
+"""docs/live.md: its way from an API key to a trained policy, word for word, and its example."""
 
 from __future__ import annotations
 
@@ -15,18 +15,28 @@ from kalshi_sim.store import open_store
 from tests.live.recorder.test_record_command import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTER = "## From an API key to a trained policy"
+TEXT = (ROOT / "docs" / "live.md").read_text("utf-8")
+
+
+def chapter(title: str, language: str) -> list[str]:
+    """The blocks of code of a chapter."""
+    text = TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> str:
-    """The chapter's commands, with another port and a shorter training."""
-    text = (ROOT / "docs" / "live.md").read_text("utf-8").partition(CHAPTER)[2]
-    blocks = re.findall(r"^```bash\n(.*?)^```", text.partition("\n## ")[0], re.M | re.DOTALL)
+    """The commands of the way, with another port and a shorter training."""
+    blocks = chapter("From an API key to a trained policy", "bash")
     script = "\n".join(blocks)
     for shown, here in (("8765", str(free_port())), ("200000", "1024")):
         assert shown in script
         script = script.replace(shown, here)
     return script
+
+
+def test_the_example_of_one_market_runs() -> None:
+    (code,) = chapter("One market as it happens", "python")
+    exec(compile(code, "live.md", "exec"), {})
 
 
 def test_the_steps_from_a_key_to_a_trained_policy_run(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ class Connection:
         gap = self.tracker.take(head, now)
         if gap is not None:
             self._mark(gap)
-            self.subscriber.wake()
+            self.subscriber.suspect()
         if head.type == names.ERROR and head.message.code in names.ENDING_CODES:
             if head.sid is None and head.message.sid is None:
                 raise ConnectionLostError(f"a channel ended: {head.message.msg}")

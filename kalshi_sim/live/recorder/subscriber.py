@@ -81,9 +81,15 @@ class Subscriber:
         self._snapshot = asyncio.Event()
         self._refused: dict[tuple[str, str], float] = {}
         self._dark: dict[str, float] = {}
+        self._suspect = False
 
     def wake(self) -> None:
         """There is something to do: what is wanted has changed, or a subscription has."""
+        self._work.set()
+
+    def suspect(self) -> None:
+        """Frames were lost: the end of a subscription may be among them, so they are asked for."""
+        self._suspect = True
         self._work.set()
 
     def snapshot_came(self) -> None:
@@ -112,8 +118,8 @@ class Subscriber:
             books = self.tracker.of_channel(names.ORDERBOOK.name)
             if books is not None and self._missing(books):
                 await self._resync(books)
-            if time.monotonic() - checked > self._timing.check:
-                checked = time.monotonic()
+            if self._suspect or time.monotonic() - checked > self._timing.check:
+                self._suspect, checked = False, time.monotonic()
                 await self._check()
             try:
                 async with asyncio.timeout(min(1.0, self._timing.check)):

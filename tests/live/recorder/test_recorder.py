@@ -214,6 +214,13 @@ def test_every_frame_and_command_is_on_tape_in_order(tmp_path: Path) -> None:
     assert times == sorted(times)
     deltas = [x["raw"] for x in found if "raw" in x and x["raw"]["type"] == "orderbook_delta"]
     assert len(deltas) == 150
+    waiting = set[int]()  # one command in flight, on a connection
+    for line in found:
+        if "command" in line:
+            assert not waiting
+            waiting = {line["command"]["id"]}
+        elif "raw" in line:
+            waiting.discard(line["raw"].get("id"))
     session = import_captures(segments_in(tmp_path), session_id=1)
     assert session.quality.total.gaps == 3  # the ends of the subscriptions
     assert exchange.authorizations[0]
@@ -325,6 +332,24 @@ def test_a_subscription_the_exchange_forgot_is_made_anew(tmp_path: Path) -> None
         assert exchange.connections == 1
 
     run(tmp_path, script, ScriptedExchange([A]), timing=timing)
+
+
+def test_a_lost_end_of_a_subscription_is_found_by_a_hole_in_another(tmp_path: Path) -> None:
+    async def script(exchange: ScriptedExchange, recorder: Recorder) -> None:
+        socket, subs = exchange.sockets[0]
+        del subs[exchange.books()[0][1].sid]  # and nothing says so
+        (trades,) = (sub for sub in subs.values() if sub.channel == "trade")
+        for _ in range(2):
+            await exchange.ok(socket, trades, 0)
+            trades.seq += 1
+        await until(lambda: len(exchange.books()) == 1, 5)
+        await until(lambda: known(recorder, 1))
+        await changes(exchange)
+        assert exchange.connections == 1
+
+    exchange = ScriptedExchange([A])
+    run(tmp_path, script, exchange)
+    assert final_sizes(tmp_path) == true_sizes(exchange)
 
 
 def test_dropped_frames_are_marked_and_their_books_asked_for_again(tmp_path: Path) -> None:
