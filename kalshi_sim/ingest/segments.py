@@ -109,6 +109,10 @@ def sid_of(connection: int, sid: int) -> int:
     return connection * _SIDS + sid % _SIDS
 
 
+FIRST_SID: Final = _CONNECTIONS * _SIDS
+"""Subscriptions of segments have numbers from here on, which no two sockets share."""
+
+
 def frame_line(wall_ns: int, mono_ns: int, connection: int, frame: bytes) -> bytes:
     """The line of a frame, its line end included.
 

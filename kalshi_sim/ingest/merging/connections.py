@@ -16,6 +16,7 @@ from kalshi_sim.ingest.merging.view import (
     group_numbers,
     two_sockets,
 )
+from kalshi_sim.ingest.segments import FIRST_SID
 from kalshi_sim.session import NO_TIME, Int64Array
 
 ANY: Final = -1
@@ -96,7 +97,10 @@ def assign_connections(frames: Frames, stream: Stream) -> SentFrames:
     else:
         repeated = repeated_by_content(frames, rows, seq, stream.recorder)
         kept = ~np.isin(rows, np.array(list(repeated), dtype=np.int64))
-        rows, connection, late = _Walk(frames).walk(rows[kept], group[kept], seq[kept])
+        walk = _Walk(frames)
+        rows, connection, late = walk.walk(rows[kept], group[kept], seq[kept])
+        if walk.found_two and (sid < FIRST_SID).any():
+            raise two_sockets(frames, rows)
         sid = frames.batch.sid[rows]
     if (sid < 0).any() and (sid >= 0).any():
         connection = np.where(sid < 0, ANY, connection)
@@ -145,13 +149,16 @@ class _Walk:
                 self._delta(live, row, number, ts_ms)
             if not is_snapshot:
                 self._latest = max(self._latest, ts_ms)
-        if any(connection.is_two for connection in self._all):
-            raise two_sockets(self._frames, rows)
         return (
             np.array(self._rows, dtype=np.int64),
             np.array(self._connection, dtype=np.int64),
             self._late,
         )
+
+    @property
+    def found_two(self) -> bool:
+        """Whether two sockets seem to have recorded under one sid."""
+        return any(connection.is_two for connection in self._all)
 
     def _append(self, row: int, connection: int) -> None:
         self._rows.append(row)

@@ -386,3 +386,11 @@ def test_the_largest_message_of_the_exchange_is_imported(tmp_path: Path) -> None
     assert len(largest) == MAX_MESSAGE_BYTES
     session = import_captures([write(tmp_path, line(0, largest))], session_id=1)
     assert kinds(session)[0] == EventKind.SNAPSHOT
+
+
+def test_equal_changes_of_one_socket_are_no_second_socket(tmp_path: Path) -> None:
+    """Its numbers are those of one connection, however few and alike its changes are."""
+    frames = [snapshot(1), delta(2, 2), delta(3, 2), delta(4, 2), delta(3, 2)]
+    path = write(tmp_path, *(line(i, frame) for i, frame in enumerate(frames)))
+    session = import_captures([path], session_id=1)
+    assert kinds(session).count(EventKind.DELTA) == 3
