@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from kalshi_sim.units import CENTS_PER_DOLLAR
 
@@ -75,6 +76,25 @@ def printable(text: str, most: int | None = None) -> str:
 def printable_lines(text: str) -> str:
     """Like `printable`, with the line feeds and tabs of a message of our own left in place."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON for a terminal; bytes of a name that is no UTF-8 are lone surrogates in it.
+
+    Args:
+        value: what msgspec can encode.
+        indent: blanks of a level; None: all on one line.
+
+    Returns:
+        The text.
+    """
+    import msgspec
+
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=indent or -1).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(value), indent=indent)
+    return escaped_json(text)
 
 
 def escaped_json(text: str) -> str:

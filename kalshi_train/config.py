@@ -220,9 +220,10 @@ class TrainConfig(Validated):
         if shown["actions"].startswith("["):
             shown["actions"] = json.loads(shown["actions"])  # a table of one's own, row by row
         if self.store is not None:
-            from kalshi_sim.store.urls import without_password  # --help waits for no store
+            from kalshi_sim.store.urls import is_address, without_password  # --help waits for none
 
-            shown["store"] = without_password(self.store)
+            if is_address(self.store):
+                shown["store"] = without_password(self.store)
         return shown
 
     @staticmethod

@@ -42,6 +42,7 @@ from kalshi_sim.cli.tables import Layout
 from kalshi_sim.errors import ConfigError, SessionNotFoundError
 from kalshi_sim.store import SessionStore, open_store
 from kalshi_sim.store.urls import without_password
+from kalshi_sim.text import printable
 
 if TYPE_CHECKING:
     from kalshi_sim.config import TapeOptions
@@ -165,9 +166,9 @@ def export(
     if as_json:
         print_json({"session_id": session_id, "written": files, "import_command": hint})
         return 0
-    print(f"session {session_id} written to {', '.join(files)}")
+    print(printable(f"session {session_id} written to {', '.join(files)}"))
     if hint:
-        print(f"import it again with: {hint}")
+        print(printable(f"import it again with: {hint}"))
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kalshi_sim.cli.encoding import in_ascii, is_utf8
 from kalshi_sim.cli.tables import print_text
-from kalshi_sim.text import escaped_json, printable
+from kalshi_sim.text import json_text, printable
 
 _PATIENCE_S: Final = 2.0
 """Work shorter than this shows no progress bar."""
@@ -22,9 +22,7 @@ Progress = Callable[[int, int], None]
 
 def print_json(value: Any) -> None:
     """Any dataclass, mapping or list as JSON on standard output."""
-    import msgspec
-
-    text = escaped_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    text = json_text(value, 2)
     if not is_utf8(sys.stdout):
         text = in_ascii(text)
     sys.stdout.write(text + "\n")

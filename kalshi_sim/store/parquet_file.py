@@ -8,6 +8,7 @@ checksums of themselves and of each market's events.
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -94,7 +95,10 @@ def read_session(path: Path, session_id: int, markets: Sequence[str] | None) -> 
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """The open file; whatever is wrong with it becomes a StoreError that names it."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with (
+            pa.OSFile(os.fsencode(path)) as stream,  # a path it takes as UTF-8 alone
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
             yield file
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise StoreError(

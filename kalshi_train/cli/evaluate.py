@@ -16,6 +16,7 @@ from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout
 from kalshi_sim.config import MAX_HISTORY, MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.text import printable
 from kalshi_sim.validated import Within
 from kalshi_train.cli.markets import check_sessions, markets_to_play, only_named
 from kalshi_train.cli.models import NamedModel, named_models
@@ -251,7 +252,7 @@ def _notes(model: NamedModel, settings: Mapping[str, Any], tape: TapeOptions) ->
 
 def _say(command: _Command, text: str) -> None:
     if not command.json:
-        print(text)
+        print(printable(text))
 
 
 def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:

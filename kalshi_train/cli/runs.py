@@ -124,7 +124,7 @@ def _run(arguments: Sequence[str]) -> int:
 
         write_runs_page({_name(run, command.folder): run.folder for run in runs}, command.plot)
         if not command.json:
-            print(f"the page is {command.plot}")
+            print(printable(f"the page is {command.plot}"))
     return 0
 
 

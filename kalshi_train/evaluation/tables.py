@@ -153,7 +153,7 @@ def write_parquet(evaluation: Evaluation, folder: Path) -> list[Path]:
     written = []
     for name, table in evaluation.frames.items():
         path = folder / f"{name}.parquet"
-        with whole_file(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
+            pq.write_table(table, stream, compression="zstd")
         written.append(path)
     return written

@@ -10,7 +10,9 @@ from typing import Any
 
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import is_without_room, room_for
+from kalshi_sim.text import printable
 
 
 class TensorBoardWriter(TensorBoardOutputFormat):
@@ -23,11 +25,18 @@ class TensorBoardWriter(TensorBoardOutputFormat):
             folder: made if absent.
 
         Raises:
+            ConfigError: the folder's name is no UTF-8.
             StoreError: there is no room for it.
         """
         self._folder = folder
-        with room_for(folder):
-            super().__init__(str(folder))
+        try:
+            with room_for(folder):
+                super().__init__(str(folder))
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{printable(str(folder))}: TensorBoard needs a name in UTF-8; choose another "
+                "folder, or --no-tensorboard"
+            ) from error
 
     def write(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,7 +81,8 @@ class Head:
             import pyarrow.parquet as pq
 
             try:
-                return tuple(pq.read_schema(self.path).names)
+                with pa.OSFile(os.fsencode(self.path)) as stream:
+                    return tuple(pq.read_schema(stream).names)
             except (pa.ArrowException, OSError) as error:
                 raise DataError(
                     f"{self.path} cannot be read as Parquet ({error}); unpack it if it is packed, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -45,7 +46,8 @@ def _parquet_rows(source: Source, columns: Sequence[str]) -> Iterator[tuple[int,
 
     first = 1
     try:
-        with pq.ParquetFile(source.path) as file:
+        # By its bytes: a path it takes as UTF-8 alone.
+        with pa.OSFile(os.fsencode(source.path)) as stream, pq.ParquetFile(stream) as file:
             for batch in file.iter_batches(_ROWS, columns=list(columns)):
                 found = [batch.column(batch.schema.get_field_index(name)) for name in columns]
                 yield first, [_values(column) for column in found]

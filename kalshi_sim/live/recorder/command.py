@@ -279,9 +279,8 @@ class RecordCommand:
             )
         if self.into is None:
             if not self.as_json:
-                print(
-                    f"store it with: kalshi-sim record --store-only --out {self.out} --into STORE"
-                )
+                out = printable(str(self.out))
+                print(f"store it with: kalshi-sim record --store-only --out {out} --into STORE")
             return
         try:
             self._store(self.into)

@@ -16,10 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from kalshi_sim.live.recorder.status import Status, as_json, plain_line, rows
-from kalshi_sim.text import escaped_json, printable
+from kalshi_sim.text import json_text, printable
 
 _WAITING: Final = 1_000
 """Texts that may wait to be written."""
@@ -100,9 +98,7 @@ def print_json(value: Any, indent: int = 2) -> None:
         value: what msgspec can encode.
         indent: 0: on one line.
     """
-    text = msgspec.json.encode(value)
-    shown = msgspec.json.format(text, indent=indent or -1).decode()
-    sys.stdout.write(escaped_json(shown) + "\n")
+    sys.stdout.write(json_text(value, indent or None) + "\n")
     sys.stdout.flush()
 
 
