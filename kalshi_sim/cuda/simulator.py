@@ -239,7 +239,11 @@ class CudaSimulator(Statistics):
 
         Raises:
             RuntimeError: an environment was never started, or is over and was not started again.
+            ValueError: actions of another shape or type.
         """
+        shape, dtype = getattr(actions, "shape", None), getattr(actions, "dtype", None)
+        if shape != (self.n_envs,) or dtype != np.int64:
+            raise ValueError(f"actions are {dtype} {shape}, expected int64 ({self.n_envs},)")
         if self._any_waiting:
             raise RuntimeError("an episode is over or was never started; call reset() first")
         self._advance(actions, True, stream)

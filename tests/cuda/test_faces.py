@@ -17,3 +17,12 @@ def test_vec_env_torch_env_and_memory_message() -> None:
     command = [sys.executable, "-m", "tests.support.card_faces"]
     done = subprocess.run(command, check=False, env=env, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_public_methods_in_any_order_stay_within_their_arrays() -> None:
+    """Numba's simulator checks every index; a card does not."""
+    env = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-m", "tests.support.card_any_order"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, check=False, env=env, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
