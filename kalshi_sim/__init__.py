@@ -6,8 +6,9 @@ Names are imported when first used, so that `import kalshi_sim` is quick and com
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
+
+from kalshi_sim.arrival import when_imported
 
 if TYPE_CHECKING:
     from kalshi_sim.actions import ActionRow, ActionTable
@@ -80,8 +81,11 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-if sys.modules.get("gymnasium"):  # else gymnasium finds the entry point when it is imported
-    importlib.import_module(f"{__name__}.registration").register_envs()
+def _register() -> None:
+    importlib.import_module(f"{__name__}.registration")
+
+
+when_imported("gymnasium", _register)
 
 
 def __dir__() -> list[str]:

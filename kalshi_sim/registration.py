@@ -1,6 +1,8 @@
-"""Registers `kalshi_sim/Kalshi-v0` with gymnasium; imports nothing heavy.
+"""Registers `kalshi_sim/Kalshi-v0` with gymnasium when it is imported; imports nothing heavy.
 
-gymnasium calls `register_envs` itself (entry point `gymnasium.envs`) when it is imported.
+`import kalshi_sim` sees to it, before or after gymnasium. Where nothing of the package is imported,
+in a process that was started with the id alone, `kalshi_sim.registration:kalshi_sim/Kalshi-v0` has
+gymnasium import this module first.
 """
 
 from __future__ import annotations
@@ -18,3 +20,6 @@ def register_envs() -> None:
             entry_point="kalshi_sim.gym_env:MarketAgnosticKalshiEnv",
             vector_entry_point="kalshi_sim.gym_env:make_vector_env",
         )
+
+
+register_envs()

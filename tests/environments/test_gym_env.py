@@ -44,12 +44,34 @@ def test_both_checkers_pass(tape: Tape) -> None:
     sb3_check(env.unwrapped)
 
 
-def test_registered_without_importing_the_environment() -> None:
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import kalshi_sim, gymnasium",
+        "import gymnasium, kalshi_sim",
+        "from kalshi_sim import SimConfig; from gymnasium import spaces; import gymnasium",
+        "import gymnasium, kalshi_sim.registration",
+    ],
+)
+def test_registered_without_importing_the_environment(imports: str) -> None:
     code = (
-        "import sys, kalshi_sim, gymnasium; import kalshi_sim.registration as r;"
-        "assert 'numba' not in sys.modules;"
-        "r.register_envs(); assert 'kalshi_sim/Kalshi-v0' in gymnasium.registry;"
+        f"{imports}; import sys; assert {ID!r} in gymnasium.registry; "
         "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_imports_no_gymnasium() -> None:
+    code = "import kalshi_sim, sys; assert 'gymnasium' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("imports", ["import gymnasium", "import kalshi_sim, gymnasium"])
+def test_the_id_alone_is_enough_with_its_module(imports: str) -> None:
+    """As in a process that was started with nothing but the text."""
+    code = (
+        f"{imports}\ntry:\n    gymnasium.make('kalshi_sim.registration:{ID}')\n"
+        "except Exception as error:\n    assert 'needs a tape or a stored session' in str(error)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
