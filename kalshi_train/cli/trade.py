@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -168,6 +168,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
     config = policy.config(command.sim)
     work = import_module("kalshi_train.trading.run")
     access = import_module("kalshi_sim.live.recorder.access")
+    written = import_module("kalshi_sim.live.recorder.output")
     discovery = import_module("kalshi_sim.live.recorder.selection")
     for name in ("duration", "status_every"):
         value = getattr(command, name)
@@ -188,32 +189,40 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     out = command.out or Path("trading") / f"paper-{stamp}"
     shown = work.settings_text(config) | {"row_interval_ms": tape.row_interval_ms}
-    _say(f"paper trading of {policy.name}: no orders are sent; feed {environment.rest}")
-    _say(", ".join(f"{name}={value}" for name, value in shown.items()))
-    _say(f"fill models {', '.join(work.band_of(config))}; the policy sees {config.fill_model}")
-    trader = work.trade(
-        work.RunOptions(
-            policy=policy,
-            config=config,
-            tape=tape,
-            selection=discovery.Selection(
-                tickers=_words(command.markets),
-                events=_words(command.event),
-                series=_words(command.series),
-                limit=command.limit,
-            ),
-            environment=environment,
-            credentials=credentials,
-            out=out,
-            limits=command.limits,
-            seed=command.seed,
-            duration_s=command.duration,
-            disk_floor_mib=command.disk_floor_mib,
-            shown=lambda trader, recorder: _say(_status(trader, recorder.status())),
-            show_every_s=command.status_every,
-            say=_say,
+    from kalshi_train.trading.status import status_line, status_table
+
+    with contextlib.closing(written.Output()) as output:
+        output.say(f"paper trading of {policy.name}: no orders are sent; feed {environment.rest}")
+        output.say(", ".join(f"{name}={value}" for name, value in shown.items()))
+        output.say(
+            f"fill models {', '.join(work.band_of(config))}; the policy sees {config.fill_model}"
         )
-    )
+        trader = work.trade(
+            work.RunOptions(
+                policy=policy,
+                config=config,
+                tape=tape,
+                selection=discovery.Selection(
+                    tickers=_words(command.markets),
+                    events=_words(command.event),
+                    series=_words(command.series),
+                    limit=command.limit,
+                ),
+                environment=environment,
+                credentials=credentials,
+                out=out,
+                limits=command.limits,
+                seed=command.seed,
+                duration_s=command.duration,
+                disk_floor_mib=command.disk_floor_mib,
+                show=lambda trader, recorder: output.keep(
+                    lambda: status_line(trader, recorder.status()),
+                    lambda: status_table(trader, recorder.status()),
+                    command.status_every,
+                ),
+                say=output.say,
+            )
+        )
     from kalshi_train.trading.figures import figures, show
 
     result = figures(trader)
@@ -227,18 +236,6 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
 
 def _words(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
-
-
-def _status(trader: Any, feed: Any) -> str:
-    latency = trader.latency_ms(0.99)
-    shown = "none yet" if latency is None else f"{latency:.2f} ms"
-    orders = sum(market.orders for market in trader.markets.values())
-    age = "none" if feed.last_frame_age_s is None else f"{feed.last_frame_age_s:.1f} s ago"
-    return (
-        f"{numbered(trader.decisions, 'decision')}, {numbered(orders, 'order')}, latency p99 "
-        f"{shown}; {feed.books_unknown} books unknown, last frame {age}"
-        + (f"; {feed.problem}" if feed.problem else "")
-    )
 
 
 def _verify(command: _Command, run: Path) -> int:
@@ -289,11 +286,6 @@ def _verify(command: _Command, run: Path) -> int:
 def _code(verdict: Verdict) -> int:
     """The exit code: no difference, and something that was compared."""
     return 0 if verdict.rows and not verdict.total else _BAD
-
-
-def _say(text: str) -> None:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(f"{stamp} {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:

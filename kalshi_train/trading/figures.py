@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kalshi_sim.cli.tables import print_pairs, print_table
-from kalshi_sim.units import PAYOUT_CENT
+from kalshi_sim.units import PAYOUT_CENT, money_per_cent
 from kalshi_train.trading.trader import Trader
 
 _QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
@@ -35,6 +35,7 @@ def figures(trader: Trader) -> dict[str, Any]:
             found["models"][model] = {
                 "position": state["position"],
                 "fills": state["fills"],
+                "open": [_open(trader, state, side) for side in ("yes", "no")],
                 "profit_cents": trader.equity_cents(market, number) - start,
             }
         markets.append(found)
@@ -51,6 +52,14 @@ def figures(trader: Trader) -> dict[str, Any]:
     }
 
 
+def _open(trader: Trader, state: dict[str, int], side: str) -> dict[str, float] | None:
+    """The order that rests on a side, at the price of that side; None: none does."""
+    if state[f"{side}_size"] == 0:
+        return None
+    cent = money_per_cent(trader.following.payout or PAYOUT_CENT)
+    return {"contracts": state[f"{side}_size"], "cents": state[f"{side}_price"] / cent}
+
+
 def show(found: dict[str, Any]) -> None:
     """Print the figures of a run as tables.
 
@@ -65,7 +74,7 @@ def show(found: dict[str, Any]) -> None:
             f"{market['orders']:,}",
             f"{market['models'][found['chosen']]['position']:+,}",
             *(f"{market['models'][model]['fills']:,}" for model in models),
-            *(_dollars(market["models"][model]["profit_cents"]) for model in models),
+            *(dollars(market["models"][model]["profit_cents"]) for model in models),
             market["halted"] or ", ".join(f"{n} x {why}" for why, n in market["blocked"].items()),
         ]
         for market in found["markets"]
@@ -77,7 +86,7 @@ def show(found: dict[str, Any]) -> None:
     print_pairs(
         "",
         [
-            ("profit", ", ".join(f"{m} {_dollars(c)}" for m, c in found["profit_cents"].items())),
+            ("profit", ", ".join(f"{m} {dollars(c)}" for m, c in found["profit_cents"].items())),
             ("decisions", f"{found['decisions']:,}"),
             ("latency", ", ".join(f"{n} {_ms(v)}" for n, v in latency.items())),
             ("ended", str(found["why"])),
@@ -85,7 +94,12 @@ def show(found: dict[str, Any]) -> None:
     )
 
 
-def _dollars(cents: float) -> str:
+def dollars(cents: float) -> str:
+    """A profit in dollars with its sign.
+
+    Args:
+        cents: the profit.
+    """
     return f"{cents / PAYOUT_CENT:+,.2f}"
 
 

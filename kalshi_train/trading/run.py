@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -56,9 +55,8 @@ class RunOptions:
     seed: int = 0
     duration_s: float | None = None
     disk_floor_mib: int = 1024
-    shown: Callable[[Trader, Recorder], None] = lambda trader, recorder: None
-    """Called now and then with what there is to show."""
-    show_every_s: float = 10.0
+    show: Callable[[Trader, Recorder], Coroutine[Any, Any, None]] | None = None
+    """Runs beside the trading and shows it."""
     say: Callable[[str], None] = lambda text: None
 
 
@@ -88,6 +86,7 @@ def trade(options: RunOptions) -> Trader:
         ConfigError: an option is wrong, or no market is chosen.
         KalshiSimError: the exchange does not answer, or the disk fails.
     """
+    _on_one_thread()
     warm_up(options.policy, options.config, options.tape)
     replay = asyncio.run(is_replay(options.environment.rest))
     found = asyncio.run(
@@ -139,6 +138,14 @@ def trade(options: RunOptions) -> Trader:
             trader.finish()
             log.close()
     return trader
+
+
+def _on_one_thread() -> None:
+    """A network asked for a few observations answers soonest on one thread, and most evenly."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def _recorder(
@@ -198,7 +205,10 @@ class _Run:
         """Trade until the end."""
         self._loop = asyncio.get_running_loop()
         self._writer.heard = self._heard
-        tasks = [asyncio.create_task(work) for work in (self._watch(), self._sync(), self._show())]
+        work = [self._watch(), self._sync()]
+        if self._options.show is not None:
+            work.append(self._options.show(self._trader, self._recorder))
+        tasks = [asyncio.create_task(coroutine) for coroutine in work]
         if self._options.duration_s is not None:
             self._loop.call_later(self._options.duration_s, self.stop, "its time is over")
         try:
@@ -268,12 +278,6 @@ class _Run:
         while True:
             await asyncio.sleep(_SYNC_S)
             await asyncio.to_thread(self._log.sync)
-
-    async def _show(self) -> None:
-        while True:
-            await asyncio.sleep(self._options.show_every_s)
-            with contextlib.suppress(BrokenPipeError):
-                self._options.shown(self._trader, self._recorder)
 
 
 def settings_text(config: SimConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from kalshi_sim.session import Session
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.cli.trade import main
 from kalshi_train.trading.log import NAME, read_log
+from tests.support.terminal import in_terminal
 
 SESSION = generate_session(4, markets=6, minutes=10.0, seed=11)
 BOOKS = "orderbook_delta"
@@ -97,6 +99,25 @@ def test_a_run_is_traded_recorded_and_verified(
     assert verdict["differences"] == 0
     assert verdict["rows"] > 30
     assert verdict["ended"]
+
+
+def test_a_terminal_shows_markets_orders_and_profits(tmp_path: Path) -> None:
+    async def go() -> str:
+        async with LocalExchange(SESSION, speed=60) as exchange:
+            words = ["join-both-sides", "--environment", exchange.url, "--limit", "50"]
+            words += ["--out", "run", "--disk-floor-mib", "1", "--duration", "5"]
+            words += keys(exchange, tmp_path)
+            return await asyncio.to_thread(
+                in_terminal, "kalshi-trade", words, 160, tmp_path, errors_too=True
+            )
+
+    shown = asyncio.run(go())
+    table, _, after = shown.partition("paper trading\n")
+    for word in ("YES order", "NO order", "through", "queue", "touch", "latency p99"):
+        assert word in table
+    assert any(market.ticker in table for market in SESSION.markets)
+    assert re.search(r"10 at \d+", table)
+    assert "compare it: kalshi-trade --verify run" in after
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "file"])

@@ -52,13 +52,22 @@ class Output:
             every_s: seconds between lines; a table is made anew each second.
             json: write JSON lines.
         """
-        if json or not sys.stderr.isatty():
-            while True:
-                await asyncio.sleep(every_s)
-                if json:
-                    self._json_line(as_json(status()))
-                else:
-                    self.say(plain_line(status()))
+        while json:
+            await asyncio.sleep(every_s)
+            self._json_line(as_json(status()))
+        await self.keep(lambda: plain_line(status()), lambda: _table(status()), every_s)
+
+    async def keep(self, line: Callable[[], str], table: Callable[[], Any], every_s: float) -> None:
+        """Show something again and again: a table on a terminal, else lines.
+
+        Args:
+            line: gives a line.
+            table: gives a table of rich.
+            every_s: seconds between lines; a table is made anew each second.
+        """
+        while not sys.stderr.isatty():
+            await asyncio.sleep(every_s)
+            self.say(line())
         from rich.console import Console
         from rich.live import Live
 
@@ -66,7 +75,7 @@ class Output:
         self._put(live.start)
         try:
             while True:
-                self._put(partial(live.update, _table(status()), refresh=True))
+                self._put(partial(live.update, table(), refresh=True))
                 await asyncio.sleep(_TABLE_S)
         finally:
             self._put(live.stop)
