@@ -22,7 +22,7 @@ from kalshi_sim import KalshiVecEnv, Tape, build_tape
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.gym_env import MarketAgnosticKalshiEnv
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_train.models import load_model, model_data, model_weights
+from kalshi_train.models import STATE_MEMBER, load_model, model_data, model_weights
 from kalshi_train.safe_pickle import UntrustedError, read_pickle
 from kalshi_train.training.checkpoints import (
     check_model,
@@ -96,6 +96,42 @@ def test_code_in_the_weights_is_never_run(model: PPO, tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             load_model(evil, trust=trust)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("attribute", ["policy_class", "replay_buffer_class", "lr_schedule"])
+def test_code_in_a_model_of_dqn_is_never_run(attribute: str, tape: Tape, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    env = MarketAgnosticKalshiEnv(tape)
+    DQN("MlpPolicy", env, buffer_size=10, device="cpu").save(tmp_path / "m.zip")
+    payload = cloudpickle.dumps(Payload(mark))
+    evil = rewritten(tmp_path / "m.zip", with_attribute(attribute, payload))
+    with contextlib.suppress(ConfigError):
+        load_model(evil)
+    model_data(evil)
+    assert not mark.exists()
+    with contextlib.suppress(ConfigError):
+        load_model(evil, trust=True)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("name", ["model/normalization/mean", "a/b"])
+def test_code_among_the_arrays_of_a_run_is_never_run(name: str, model: PPO, tmp_path: Path) -> None:
+    """What observations are scaled by, and the state a run goes on from."""
+    mark = tmp_path / "ran"
+    packed = io.BytesIO()
+    objects: Any = np.array([Payload(mark)], dtype=object)
+    np.savez(packed, **{name: objects})
+    evil = rewritten(
+        save(model, tmp_path / "m.zip"),
+        lambda member, data: packed.getvalue() if member == STATE_MEMBER else data,
+    )
+    with pytest.raises(ConfigError, match=r"evil\.zip"):
+        read_checkpoint(evil)
+    with contextlib.suppress(ConfigError):
+        load_model(evil)
+    assert not mark.exists()
+    np.load(io.BytesIO(packed.getvalue()), allow_pickle=True)[name]  # so that the test can fail
+    assert mark.exists()
 
 
 @pytest.mark.parametrize("command", ["evaluate", "dry-run", "resume"])
