@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stable_baselines3 import PPO
 
+from kalshi_sim.config import SimConfig
 from kalshi_sim.live.band import STATE
 from kalshi_sim.live.exchange import LocalExchange
 from kalshi_sim.live.exchange.faults import Fault
 from kalshi_sim.live.keys import private_pem
 from kalshi_sim.session import Session
 from kalshi_sim.synthetic.session import generate_session
+from kalshi_sim.tape_build import build_tape
+from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.cli.trade import main
+from kalshi_train.config import TrainConfig
+from kalshi_train.config_file import write_settings
 from kalshi_train.trading.log import NAME, read_log
 from tests.support.terminal import in_terminal
 
@@ -175,6 +181,24 @@ def test_mistakes_are_said_in_one_line(
     assert said in shown
     assert "Traceback" not in shown
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_settings_than_those_of_training_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sim = SimConfig(latency_ms=20, history=2, actions="maker")
+    env = KalshiVecEnv(build_tape(SESSION), n_envs=1, config=sim)
+    PPO("MlpPolicy", env, n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]}).save(
+        tmp_path / "model.zip"
+    )
+    write_settings(tmp_path / "config.json", TrainConfig(sim=sim).to_json())
+    nobody = ["--limit", "1", "--environment", "http://127.0.0.1:9"]
+    for other in (["--latency-ms", "50"], ["--fill-model", "touch"], ["--actions", "five"]):
+        assert main([str(tmp_path / "model.zip"), *nobody, *other]) == 2
+        said = capsys.readouterr().err
+        assert "with the settings it was trained with" in said
+        assert "fill_model=" not in said.partition("not with")[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.zip"]
 
 
 def test_a_log_that_was_changed_is_refused(
