@@ -1,6 +1,6 @@
 """Damage files we wrote, at random: each time it must be found, or be without effect.
 
-    python -m benchmarks.byte_flips 10000
+    python -m benchmarks.byte_flips 14000
 
 Tapes, Parquet sessions, checkpoints, plain models, config.json and segments of a recorder (one
 that was ended, one that a kill cut short) take turns. Of ten times a bit is flipped eight times,
