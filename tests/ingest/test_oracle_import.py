@@ -10,15 +10,19 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.reference.captures import WireEvent, slow_import
 from kalshi_sim.reference.file_order import Undecided
 from kalshi_sim.session import NO_TIME, EventKind, Events
+from tests.ingest.test_true_books import assert_rightly_refused
 from tests.support.captures import Line, Recording
 from tests.support.imported import NOTED, says
 from tests.support.layouts import LAYOUTS, files_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.recorded import Recorded
+from tests.support.replayed import books
+from tests.support.truth import truth
 
 FILES = {
     "ufc": "ufc-2026-03-07/KXUFCFIGHT-26MAR07TOBNUR-NUR.ndjson.gz",
@@ -57,20 +61,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_generated_captures_agree_with_the_slow_twin(folder: Path, layout: str, seed: int) -> None:
     for nth in range(_CAPTURES):
         recording = Recording(seed * 1_000 + nth)
-        paths = written(folder, files_of(recording, layout, random.Random(seed)))
+        files = files_of(recording, layout, random.Random(seed))
+        paths = written(folder, files)
         if not is_told(recording, layout):
             continue
         try:
             twin = slow_import(*paths)
         except Undecided:
-            # Other markets' numbers of the connection may decide, which the twin does not ask.
             assert recording.received != "recv_ts_ns"
+            assert_refused_or_decided(recording, layout, files, paths)
             continue
         session = import_captures(paths, session_id=1)
         if says(session, *NOTED):
             continue
         for ticker, told in twin.items():
             assert_equal(recording, layout, rows(session.market_events(ticker)), twin_rows(told))
+
+
+def assert_refused_or_decided(
+    recording: Recording, layout: str, files: Sequence[Sequence[Line]], paths: Sequence[Path]
+) -> None:
+    """What the twin cannot decide is refused by name, noted, or decided by other markets' frames.
+
+    Those of the connection, which the twin does not ask: then the books are the true ones.
+    """
+    try:
+        session = import_captures(paths, session_id=1)
+    except DataError as error:
+        assert_rightly_refused(recording, layout, error)
+        return
+    if not says(session, *NOTED):
+        for market in recording.markets:
+            true = truth(recording, market, files)
+            if true.books and true.books[-1][0] is not None:
+                assert books(session.market_events(market)) == true.books
 
 
 def is_told(recording: Recording, layout: str) -> bool:

@@ -110,6 +110,13 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (2001843, "socket and cut"),
         (2002084, "socket and cut"),
         (2002255, "cut"),
+        (2101463, "one"),
+        (2101679, "overlap"),
+        (2101940, "socket and cut"),
+        (2201040, "overlap"),
+        (2214376, "socket and cut"),
+        (2219321, "one"),
+        (6001319, "one"),
     ],
 )
 def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: str) -> None:

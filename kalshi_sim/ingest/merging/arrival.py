@@ -15,6 +15,7 @@ import numpy as np
 
 from kalshi_sim.ingest.merging.places import Placed, end_of
 from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.ingest.wire_time import NS_PER_MS
 from kalshi_sim.session import NO_TIME, Int64Array
 
 NONE: Final = -1
@@ -171,16 +172,16 @@ def _in_order(
 
 
 class _Begin(NamedTuple):
-    """How a file begins, however it is called: its earliest time, its first book frame."""
+    """How a file begins, however it is called: its earliest time in ns, its first book frame."""
 
-    ms: int
+    ns: int
     seq: int
     sid: int
     line: int
 
     def precedes(self, other: _Begin) -> bool:
         """Whether it has no time, and the lower number of one sid."""
-        return self.ms == _ENDLESS and self.sid == other.sid and 0 <= self.seq < other.seq
+        return self.ns == _ENDLESS and self.sid == other.sid and 0 <= self.seq < other.seq
 
 
 def _begin(frames: Frames, markets: Sequence[Placed]) -> dict[int, _Begin]:
@@ -191,8 +192,12 @@ def _begin(frames: Frames, markets: Sequence[Placed]) -> dict[int, _Begin]:
     for file in files:
         rows = book[slice(*np.searchsorted(file_of, [file, file + 1]))]
         times, first = frames.batch.ts_ms[rows], int(rows[0])
+        # When frames were received comes before when they say they were sent.
+        times = times[times != NO_TIME] * NS_PER_MS
+        if frames.received(rows):
+            times = frames.batch.recv_ns[rows]
         out[file] = _Begin(
-            int(times[times != NO_TIME].min(initial=_ENDLESS)),
+            int(times.min(initial=_ENDLESS)),
             int(frames.seq[first]),
             int(frames.batch.sid[first]),
             int(frames.line[rows[:1]][0]) >> 1,

@@ -189,19 +189,21 @@ def _one_after_the_other(
     latest_on: dict[int, int] = {}
     for at in np.flatnonzero(first).tolist():
         highest = max(highest, int(seq[before:at].max(initial=NONE)))
-        if may_be_late[at] and seq[at] < highest and seq[at] not in seq[starts[-1] : at]:
-            pass
-        elif seq[at] <= highest:
+        number, known = int(seq[at]), latest_on.get(int(market[at]), len(former))
+        # The former connection that sent the market, if it was another.
+        if highest != NONE and _continues(former[known : known + 1], number, controls):
+            return None
+        late = may_be_late[at] and number < highest and number not in seq[starts[-1] : at]
+        if number <= highest and not late:
             starts.append(at)
             former.append(highest)
             highest = NONE
-        elif highest != NONE and _continues(former, int(seq[at]), controls):
-            known = latest_on.get(int(market[at]), len(former))
-            own = former[known : known + 1]  # the former connection that sent the market
-            if _continues(own, int(seq[at]), controls):
-                return None
-            if not _continues([highest], int(seq[at]), controls):
-                return None  # another connection, that was not over
+        elif (
+            highest != NONE
+            and _continues(former, number, controls)
+            and not _continues([highest], number, controls)
+        ):
+            return None  # another connection, that was not over
         latest_on[int(market[at])] = len(former)
         before = at
     connection = np.searchsorted(starts, np.arange(len(seq)), side="right") - 1
