@@ -107,10 +107,9 @@ def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
     if any(all(f.given_ms is None for f in part) for part in (one, other)):
         raise Undecided(market)  # snapshots alone: numbers without a time
     before, after = continues(one, other), continues(other, one)
-    earlier, later = by_exchange_time(one, other), by_exchange_time(other, one)
-    if before != after and not (after and earlier != later and earlier):
-        return before and not (earlier != later and later)
-    return earlier and not later
+    if before != after:  # at most a second against the exchange's times, which `continues` asks
+        return before
+    return by_exchange_time(one, other) and not by_exchange_time(other, one)
 
 
 def by_received(one: list[Frame], other: list[Frame]) -> bool:
