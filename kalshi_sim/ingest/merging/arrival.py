@@ -116,11 +116,11 @@ def _successive(
     beside = {pair for placed in markets for pair in pairwise(placed.places.order)}
     began, ended = frames.spans
 
-    def likeliest(pair: tuple[int, int]) -> tuple[int, int, _Begin, _Begin]:
+    def likeliest(pair: tuple[int, int]) -> tuple[int, bool, int, _Begin, _Begin]:
         one, other = pair
         known = any_mixed and NO_TIME not in (ended[one], ended[other])
         later = int(began[other] - ended[one]) if known else 0
-        return steps.get(pair, 0), later, begin[one], begin[other]
+        return steps.get(pair, 0), later < 0, later, begin[one], begin[other]
 
     steps: dict[tuple[int, int], int] = {}
     if any_mixed:
