@@ -54,8 +54,8 @@ class Traded:
     row_ns: int = 0
     """When the frame came that the next decision answers."""
     orders: int = 0
-    loss: float = 0.0
-    """Cents, by the chosen fill model."""
+    loss2: int = 0
+    """Twice what is lost, in money of the tape, by the chosen fill model."""
     blocked: Counter[str] = field(default_factory=Counter)
 
 
@@ -272,14 +272,18 @@ class Trader:
         return doubled / 2 / money_per_cent(self.following.payout)
 
     def _check_losses(self, turn: list[Traded]) -> None:
-        most = self.limits.market_loss
+        if self.following.payout is None:
+            return
+        cent2 = 2 * money_per_cent(self.following.payout)
+        most, in_all = self.limits.market_loss, self.limits.total_loss
         for market in turn:
-            market.loss = self.config.cash_start - self.equity_cents(market, self.chosen)
-            if most is not None and market.loss >= most and market.halted is None:
-                market.halted = f"lost {market.loss:,.0f} cents"
-        total = sum(market.loss for market in self.markets.values())
-        if self.limits.total_loss is not None and total >= self.limits.total_loss:
-            self.stop(f"lost {total:,.0f} cents in all")
+            equity2 = self.state(market, self.chosen)["equity2"]
+            market.loss2 = self.config.cash_start * cent2 - equity2
+            if most is not None and market.loss2 >= most * cent2 and market.halted is None:
+                market.halted = f"lost {market.loss2 / cent2:,.0f} cents"
+        total2 = sum(market.loss2 for market in self.markets.values())
+        if in_all is not None and total2 >= in_all * cent2:
+            self.stop(f"lost {total2 / cent2:,.0f} cents in all")
 
     def _write(self, market: Traded, action: int, reason: str | None, latency_ns: int) -> None:
         band, live = self._band(market), self.following.markets[market.ticker]

@@ -13,6 +13,7 @@ from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.ingest.segments import frame_line
 from kalshi_sim.live.following import Cut, Following
+from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.policies import BASELINES
 from kalshi_train.trading.limits import Limits
 from kalshi_train.trading.log import DecisionLog, read_log
@@ -129,8 +130,10 @@ def test_a_loss_in_all_ends_the_run(tmp_path: Path) -> None:
         lines += [feed.book(price), feed.book(price, OTHER)]
     trader, log = run(tmp_path / "run", lines, Limits(total_loss=300))
     assert "in all" in str(trader.stopping)
-    lost = trader.markets[TICKER].loss + trader.markets[OTHER].loss
-    assert lost >= 300
+    payout = trader.following.payout
+    assert payout is not None
+    lost2 = trader.markets[TICKER].loss2 + trader.markets[OTHER].loss2
+    assert lost2 >= 300 * 2 * money_per_cent(payout)
     assert log[-1]["why"] == trader.stopping
     last = {line["m"]: line["a"] for line in log if line["t"] == "row"}
     assert set(last.values()) == {0}
