@@ -117,6 +117,7 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (2214376, "socket and cut"),
         (2219321, "one"),
         (2233428, "socket and cut"),
+        (2300125, "socket"),
         (6001319, "one"),
     ],
 )

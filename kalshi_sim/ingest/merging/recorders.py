@@ -115,14 +115,16 @@ def _record_at_once(one: Piece, other: Piece) -> bool:
 
     Or the numbers of a sid do not rise through the time that both files recorded.
     """
-    if not (one.has_delta and other.has_delta):
-        return False
     batch = one.frames.batch
-    a, b = batch.recv_ns[one.book], batch.recv_ns[other.book]
     if not np.isin(batch.sid[one.book], batch.sid[other.book]).any():
         return False
-    if a.min() < b.max() and b.min() < a.max():
-        return True
+    if one.has_delta and other.has_delta:
+        a, b = batch.recv_ns[one.book], batch.recv_ns[other.book]
+        if a.min() < b.max() and b.min() < a.max():
+            return True
+    _, deltas = one.frames.file_kinds
+    if not all(deltas.intersection(piece.files) for piece in (one, other)):
+        return False  # a file of snapshots lies beside one of deltas
     return any(_numbers_fall(one.frames, a, b) for a, b in product(one.files, other.files))
 
 
