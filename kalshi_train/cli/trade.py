@@ -197,7 +197,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
         output.say(
             f"fill models {', '.join(work.band_of(config))}; the policy sees {config.fill_model}"
         )
-        trader = work.trade(
+        trader, writer = work.trade(
             work.RunOptions(
                 policy=policy,
                 config=config,
@@ -231,6 +231,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
     else:
         show(result)
         print(f"the run is in {out}; compare it: kalshi-trade --verify {out}")
+    writer.check_whole()
     return 0
 
 

@@ -73,14 +73,14 @@ def band_of(config: SimConfig) -> tuple[FillModel, ...]:
     return tuple(dict.fromkeys(models))
 
 
-def trade(options: RunOptions) -> Trader:
+def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
     """Trade until the run is stopped.
 
     Args:
         options: what to do.
 
     Returns:
-        The trader, as it ended.
+        The trader as it ended, and what wrote its recording.
 
     Raises:
         ConfigError: an option is wrong, or no market is chosen.
@@ -137,7 +137,7 @@ def trade(options: RunOptions) -> Trader:
             writer.close()
             trader.finish()
             log.close()
-    return trader
+    return trader, writer
 
 
 def _on_one_thread() -> None:

@@ -286,7 +286,7 @@ class RecordCommand:
             self._store(self.into)
         except KalshiSimError as error:
             raise type(error)(
-                f"{error}. The recording itself is whole; store it again with kalshi-sim record "
+                f"{error}. What was recorded is kept; store it again with kalshi-sim record "
                 f"--store-only --out {self.out} --into STORE"
             ) from error
 

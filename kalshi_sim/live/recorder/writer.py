@@ -8,6 +8,7 @@ counted; putting never waits.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -187,7 +188,7 @@ class SegmentWriter:
             raise StoreError(
                 f"the disk of {self.folder} was full: {numbered(dropped, 'frame')} could not be "
                 "written; what was written before and after that is whole"
-            )
+            ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _check_room(self) -> None:
         free = self.free_bytes()
