@@ -149,8 +149,13 @@ def holds_secret(arguments: Sequence[str]) -> bool:
 
 def _say(program: str, message: str) -> None:
     from kalshi_sim.cli.tables import wrapped
-    from kalshi_sim.store.urls import mask_addresses
     from kalshi_sim.text import printable_lines
 
-    text = f"{program}: {printable_lines(mask_addresses(message))}"
+    try:
+        from kalshi_sim.store.urls import mask_addresses
+    except ImportError:  # a signal came while numpy was loaded, which is not loaded a second time
+        shown = "interrupted"
+    else:
+        shown = mask_addresses(message)
+    text = f"{program}: {printable_lines(shown)}"
     print(wrapped(text, stderr=True) if sys.stderr.isatty() else text, file=sys.stderr)

@@ -21,10 +21,11 @@ import os, sys, importlib
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
+            sys.meta_path.remove(self)
             os.kill(os.getpid(), {signum})
 
 sys.meta_path.insert(0, Interrupting())
-sys.argv = ["command", "--help"]
+sys.argv = ["command", {word!r}]
 sys.exit(getattr(importlib.import_module({entry!r}), {function!r})())
 """
 
@@ -33,12 +34,25 @@ sys.exit(getattr(importlib.import_module({entry!r}), {function!r})())
 @pytest.mark.parametrize("program", COMMANDS)
 def test_a_signal_during_imports_is_one_line(program: str, signum: signal.Signals) -> None:
     entry, function, module = COMMANDS[program]
-    script = SCRIPT.format(entry=entry, function=function, module=module, signum=int(signum))
+    script = SCRIPT.format(
+        entry=entry, function=function, module=module, signum=int(signum), word="--help"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (128 + signum, f"{program}: interrupted\n")
     assert done.stdout == ""
+
+
+def test_a_signal_while_numpy_is_loaded_is_one_line() -> None:
+    """Half loaded, it cannot be loaded again: what words a message needs must not need it."""
+    entry, function, _ = COMMANDS["kalshi-train"]
+    named = {"entry": entry, "function": function, "module": "numpy._core.overrides"}
+    script = SCRIPT.format(**named, signum=2, word="--session=1")
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "kalshi-train: interrupted\n")
 
 
 def test_the_installed_commands_begin_here() -> None:

@@ -46,7 +46,9 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     metadata = next((tmp_path / "captures").glob("*.csv"))
     metadata.rename(tmp_path / "markets.csv")
     commands = [line for line in lines() if line.startswith(".venv/bin/")]
-    assert {line.split()[0] for line in commands} == {f".venv/bin/{name}" for name in SCRIPTS}
+    # kalshi-trade needs an exchange: tests/trading runs it at one.
+    named = {f".venv/bin/{name}" for name in SCRIPTS if name != "kalshi-trade"}
+    assert {line.split()[0] for line in commands} == named
     evaluation = [line for line in commands if "kalshi-evaluate" in line]
     for line in [line for line in commands if line not in evaluation]:
         run(line, tmp_path)
