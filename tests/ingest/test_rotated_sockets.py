@@ -116,9 +116,14 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (2201040, "overlap"),
         (2214376, "socket and cut"),
         (2219321, "one"),
+        (2230615, "channel"),
         (2233428, "socket and cut"),
         (2300125, "socket"),
+        (2300336, "socket and cut"),
+        (2300389, "overlap"),
+        (2508556, "overlap"),
         (6001319, "one"),
+        (9000159, "overlap"),
     ],
 )
 def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: str) -> None:

@@ -134,11 +134,12 @@ def _cost_of_files(order: Sequence[Piece]) -> Cost:
     own = int(frames.batch.market[order[0].rows[0]])
     rows: list[Int64Array] = []
     for piece in order:
-        file = whole_file(frames, piece.files[0])
-        before = whole_file(frames, int(frames.file_of[rows[-1][0]])) if rows else None
-        repeated = shared_run(before, file) if before is not None else 0
-        if repeated < len(file.rows):
-            rows.append(file.rows[repeated:])
+        for at, number in enumerate(piece.files):
+            file = whole_file(frames, number)
+            earlier = {*piece.files[:at], *(frames.file_of[rows[-1][:1]].tolist() if rows else ())}
+            repeated = max((shared_run(whole_file(frames, f), file) for f in earlier), default=0)
+            if repeated < len(file.rows):
+                rows.append(file.rows[repeated:])
     total = [0, 0, 0, 0]
     clock = NO_TIME
     for part in rows:

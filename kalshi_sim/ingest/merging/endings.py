@@ -108,7 +108,10 @@ class Endings:
                 continue
             at = market.places.of(row)
             if clock is not None and batch.recv_ns[row] != NO_TIME:
-                at = max(at, int(np.searchsorted(clock, batch.recv_ns[row])) - 1)
+                received = int(np.searchsorted(clock, batch.recv_ns[row])) - 1
+                # It comes after the frames before it in its file, else before the first one there.
+                leads = bool(market.places.lead(np.array([row], dtype=np.int64))[0])
+                at = min(at, received) if leads else max(at, received)
             if at < 0 or batch.sid[book.rows[at]] != batch.sid[row]:
                 continue
             files = self._frames.file_of[[row, book.rows[at]]]

@@ -239,7 +239,10 @@ class _Open:
         at = np.searchsorted(self.key, key)
         before, after = np.maximum(at - 1, 0), np.minimum(at, len(self.key) - 1)
         early = (at > 0) & (self.seq[before] > seq)
-        return int((early | ((at < len(self.key)) & (self.seq[after] < seq))).sum())
+        late = ~early & (at < len(self.key)) & (self.seq[after] < seq)
+        # One that was written late behind the very next number is one, however many it follows.
+        behind = late & np.isin(self.seq[after] + 1, seq)
+        return int((early | (late & ~behind)).sum()) + len(np.unique(after[behind]))
 
     def is_followed(self, key: int, number: int, taken: Taken) -> bool:
         """Whether a frame there has the very next number, or control frames those between."""

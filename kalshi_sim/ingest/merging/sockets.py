@@ -23,7 +23,7 @@ from kalshi_sim.ingest.merging.places import Placed
 from kalshi_sim.ingest.merging.segments import Segment, segments_of
 from kalshi_sim.ingest.merging.units import Units
 from kalshi_sim.ingest.merging.view import Frames
-from kalshi_sim.session import Int64Array
+from kalshi_sim.session import NO_TIME, Int64Array
 
 ALL: Final = -2
 """All connections of a sid: a recorder numbered each market apart, or nothing at all."""
@@ -95,6 +95,8 @@ class Sockets:
         self.apart = self._numbered_apart(units, whole=whole)
         """Chains (0 for all, if `whole`) in which each market of a sid was numbered by itself."""
         self._assigned: dict[int, int] = {}
+        self._taken_in: dict[tuple[int, int], int] = {}
+        """The file of the control frame that took a number of a segment."""
         self._lay_controls(controls, whole=whole)
 
     def of_control(self, row: int) -> int:
@@ -176,6 +178,7 @@ class Sockets:
         socket = self.numbers.connection(self._segments[chosen], control.place)
         self._assigned[control.row] = socket
         self.numbers.add(socket, control.seq, control.place)
+        self._taken_in.setdefault((chosen, control.seq), int(self._frames.file_of[control.row]))
         self._segments[chosen].take(control.seq, control.content, control.place, ends=control.ends)
         return True
 
@@ -197,6 +200,10 @@ class Sockets:
         """The segment that a control frame with a number can be of, NONE of several."""
         seq, place = control.seq, control.place
         chosen = [nth for nth in own if self._segments[nth].takes(seq, control.content, place)]
+        if self._frames.batch.recv_ns[control.row] != NO_TIME:
+            # Its copy in another file took the number there, and may have ended the segment.
+            file = int(self._frames.file_of[control.row])
+            chosen = [n for n in chosen if self._taken_in.get((n, seq), file) != file] or chosen
         ways: tuple[Callable[[Segment], bool], ...] = (
             lambda segment: not segment.is_over(place),
             lambda segment: not (control.ends and segment.goes_on(place)),
