@@ -22,6 +22,7 @@ from kalshi_sim.synthetic.session import generate_session
 from kalshi_train import FastPPO, TrainConfig
 from kalshi_train.config_file import write_settings
 from kalshi_train.models import model_weights
+from kalshi_train.training.run import METRICS_FILE
 from kalshi_train.training.run_lock import LOCK_FILE, locked
 
 _TRAIN = "import sys; from kalshi_train.cli.train import train_main as f; sys.exit(f())"
@@ -49,12 +50,11 @@ def start(store: Path, model: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_steps(folder: Path) -> None:
-    """Wait until the run has learned something."""
+def wait_for_steps(folder: Path, name: str = METRICS_FILE) -> None:
+    """Wait until the run has learned from a rollout, or has written another file."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if (folder / "config.json").exists():
-            time.sleep(0.7)
+        if (folder / name).exists() and (folder / name).stat().st_size > 0:
             return
         time.sleep(0.02)
     pytest.fail("the training did not begin")
@@ -90,7 +90,8 @@ def test_a_signal_saves_and_the_resumed_run_ends_as_if_there_was_none(
 
 def test_the_second_signal_stops_at_once(store: Path, tmp_path: Path) -> None:
     run = start(store, tmp_path / "m.zip", "--n-steps", "200000", "--total-timesteps", "100000000")
-    wait_for_steps(tmp_path)
+    wait_for_steps(tmp_path, "config.json")
+    time.sleep(0.7)  # it is in the midst of its first rollout
     run.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert run.poll() is None
