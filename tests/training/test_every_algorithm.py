@@ -25,7 +25,12 @@ from kalshi_train.models import load_model
 from kalshi_train.training.run import train
 from tests.training.test_training import config, weights
 
-LSTM: dict[str, Any] = {"algorithm": "recurrent-ppo", "lstm_hidden_size": 8, "n_steps": 32}
+LSTM: dict[str, Any] = {
+    "algorithm": "recurrent-ppo",
+    "lstm_hidden_size": 8,
+    "n_steps": 32,
+    "n_epochs": 2,
+}
 DQN_SETTINGS: dict[str, Any] = {
     "algorithm": "dqn",
     "n_steps": 8,
