@@ -57,7 +57,7 @@ def made(request: pytest.FixtureRequest) -> tuple[str, Session, TrueQueue]:
 
 
 def test_best_prices_are_given_up_more_often_where_prices_are_fine() -> None:
-    usual = replace(read_profile("crypto-15m"), markets=2, minutes=0.02 if INTERPRETED else 0.4)
+    usual = replace(read_profile("crypto-15m"), markets=2, minutes=0.1 if INTERPRETED else 0.4)
 
     def made(start: float, fine: float) -> Session:
         return generate_session(1, profile=replace(usual, starts=(start,), fine=fine))
