@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import tyro
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout
-from kalshi_sim.config import MAX_HISTORY, MarketOrder, SimConfig, TapeOptions
+from kalshi_sim.config import MAX_HISTORY, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.text import printable
 from kalshi_sim.validated import Within
 from kalshi_train.cli.markets import check_sessions, markets_to_play, only_named
 from kalshi_train.cli.models import NamedModel, named_models
+from kalshi_train.cli.rules import SIM_FIELDS, WHOLE_EPISODES, Rules, sim_of
 from kalshi_train.config import TrainConfig, named_sessions
 from kalshi_train.evaluation.options import EvaluationOptions
 from kalshi_train.flag_types import SessionIds
@@ -37,19 +38,11 @@ chosen fill model and under both bounds (through, touch): the truth lies between
 simulation that are not given are those each model was trained with; baselines, markets and the
 fill model have those of the first."""
 
-_SIM_FIELDS: Final = tuple(f.name for f in fields(SimConfig))
-_WHOLE_EPISODES: Final = ("random_start", "market_order", "record_fills", "max_episode_steps")
-
 
 @dataclass(frozen=True, kw_only=True)
-class _Rules(SimConfig):
-    """Settings of the simulation; those that make no difference to whole episodes are fixed."""
+class _Rules(Rules):
+    """Settings of the simulation, and rows that a function sees."""
 
-    random_start: tyro.conf.Suppress[bool] = False
-    market_order: tyro.conf.Suppress[MarketOrder] = "sequential"
-    record_fills: tyro.conf.Suppress[bool] = False
-    max_episode_steps: tyro.conf.Suppress[int | None] = None
-    reward_scale: tyro.conf.Suppress[float] = 1.0
     history: Annotated[int, Within(1, MAX_HISTORY), tyro.conf.arg(aliases=["--frame-stack"])] = 1
     """Rows that a function's observations show, the newest last; models see what they saw when
     they were trained."""
@@ -103,7 +96,7 @@ class _Command:
     @property
     def sim(self) -> SimConfig:
         """The settings of the simulation."""
-        return SimConfig(**{name: getattr(self.rules, name) for name in _SIM_FIELDS})
+        return sim_of(self.rules)
 
     @property
     def session_ids(self) -> tuple[int, ...]:
@@ -225,10 +218,10 @@ def _settings_of(model: NamedModel, first: NamedModel) -> str:
 
 def _differences(config: SimConfig, other: SimConfig) -> dict[str, Any]:
     """Settings in which `other` differs; the fill model is the evaluation's for all."""
-    skipped = {*_WHOLE_EPISODES, "reward_scale", "fill_model", "end_of_data"}
+    skipped = {*WHOLE_EPISODES, "fill_model", "end_of_data"}
     return {
         name: getattr(other, name)
-        for name in _SIM_FIELDS
+        for name in SIM_FIELDS
         if name not in skipped and getattr(other, name) != getattr(config, name)
     }
 
@@ -261,7 +254,7 @@ def _parse(arguments: Sequence[str], base: TrainConfig) -> _Command:
     Raises:
         ConfigError: one line that says what is wrong.
     """
-    kept = [n for n in _SIM_FIELDS if n not in (*_WHOLE_EPISODES, "reward_scale")]
+    kept = [n for n in SIM_FIELDS if n not in WHOLE_EPISODES]
     rules: dict[str, Any] = {name: getattr(base.sim, name) for name in kept}
     default = _Command(rules=_Rules(**rules), tape=base.tape)
     return parse_command(_Command, "kalshi-evaluate", _DESCRIPTION, arguments, default)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -15,11 +15,12 @@ import tyro
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
-from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
+from kalshi_sim.config import SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.extras import import_module
 from kalshi_sim.text import numbered, printable
 from kalshi_train.cli.models import NamedModel, named_models
+from kalshi_train.cli.rules import SIM_FIELDS, WHOLE_EPISODES, Rules, sim_of
 from kalshi_train.trading.limits import Limits
 
 if TYPE_CHECKING:
@@ -36,28 +37,15 @@ the simulator's own kernels under three fill models at once (through, the model'
 Settings of the simulation are those the model was trained with. `--verify` imports what was
 recorded, replays the same actions and compares every row, bit for bit."""
 
-_SIM_FIELDS: Final = tuple(f.name for f in fields(SimConfig))
-_OF_TRAINING: Final = (
-    "random_start",
-    "market_order",
-    "record_fills",
-    "max_episode_steps",
-    "reward_scale",
-    "end_of_data",
-)
+_OF_TRAINING: Final = (*WHOLE_EPISODES, "end_of_data")
 """Settings of episodes, which live markets do not have."""
 _BAD: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Rules(SimConfig):
-    """Settings of the simulation; those that make no difference here are fixed."""
+class _Rules(Rules):
+    """Settings of the simulation; live markets have no end of their data."""
 
-    random_start: tyro.conf.Suppress[bool] = False
-    market_order: tyro.conf.Suppress[MarketOrder] = "sequential"
-    record_fills: tyro.conf.Suppress[bool] = False
-    max_episode_steps: tyro.conf.Suppress[int | None] = None
-    reward_scale: tyro.conf.Suppress[float] = 1.0
     end_of_data: tyro.conf.Suppress[Literal["terminate", "truncate"]] = "terminate"
 
 
@@ -105,7 +93,7 @@ class _Command:
     @property
     def sim(self) -> SimConfig:
         """The settings of the simulation."""
-        return SimConfig(**{name: getattr(self.rules, name) for name in _SIM_FIELDS})
+        return sim_of(self.rules)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +143,7 @@ def _of_live(config: SimConfig) -> SimConfig:
 
 
 def _refuse_other_settings(given: SimConfig, trained: SimConfig, model: NamedModel) -> None:
-    other = [n for n in _SIM_FIELDS if getattr(given, n) != getattr(trained, n)]
+    other = [n for n in SIM_FIELDS if getattr(given, n) != getattr(trained, n)]
     if other:
         said = ", ".join(f"{n}={getattr(given, n)} (trained: {getattr(trained, n)})" for n in other)
         raise ConfigError(
@@ -295,7 +283,7 @@ def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:
     Raises:
         ConfigError: one line that says what is wrong.
     """
-    kept = [n for n in _SIM_FIELDS if n not in _OF_TRAINING]
+    kept = [n for n in SIM_FIELDS if n not in _OF_TRAINING]
     rules: dict[str, Any] = {name: getattr(base, name) for name in kept}
     default = _Command(rules=_Rules(**rules))
     return parse_command(_Command, "kalshi-trade", _DESCRIPTION, arguments, default)
