@@ -67,9 +67,8 @@ def mistakes_in_a_line(
     first = arguments[0] if arguments else ""
     if commands and not first.startswith("-") and first not in commands:
         raise ConfigError(_no_command(program, first, commands))
-    if first.replace("_", "-") in _COMPLETION and list(arguments[1:2]) not in [
-        [s] for s in _SHELLS
-    ]:
+    shell = "".join(arguments[1:2])
+    if first.replace("_", "-") in _COMPLETION and shell not in _SHELLS:
         raise ConfigError(f"{first} takes the name of a shell: {', '.join(_SHELLS)}")
     shown = io.StringIO()
     try:
