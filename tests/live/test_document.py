@@ -27,7 +27,8 @@ def chapter(title: str, language: str) -> list[str]:
 def commands() -> str:
     """The commands of the way, with another port and a shorter training."""
     blocks = chapter("From an API key to a trained policy", "bash")
-    script = "\n".join(blocks)
+    # Whatever fails, what runs in the background ends with it, or its output would be waited for.
+    script = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(blocks)
     for shown, here in (("8765", str(free_port())), ("200000", "1024")):
         assert shown in script
         script = script.replace(shown, here)
