@@ -267,7 +267,7 @@ def learnt(tape: Tape, folds: Sequence[list[int]], arguments: Arguments) -> list
         for path, views in zip(arguments.models, folds, strict=True):
             policy = policy_from_model(load_model(path), "RL")
             rules: dict[str, Any] = {"fill_model": fill_model}
-            table = getattr(policy.model.action_space, "actions", "five")  # type: ignore[union-attr]
+            table = getattr(policy.model.action_space, "actions", "five")  # type: ignore[union-attr]  # it is loaded
             config = SimConfig(**rules, actions=table)
             played += episodes_of(policy, tape.select(views), config)
         rows.append(row_of("RL on the same split", fill_model, played))

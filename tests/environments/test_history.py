@@ -176,7 +176,7 @@ def portfolio_of(sim: BatchSimulator, peak2: int) -> Portfolio:
         fees_paid=int(state["fees_paid"]),
         peak_equity=Decimal(peak2) / 2,
         yes_order=orders[0],  # type: ignore[arg-type]  # of three numbers
-        no_order=orders[1],  # type: ignore[arg-type]
+        no_order=orders[1],  # type: ignore[arg-type]  # of three numbers
     )
 
 
