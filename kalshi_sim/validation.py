@@ -242,17 +242,20 @@ class _Rollout:
             for i, j in np.argwhere(alike).tolist()
         ]
         pairs = [(a, b) for a, b in pairs if not any({a, b} <= kin for kin in _ALIKE)]
-        # Any two features of two values each that change together are the same up to scale.
-        excused = [f"{a}, {b}" for a, b in pairs if self._values(a) == self._values(b) == _TWO]
+        # Any two features of two values each that change together are the same up to scale; of
+        # those, a copy has the same two.
+        excused = [f"{a}, {b}" for a, b in pairs if self._of_two_values(a, b)]
         wrong = [f"{a} = {b}" for a, b in pairs if f"{a}, {b}" not in excused]
         if wrong:
             raise _BrokenError(f"the same up to scale: {', '.join(wrong)}")
         because = f" ({'; '.join(excused)}: of two values here)" if excused else ""
         return f"no two are the same up to scale{because}"
 
-    def _values(self, name: str) -> int:
-        place = [feature.name for feature in FEATURES].index(name)
-        return len(np.unique(self.observed[:, place]))
+    def _of_two_values(self, a: str, b: str) -> bool:
+        """Whether two features have two values each, and not the same two."""
+        names = [feature.name for feature in FEATURES]
+        one, other = (np.unique(self.observed[:, names.index(name)]) for name in (a, b))
+        return len(one) == len(other) == _TWO and not np.array_equal(one, other)
 
 
 def _excuses(tape: Tape, observed: npt.NDArray[np.float64]) -> set[str]:

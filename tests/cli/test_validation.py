@@ -99,3 +99,21 @@ def test_features_of_two_values_each_are_no_duplicates(
     duplicated = {c.name: c for c in validate_session(edge_session)}["no duplicated feature"]
     assert duplicated.held
     assert f"{FEATURES[5].name}, {FEATURES[6].name}: of two values here" in duplicated.detail
+
+
+def test_a_copy_of_a_feature_of_two_values_is_a_duplicate(
+    edge_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = validation._Rollout._play
+
+    def copied(self: validation._Rollout, config: object) -> list[np.ndarray]:
+        rows = play(self, config)  # type: ignore[arg-type]  # a stand-in
+        for obs in rows:
+            obs[:, 5] = obs[:, 7] > 0
+            obs[:, 6] = obs[:, 5]
+        return rows
+
+    monkeypatch.setattr(validation._Rollout, "_play", copied)
+    duplicated = {c.name: c for c in validate_session(edge_session)}["no duplicated feature"]
+    assert duplicated.held is False
+    assert f"{FEATURES[5].name} = {FEATURES[6].name}" in duplicated.detail
