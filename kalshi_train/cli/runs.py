@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     command = parse_command(_Command, "kalshi-runs", _DESCRIPTION, arguments, _Command())
+    if command.plot is not None and command.plot.suffix not in (".html", ".htm"):
+        raise ConfigError(f"--plot {printable(str(command.plot))}: it is a page; name it .html")
     runs, notes = find_runs(command.folder)
     if not runs:
         raise ConfigError(

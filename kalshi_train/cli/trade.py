@@ -15,6 +15,7 @@ import tyro
 
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
+from kalshi_sim.cli.tables import Layout
 from kalshi_sim.config import SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.extras import import_module
@@ -87,6 +88,10 @@ class _Command:
     """Seconds between two lines of status."""
     trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Run the code that model files hold (policies of your own); only for files you made."""
+    wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show all columns of the table, however wide."""
+    columns: str | None = None
+    """Show only these columns of the table, by name, separated by commas."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print figures as JSON instead of tables."""
 
@@ -217,7 +222,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
     if command.json:
         print(json.dumps(result | {"run": str(out)}, indent=2))
     else:
-        show(result)
+        show(result, Layout(command.wide, command.columns))
         print(f"the run is in {out}; compare it: kalshi-trade --verify {out}")
     writer.check_whole()
     return 0
@@ -257,8 +262,9 @@ def _verify(command: _Command, run: Path) -> int:
     gaps = verdict.cuts["gap"]
     if late or gaps:
         print(
-            f"replayed as it was known: {numbered(gaps, 'gap')}, and {numbered(late, 'frame')} "
-            "that came after the row had been closed"
+            f"replayed as it was known: {numbered(gaps, 'gap')} (in each market the end of the "
+            f"recording is one), and {numbered(late, 'frame')} that came after the row had been "
+            "closed"
         )
     if verdict.not_compared:
         print(f"too few rows to compare: {printable(', '.join(verdict.not_compared), 500)}")

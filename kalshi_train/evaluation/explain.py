@@ -48,7 +48,7 @@ def lines(found: Diagnosis) -> list[tuple[str, str]]:
     rows += [
         ("drawn actions", drawn),
         ("entropy", f"{found.entropy:.3f} nats, {found.entropy_share:.0%} of the largest"),
-        ("masked", f"{found.masked_share:.0%} of the actions were invalid"),
+        ("invalid", f"{found.masked_share:.0%} of the actions were invalid"),
     ]
     for b in found.buckets:
         text = "too few orders"

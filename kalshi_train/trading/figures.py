@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kalshi_sim.cli.tables import print_pairs, print_table
+from kalshi_sim.cli.tables import Layout, print_pairs, print_table
+from kalshi_sim.text import dollars
 from kalshi_sim.units import PAYOUT_CENT, money_per_cent
 from kalshi_train.trading.trader import Trader
 
@@ -60,47 +61,45 @@ def _open(trader: Trader, state: dict[str, int], side: str) -> dict[str, float] 
     return {"contracts": state[f"{side}_size"], "cents": state[f"{side}_price"] / cent}
 
 
-def show(found: dict[str, Any]) -> None:
+def show(found: dict[str, Any], layout: Layout | None = None) -> None:
     """Print the figures of a run as tables.
 
     Args:
         found: as `figures` gives them.
+        layout: which columns are shown.
     """
-    models = list(found["profit_cents"])
+    in_all = found["profit_cents"]
+    models = list(in_all)
     rows = [
         [
             market["market"],
             f"{market['rows']:,}",
             f"{market['orders']:,}",
-            f"{market['models'][found['chosen']]['position']:+,}",
+            f"{market['models'][found['chosen']]['position']:,}",
             *(f"{market['models'][model]['fills']:,}" for model in models),
-            *(dollars(market["models"][model]["profit_cents"]) for model in models),
+            *(dollars(market["models"][model]["profit_cents"], signed=True) for model in models),
             market["halted"] or ", ".join(f"{n} x {why}" for why, n in market["blocked"].items()),
         ]
         for market in found["markets"]
     ]
     columns = ["market", "rows", "orders", "position"]
-    columns += [f"fills {model}" for model in models] + [f"profit {model}" for model in models]
-    print_table("paper trading", [*columns, "limits"], rows)
+    fills = [f"fills {model}" for model in models]
+    columns += fills + [f"profit {model}" for model in models] + ["limits"]
+    least = [*fills, "rows", "orders", "limits", "position"]
+    print_table("paper trading", columns, rows, layout=layout, least=least)
     latency = found["latency_ms"]
     print_pairs(
         "",
         [
-            ("profit", ", ".join(f"{m} {dollars(c)}" for m, c in found["profit_cents"].items())),
+            (
+                "profit",
+                ", ".join(f"{m} {dollars(c, signed=True)}" for m, c in in_all.items()),
+            ),
             ("decisions", f"{found['decisions']:,}"),
             ("latency", ", ".join(f"{n} {_ms(v)}" for n, v in latency.items())),
             ("ended", str(found["why"])),
         ],
     )
-
-
-def dollars(cents: float) -> str:
-    """A profit in dollars with its sign.
-
-    Args:
-        cents: the profit.
-    """
-    return f"{cents / PAYOUT_CENT:+,.2f}"
 
 
 def _ms(value: float | None) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kalshi_sim.text import numbered, printable
-from kalshi_train.trading.figures import dollars, figures
+from kalshi_sim.text import dollars, numbered, printable
+from kalshi_train.trading.figures import figures
 from kalshi_train.trading.trader import Trader
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ def status_table(trader: Trader, feed: Status) -> Any:
         table.add_row(
             printable(market["market"]),
             f"{market['orders']:,}",
-            f"{chosen['position']:+,}",
+            f"{chosen['position']:,}",
             *(_order(order) for order in chosen["open"]),
-            *(dollars(market["models"][model]["profit_cents"]) for model in models),
+            *(dollars(market["models"][model]["profit_cents"], signed=True) for model in models),
             market["halted"] or "",
         )
-    total = (dollars(found["profit_cents"][model]) for model in models)
+    total = (dollars(found["profit_cents"][model], signed=True) for model in models)
     table.add_row("all", "", "", "", "", *total, "", style="bold")
     return table
 

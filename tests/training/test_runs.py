@@ -211,3 +211,10 @@ def test_damaged_evaluations_do_not_end_the_listing(
     assert "1 run below" in shown.out
     told = f"not counted among the tries: {tmp_path}/eval_logs/evaluations.npz is damaged"
     assert told in " ".join((shown.out + shown.err).split())
+
+
+def test_a_plot_is_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"total_timesteps": 512}))
+    assert runs_main([str(tmp_path), "--plot", str(tmp_path / "runs.png")]) == 2
+    assert "it is a page; name it .html" in capsys.readouterr().err
+    assert not (tmp_path / "runs.png").exists()
