@@ -37,10 +37,13 @@ def memory():
     private = kb["Private_Clean"] + kb["Private_Dirty"]
     return f"{kb['Rss']} {kb['Pss']} {private}"
 
+print(flush=True)
+input()
 before = memory()
 start = time.perf_counter()
 tape = open_tape(Path(sys.argv[1]))
-taken = time.perf_counter() - start
+print(time.perf_counter() - start, flush=True)
+input()
 opened = memory()
 env = KalshiVecEnv(tape, 64, SimConfig(random_start=True))
 env.reset()
@@ -49,7 +52,7 @@ env.close()
 stepped = memory()
 columns = [c for c in vars(tape).values() if isinstance(c, np.ndarray) and c.size]
 touched = sum(int(c.reshape(-1)[:: 512 // c.itemsize].sum()) for c in columns)
-print(taken, flush=True)
+print(flush=True)
 input()
 print(before, opened, stepped, memory(), sep=";", flush=True)
 input()
@@ -80,6 +83,14 @@ def _go_on(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+def _all_go_on(processes: list[subprocess.Popen[str]]) -> None:
+    """Let all go on once, and wait until the last one waits again."""
+    for process in processes:
+        _go_on(process)
+    for process in processes:
+        _line(process)
+
+
 def _shared(name: str) -> list[Figure]:
     """Processes that have all read every page of one cached tape, alive together."""
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +98,13 @@ def _shared(name: str) -> list[Figure]:
         save_tape(tape, Path(folder) / "tape")
         size = sum(v.nbytes for v in vars(tape).values() if isinstance(v, np.ndarray))
         processes = [_start(_TOUCH, str(Path(folder) / "tape")) for _ in range(PROCESSES)]
-        opening = [float(_line(p)) for p in processes]
+        for process in processes:
+            _line(process)
+        opening = []
+        for process in processes:  # one after the other; then all have it at once
+            _go_on(process)
+            opening.append(float(_line(process)))
+        _all_go_on(processes)
         for process in processes:
             _go_on(process)
         reports = [

@@ -16,7 +16,7 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.gate import check_int
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_TAPE_FEATURES
-from kalshi_sim.kernels.rows import MAX_FLOW_ENTRIES, MAX_SIZE, row_views, row_width
+from kalshi_sim.kernels.rows import MAX_FLOW_ENTRIES, MAX_SIZE, RowViews, row_views, row_width
 from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE, PRICE_SCALE
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Int64Array = npt.NDArray[np.int64]
 
+_BLOCK_ROWS: Final = 1 << 13
+"""So many rows are checked at a time: their memory is read once, then lies in the cache."""
 _ROW_ARRAYS: Final = {
     "ts_ms": (np.int64, "rows"),
     "mark2": (np.int64, "rows"),
@@ -53,23 +55,43 @@ def check_tape(tape: Tape) -> None:
         if not array.flags.c_contiguous:
             raise ConfigError(f"tape: {name} is not contiguous; use numpy.ascontiguousarray")
     views = row_views(tape.rows)
-    first, entries = views.i64[:, layout.ROW_FLOW], views.i16[:, layout.ROW_FLOW_ENTRIES]
-    if rows:
-        ends = first + entries
-        if first.min() < 0 or first.max() > len(tape.flow):  # before sums can run over int64
-            raise ConfigError(f"tape: flow has {len(tape.flow)} entries, a row begins elsewhere")
-        if entries.min() < 0 or (ends[:-1] != first[1:]).any():
-            raise ConfigError("tape: the flow of a row does not begin where that before it ends")
-        if ends[-1] > len(tape.flow):
-            raise ConfigError(f"tape: flow has {len(tape.flow)} entries, its rows {ends[-1]}")
-    end = layout.BEST_PRICE + layout.LEVEL_INT16S * tape.depth
-    if (views.i16[:, end : end + 2] != layout.NOT_KEPT).any():
-        raise ConfigError(f"tape: a row does not end after {tape.depth} levels a side")
+    end: int | None = None
+    for begin in range(0, rows, _BLOCK_ROWS):
+        end = _check_rows(tape, views, slice(begin, begin + _BLOCK_ROWS), end)
+    if end is not None and end > len(tape.flow):
+        raise ConfigError(f"tape: flow has {len(tape.flow)} entries, its rows {end}")
     for view in tape.views:
         check_view(view, rows)
         states = views.i32[view.rows, layout.ROW_STATE]
         if states.min() < 0 or states.max() > len(view.later_states):
             raise ConfigError(f"tape: a row of {view.market_ticker!r} is in a state it lacks")
+
+
+def _check_rows(tape: Tape, views: RowViews, part: slice, end: int | None) -> int:
+    """Check that rows follow one another in the flow.
+
+    Args:
+        tape: the tape.
+        views: of its rows.
+        part: the rows.
+        end: where the flow of the row before them ends; None for the first row.
+
+    Returns:
+        Where the flow of the last one ends.
+    """
+    first = views.i64[part, layout.ROW_FLOW].copy()
+    entries = views.i16[part, layout.ROW_FLOW_ENTRIES].astype(np.int64)
+    if first.min() < 0 or first.max() > len(tape.flow):  # before sums can run over int64
+        raise ConfigError(f"tape: flow has {len(tape.flow)} entries, a row begins elsewhere")
+    ends = first + entries
+    before = np.concatenate([first[:1] if end is None else [end], ends[:-1]])
+    if entries.min() < 0 or (before != first).any():
+        raise ConfigError("tape: the flow of a row does not begin where that before it ends")
+    last = layout.BEST_PRICE + layout.LEVEL_INT16S * tape.depth
+    marks = (views.i16[part, last + i] for i in range(2))  # numpy is slow at rows of two
+    if any((mark != layout.NOT_KEPT).any() for mark in marks):
+        raise ConfigError(f"tape: a row does not end after {tape.depth} levels a side")
+    return int(ends[-1])
 
 
 def check_row_arrays(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Final
+
+from zlib_ng import zlib_ng
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.segments import FRAME, HEAD, MARKER, SUM, is_line, marker_line
@@ -57,9 +58,9 @@ class SumWriter:
 
     def _summed(self, lines: list[bytes], wall_ns: int) -> bytes:
         text = b"".join(lines)
-        crc = zlib.crc32(text, self._crc)
+        crc = zlib_ng.crc32(text, self._crc)
         marker = marker_line(wall_ns, time.monotonic_ns(), 0, SUM, crc32=crc)
-        self._crc = zlib.crc32(marker, crc)
+        self._crc = zlib_ng.crc32(marker, crc)
         return text + marker
 
 
@@ -111,14 +112,14 @@ class SumReader:
                 given += [b"\n" * part.count(b"\n") for part in self._waiting]
                 self._waiting, self._crc = [], 0
                 continue
-            self._crc = zlib.crc32(self._waiting[-1], self._crc)
+            self._crc = zlib_ng.crc32(self._waiting[-1], self._crc)
             if crc != self._crc:
                 self._say_damaged(given)
             given += [*self._waiting, text[start:stop]]
-            self._crc = zlib.crc32(given[-1], self._crc)
+            self._crc = zlib_ng.crc32(given[-1], self._crc)
             self._waiting = []
         self._waiting.append(text[begin:])
-        self._crc = zlib.crc32(self._waiting[-1], self._crc)
+        self._crc = zlib_ng.crc32(self._waiting[-1], self._crc)
         if sum(map(len, self._waiting)) > self._most:
             self._say_damaged(given)
         whole = b"".join(given)

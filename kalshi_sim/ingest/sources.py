@@ -6,13 +6,13 @@ import bz2
 import codecs
 import hashlib
 import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
+from zlib_ng import zlib_ng
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.formats import Limits
@@ -35,7 +35,8 @@ _UTF_16: Final = {
 """How UTF-16 begins, with its mark or without."""
 _ARCHIVES: Final = ((0, b"PK\x03\x04", "zip"), (257, b"ustar", "tar"), (0, b"7z\xbc\xaf", "7z"))
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_DAMAGED: Final = (EOFError, OSError, zlib.error, lzma.LZMAError)
+_zlib: Any = zlib_ng  # its published types lack a method, and have an object for a class
+_DAMAGED: Final = (EOFError, OSError, _zlib.error, lzma.LZMAError)
 
 
 class _Gzip:
@@ -43,7 +44,7 @@ class _Gzip:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._unpack = _zlib.decompressobj(_zlib.MAX_WBITS | 16)
         self._waiting = b""
         self._members = 0
 
@@ -57,13 +58,13 @@ class _Gzip:
                     if not self._file.read(1):
                         return b""
                     raise OSError("zeros between its parts")
-                self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                self._unpack = _zlib.decompressobj(_zlib.MAX_WBITS | 16)
             if not packed:
                 raise EOFError("it ends within the compressed data")
             before = self._unpack.copy()
             try:
-                out = self._unpack.decompress(packed, size)
-            except zlib.error:  # after what is whole, zeros: blocks that were never written
+                out: bytes = self._unpack.decompress(packed, size)
+            except _zlib.error:  # after what is whole, zeros: blocks that were never written
                 whole = packed.rstrip(b"\0")
                 if len(packed) - len(whole) < _SYNCED or not whole:
                     raise

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from zlib_ng import zlib_ng
 
 from kalshi_sim.errors import DataError, StoreError
 from kalshi_sim.parallel import in_order
@@ -166,7 +166,7 @@ def _checksum(events: Events, first: int, stop: int) -> int:
     value = 0
     for column in fields(Events):
         rows: np.ndarray = np.ascontiguousarray(getattr(events, column.name)[first:stop])
-        value = zlib.crc32(rows.view(np.uint8).data, value)
+        value = zlib_ng.crc32(rows.view(np.uint8).data, value)
     return value
 
 
