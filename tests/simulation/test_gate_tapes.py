@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from kalshi_sim import BatchSimulator, Tape
+from kalshi_sim import BatchSimulator, Tape, tape_gate
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.rows import row_views
@@ -96,6 +96,18 @@ def test_rows_that_lead_out_of_the_tape_are_no_tape(column: str, value: int) -> 
     }
     columns[column][-1] = value
     with pytest.raises(ConfigError, match="tape"):
+        dataclasses.replace(TAPE, rows=rows)
+
+
+@pytest.mark.parametrize("row", range(1, 10))
+def test_rows_are_checked_across_the_blocks_they_are_read_in(
+    monkeypatch: pytest.MonkeyPatch, row: int
+) -> None:
+    monkeypatch.setattr(tape_gate, "_BLOCK_ROWS", 4)
+    assert len(dataclasses.replace(TAPE)) > 9
+    rows = TAPE.rows.copy()
+    row_views(rows).i16[row, layout.ROW_FLOW_ENTRIES] += 1
+    with pytest.raises(ConfigError, match="does not begin where that before it ends"):
         dataclasses.replace(TAPE, rows=rows)
 
 
