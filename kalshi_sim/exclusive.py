@@ -14,11 +14,17 @@ class Exclusive:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
+        """Hold it.
+
+        Raises:
+            RuntimeError: another thread does.
+        """
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("another thread is stepping this batch; give each one of its own")
 
-    def __exit__(self, *error: object) -> None:
+    def release(self) -> None:
+        """Let others hold it."""
         self._lock.release()
 
     def __reduce__(self) -> Any:
@@ -41,7 +47,11 @@ def one_at_a_time(
 
     @functools.wraps(method)
     def alone(self: Self, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        with self._exclusive:
+        exclusive = self._exclusive
+        exclusive.acquire()  # not by `with`: around a step of one environment it is to be felt
+        try:
             return method(self, *args, **kwargs)
+        finally:
+            exclusive.release()
 
     return alone

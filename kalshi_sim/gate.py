@@ -7,7 +7,7 @@ functions before a kernel sees it; behind them nothing can be read or written ou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +93,11 @@ def check_actions(actions: npt.ArrayLike, out: Int64Array, n_actions: int) -> No
             raise ValueError(_wrong_actions(n_actions, "some are not whole"))
     else:
         raise ValueError(_wrong_actions(n_actions, f"these are of type {given.dtype}"))
-    if isinstance(actions, (list, tuple)) and any(isinstance(a, (bool, np.bool_)) for a in actions):
+    listed = given is not actions and isinstance(actions, (list, tuple))
+    if listed and any(isinstance(a, (bool, np.bool_)) for a in cast("list[Any]", actions)):
         raise ValueError(_wrong_actions(n_actions, "some are True or False"))
-    if out.view(np.uint64).max() >= n_actions:
+    # the places of the extremes: numpy finds them in a sixth of the time that the extremes take
+    if out.item(out.argmin()) < 0 or out.item(out.argmax()) >= n_actions:
         outside = out[(out < 0) | (out >= n_actions)][0]
         raise ValueError(_wrong_actions(n_actions, f"there is {outside}"))
 

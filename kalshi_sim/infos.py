@@ -10,12 +10,9 @@ class Infos(list[dict[str, Any]]):
     """A list of dictionaries, empty but for the environments that finished.
 
     Making one for each of thousands of environments would take longer than the step; sharing
-    them would carry what a caller writes into one over to the next step.
+    them would carry what a caller writes into one over to the next step. It is made of a list
+    with None in the place of each empty dictionary.
     """
-
-    def __init__(self, n_envs: int) -> None:
-        """`n_envs` empty dictionaries."""
-        super().__init__([None] * n_envs)  # type: ignore[list-item]  # made when looked at
 
     def __getitem__(self, index: Any) -> Any:
         """The dictionary of an environment, or a list of those of a slice."""

@@ -22,7 +22,7 @@ from kalshi_sim.own_step import OwnStep
 from kalshi_sim.schedule import ViewSchedule
 from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
-from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads
+from kalshi_sim.threads import NumbaThreads, ThreadChoice, default_threads
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
@@ -218,7 +218,7 @@ class BatchSimulator(Statistics):
                 self._step(n_threads, buffers)
         if self.config.record_fills:
             self._collect_fills()
-        finished = self._gather_finished(buffers) if buffers.done.any() else None
+        finished = self._gather_finished(buffers) if np.count_nonzero(buffers.done) else None
         if finished is not None and restart:
             views, offsets = self.schedule.next_views(finished.envs)
             self._start(finished.envs, views, offsets, buffers)
@@ -241,13 +241,13 @@ class BatchSimulator(Statistics):
         tape, settings, agents = self.tape.arrays, self.settings, self.agents
         actions = self._actions
         if self._own is not None:
-            with numba_threads(n_threads) as shares:
+            with NumbaThreads(n_threads) as shares:
                 self._own.step(tape, settings, agents, actions, buffers, shares)
             return
         if n_threads == 1:
             kernel.step_agents(tape, settings, agents, actions, buffers, 0, self.n_envs)
             return
-        with numba_threads(n_threads) as shares:
+        with NumbaThreads(n_threads) as shares:
             if shares == 1:  # the threads are not to be had just now
                 kernel.step_agents(tape, settings, agents, actions, buffers, 0, self.n_envs)
             else:

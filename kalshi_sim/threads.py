@@ -99,32 +99,48 @@ def load_openmp() -> None:
         del os.environ["GOMP_SPINCOUNT"]
 
 
-@contextlib.contextmanager
-def numba_threads(wanted: int) -> Iterator[int]:
-    """Take up to `wanted` of Numba's threads for a block; gives how many shares to make.
+class NumbaThreads:
+    """Up to `wanted` of Numba's threads, for a block; entering gives how many shares to make.
 
     One where another thread of this process is using them, or where this process was forked from
     one that did: OpenMP cannot be used there.
     """
-    lock = _pool.lock
-    if wanted == 1 or not lock.acquire(blocking=False):
-        yield 1
-        return
-    try:
-        if _pool.process is None:
-            load_openmp()
-            _pool.process = os.getpid()
-        if _pool.process != os.getpid():
-            yield 1
-            return
-        before = numba.get_num_threads()
-        numba.set_num_threads(min(wanted, _settings.NUMBA_NUM_THREADS))
+
+    __slots__ = ("_before", "_lock", "_wanted")
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._lock: threading.Lock | None = None
+        self._before = 0
+
+    def __enter__(self) -> int:
+        lock = _pool.lock
+        if self._wanted == 1 or not lock.acquire(blocking=False):
+            return 1
+        self._lock = lock
         try:
-            yield wanted
+            if _pool.process is None:
+                load_openmp()
+                _pool.process = os.getpid()
+            if _pool.process != os.getpid():
+                return 1
+            before = numba.get_num_threads()
+            threads = min(self._wanted, _settings.NUMBA_NUM_THREADS)
+            if threads != before:  # setting takes longer than asking
+                numba.set_num_threads(threads)
+                self._before = before
+        except BaseException:
+            lock.release()
+            raise
+        return self._wanted
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if self._before:
+                numba.set_num_threads(self._before)
         finally:
-            numba.set_num_threads(before)
-    finally:
-        lock.release()
+            if self._lock is not None:
+                self._lock.release()
 
 
 class ThreadChoice:

@@ -105,6 +105,7 @@ class KalshiVecEnv(VecEnv):
         )
         self._dones = (np.zeros(n_envs, np.bool_), np.zeros(n_envs, np.bool_))
         self._turn = 0
+        self._blank: list[Any] = [None] * n_envs
         self._actions: npt.ArrayLike = np.zeros(n_envs, np.int64)
         self._started = time.time()
         self.last_finished: Int64Array = np.zeros(0, np.int64)
@@ -166,8 +167,8 @@ class KalshiVecEnv(VecEnv):
         obs, rewards, done, finished = self.simulator.step(self._actions)
         self._turn ^= 1
         dones = self._dones[self._turn]
-        np.not_equal(done, 0, out=dones)
-        infos = Infos(self.num_envs)
+        dones[:] = done
+        infos = Infos(self._blank)
         if finished is None:
             self.last_finished = _NOTHING
         else:

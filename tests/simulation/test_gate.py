@@ -273,13 +273,13 @@ def test_two_threads_do_not_step_one_batch_at_once() -> None:
         sys.setswitchinterval(interval)
     assert not outside
     assert set(refused) <= {"another thread is stepping this batch; give each one of its own"}
-    with sim._exclusive:
-        for call in (lambda: sim.step([0]), sim.reset, lambda: sim.reset_one(0)):
-            with pytest.raises(RuntimeError, match="another thread"):
-                call()
-    again = copy.deepcopy(sim)  # whose lock is its own
-    with sim._exclusive:
-        again.step([0])
+    sim._exclusive.acquire()
+    for call in (lambda: sim.step([0]), sim.reset, lambda: sim.reset_one(0)):
+        with pytest.raises(RuntimeError, match="another thread"):
+            call()
+    copy.deepcopy(sim).step([0])  # the copy's lock is its own
+    sim._exclusive.release()
+    sim.step([0])
 
 
 def live() -> LiveMarket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -13,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 from kalshi_sim import BatchSimulator, SimConfig, Tape, build_tape, threads
 from kalshi_sim.actions import FIVE
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_sim.threads import ThreadChoice, default_threads, numba_threads, usable_cpus
+from kalshi_sim.threads import NumbaThreads, ThreadChoice, default_threads, usable_cpus
 
 pytestmark = pytest.mark.kernel
 
@@ -138,7 +140,7 @@ def test_a_spawned_process_has_threads_of_its_own(tape: Tape) -> None:
 
 
 def test_the_threads_serve_one_caller_at_a_time() -> None:
-    with numba_threads(2) as shares:
+    with NumbaThreads(2) as shares:
         assert shares == 2
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(_shares, 2).result() == 1
@@ -147,11 +149,23 @@ def test_the_threads_serve_one_caller_at_a_time() -> None:
 
 
 def _shares(wanted: int) -> int:
-    with numba_threads(wanted) as shares:
+    with NumbaThreads(wanted) as shares:
         return shares
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_the_callers_own_number_of_threads_is_given_back() -> None:
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        with contextlib.suppress(KeyError), NumbaThreads(2):
+            assert numba.get_num_threads() == min(2, before)
+            raise KeyError
+        assert numba.get_num_threads() == 1
+    finally:
+        numba.set_num_threads(before)
+
+
 def test_the_default_follows_the_affinity_of_the_process() -> None:
     code = (
         "import os\n"
