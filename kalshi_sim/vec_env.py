@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
+from kalshi_sim.cuda.target import chosen_device
 from kalshi_sim.episodes import Finished
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fills import Fills
@@ -71,8 +72,8 @@ class KalshiVecEnv(VecEnv):
             store: where ids are looked up (a store, folder or URL); if omitted, the default store.
             features: features of one's own, appended to the 52 (`kalshi_sim.own`).
             reward: a compiled function in place of the reward (`kalshi_sim.own`).
-            device: where the batch is stepped: cpu, or cuda for a graphics card (docs/cuda.md);
-                the results are the same, numpy arrays in either case.
+            device: where the batch is stepped: cpu, cuda for a graphics card (docs/cuda.md), auto
+                for the card if there is one; the results are the same, numpy arrays in each case.
 
         Raises:
             ConfigError: a number is outside its range, `tape` is nothing to trade on, or there is
@@ -81,6 +82,8 @@ class KalshiVecEnv(VecEnv):
             NoViewsError: no market of the sessions has enough rows.
         """
         self.simulator: BatchSimulator | PinnedSimulator
+        if device != "cpu":
+            device = chosen_device(device)
         if device == "cpu":
             self.simulator = BatchSimulator(
                 as_tape(tape, store),
@@ -92,8 +95,6 @@ class KalshiVecEnv(VecEnv):
                 reward=reward,
             )
         else:
-            if device != "cuda":
-                raise ConfigError(f"device={device!r}: must be cpu or cuda")
             if features is not None or reward is not None:
                 raise ConfigError("own features and rewards run on device cpu alone")
             from kalshi_sim.cuda.pinned import PinnedSimulator

@@ -55,7 +55,7 @@ class Log(NamedTuple):
     core: Int64Array
     """[room, N_CORE]"""
     obs: Float32Array
-    """[room, history * 52] the last observations"""
+    """[room, history * 52] the last observations; one row where they are not kept"""
 
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
@@ -180,8 +180,9 @@ def finish_kernel(
         log.done[at] = buffers.done[i]
         for k in range(N_CORE):
             log.core[at, k] = agents.core[i, k]
-        for k in range(width):
-            log.obs[at, k] = buffers.obs[i, k]
+        if at < len(log.obs):
+            for k in range(width):
+                log.obs[at, k] = buffers.obs[i, k]
     if restart == 1:
         view, offset = hand_out(turns, rank, i, n)
         start_agent(tape, settings, agents, i, view, offset, buffers.obs[i])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from kalshi_sim.tape import Tape
 MIB = 1 << 20
 LOG_ROOM = 2
 """Episodes an environment that are kept until they are fetched."""
+MAX_ROOM: Final = 1 << 31
+LIMIT: Final = "KALSHI_SIM_CARD_MIB"
+"""The variable that says how many MiB of a card may be taken, where others use it too."""
 
 
 def record_room(tape: Tape, config: SimConfig) -> int:
@@ -69,13 +74,31 @@ def check_memory(tape: Tape, n_envs: int, config: SimConfig, cuda: Any) -> None:
     Raises:
         ConfigError: they do not; the message has the sizes.
     """
+    batch = n_envs * env_bytes(tape, config)
+    parts = {"the tape takes": tape_bytes(tape), f"{n_envs:,} environments take": batch}
+    require_room(parts, cuda, "choose fewer sessions, fewer environments or device cpu")
+
+
+def require_room(parts: Mapping[str, int], cuda: Any, advice: str) -> None:
+    """Be sure that the card has room for some things together.
+
+    Args:
+        parts: bytes by what takes them ("the tape takes").
+        cuda: the module `numba.cuda`.
+        advice: what to do if it has not.
+
+    Raises:
+        ConfigError: it has not, or the variable that limits it is no number.
+    """
     free = cuda.current_context().get_memory_info().free
-    rows, batch = tape_bytes(tape), n_envs * env_bytes(tape, config)
-    if rows + batch > free:
-        raise ConfigError(
-            f"the card has {_mib(free)} free, but the tape takes {_mib(rows)} and {n_envs:,} "
-            f"environments {_mib(batch)}; choose fewer sessions, fewer environments or device cpu"
-        )
+    limit = os.environ.get(LIMIT)
+    if limit:
+        if not limit.isdecimal():
+            raise ConfigError(f"{LIMIT}={limit}: must be a whole number of MiB")
+        free = min(free, int(limit) * MIB)
+    if sum(parts.values()) > free:
+        sizes = " and ".join(f"{what} {_mib(size)}" for what, size in parts.items())
+        raise ConfigError(f"the card has {_mib(free)} free, but {sizes}; {advice}")
 
 
 def _mib(size: float) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
-from kalshi_sim.cuda.memory import LOG_ROOM, check_memory, record_room
+from kalshi_sim.cuda.memory import LOG_ROOM, MAX_ROOM, check_memory, record_room, require_room
 from kalshi_sim.cuda.schedule import CudaSchedule
 from kalshi_sim.cuda.target import BLOCK, require_card
 from kalshi_sim.episodes import Finished, Statistics
@@ -108,15 +108,44 @@ class CudaSimulator(Statistics):
         chunks = -(-n // kernels.GROUP)
         self._counts = put(np.zeros(chunks, np.int64))
         self._sums = put(np.zeros(-(-chunks // kernels.GROUP), np.int64))
-        room = LOG_ROOM * n
-        self._log: Any = kernels.Log(
+        self._log: Any = None
+        self.keep_episodes(LOG_ROOM * n)
+        self.schedule = CudaSchedule(self.tape, self.config, n, seed, self._cuda)
+
+    def keep_episodes(self, room: int, *, observations: bool = True) -> None:
+        """How many finished episodes are kept until they are fetched; those kept are dropped.
+
+        Args:
+            room: episodes.
+            observations: keep the last observation of each too.
+
+        Raises:
+            ConfigError: `room` is no number of episodes.
+        """
+        room = gate.check_int("room", room, 1, MAX_ROOM)
+        put, kernels = self._cuda.to_device, self._kernels
+        self._log = None  # the old one's memory is free before the new one's is taken
+        width = self.config.history * N_FEATURES
+        self._log = kernels.Log(
             ints=put(np.zeros(kernels.N_LOG, np.int64)),
             envs=put(np.zeros(room, np.int64)),
             done=put(np.zeros(room, np.int8)),
             core=put(np.zeros((room, layout.N_CORE), np.int64)),
-            obs=put(np.zeros((room, width), np.float32)),
+            obs=put(np.zeros((room if observations else 1, width), np.float32)),
         )
-        self.schedule = CudaSchedule(self.tape, self.config, n, seed, self._cuda)
+        self._keeps_observations = observations
+
+    def require_room(self, parts: Mapping[str, int], advice: str) -> None:
+        """Be sure that the card has room for more beside the batch.
+
+        Args:
+            parts: bytes by what takes them ("a rollout takes").
+            advice: what to do if it has not.
+
+        Raises:
+            ConfigError: it has not; the message has the sizes.
+        """
+        require_room(parts, self._cuda, advice)
 
     def __repr__(self) -> str:
         return (
@@ -291,7 +320,7 @@ class CudaSimulator(Statistics):
         return Finished(
             envs=log.envs[:n].copy_to_host(),
             core=log.core[:n].copy_to_host(),
-            observations=log.obs[:n].copy_to_host(),
+            observations=log.obs[: n if self._keeps_observations else 0].copy_to_host(),
             truncated=log.done[:n].copy_to_host() == layout.TRUNCATED,
         )
 

@@ -57,6 +57,30 @@ def has_card() -> bool:
     return True
 
 
+def chosen_device(device: str) -> str:
+    """The device that a word stands for.
+
+    Args:
+        device: cpu, cuda, or auto for the card if there is one.
+
+    Returns:
+        cpu or cuda.
+
+    Raises:
+        ConfigError: it is no such word, or there is no card.
+    """
+    if device not in ("cpu", "cuda", "auto"):
+        raise ConfigError(
+            f"device={device!r}: must be cpu, cuda or auto (the variable CUDA_VISIBLE_DEVICES "
+            "chooses one of several cards)"
+        )
+    if device == "auto":
+        return "cuda" if has_card() else "cpu"
+    if device == "cuda":
+        require_card()
+    return device
+
+
 _registered: list[bool] = []
 
 
@@ -68,6 +92,8 @@ def _register() -> None:
     libdevice: Any = importlib.import_module("numba.cuda.libdevice")
 
     def rounded(a: Any, b: Any) -> Any:
+        if a == numba.types.float32 and b == numba.types.float32:
+            return lambda a, b: libdevice.fadd_rn(a, b)  # noqa: PLW0108 (numba compiles it)
         return lambda a, b: libdevice.dadd_rn(a, b)  # noqa: PLW0108 (numba compiles the lambda)
 
     extending.overload(rounded_sum)(rounded)

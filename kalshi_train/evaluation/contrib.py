@@ -38,7 +38,7 @@ def chooser_of(model: Any) -> Begin | None:
 
 
 def _masked_by_us(model: Any) -> Choose:
-    from kalshi_train.learner.on_policy import masked_distribution
+    from kalshi_train.learner.masking import masked_distribution
 
     return _choosing(
         model, lambda seen, masks: masked_distribution(model.policy, seen, masks).probs.argmax(1)

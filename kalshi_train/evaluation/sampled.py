@@ -109,7 +109,7 @@ def _probabilities(model: Any, n: int) -> Probabilities:
 def _distributions(model: Any, n: int) -> Callable[[Int64Array, Any, BoolArray], Any]:
     policy = model.policy
     if getattr(model, "mask", False) is True:
-        from kalshi_train.learner.on_policy import masked_distribution
+        from kalshi_train.learner.masking import masked_distribution
 
         return lambda episodes, seen, masks: masked_distribution(policy, seen, masks).probs
     contrib = sys.modules.get("sb3_contrib")

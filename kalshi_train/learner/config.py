@@ -12,6 +12,7 @@ from kalshi_train.flag_types import LayerSizes
 
 Algorithm = Literal["ppo", "a2c", "dqn", "maskable-ppo", "recurrent-ppo"]
 Schedule = Literal["constant", "linear"]
+DEVICES = ("cpu", "cuda", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +69,14 @@ class LearnerConfig(Validated):
     net_arch: LayerSizes = (64, 64)
     """Hidden layers of the policy and of the value network."""
     device: str = "cpu"
-    """Where the network runs: cpu, cuda or auto."""
+    """Where it runs: cpu, cuda for a graphics card, or auto for one if there is one. Of ppo and a2c
+    all of the training is there, of other algorithms (and stock_sb3) the network."""
+    compiled: bool = False
+    """Compile the losses by torch.compile, on a graphics card: the first rollout then takes longer,
+    the others less."""
     mask: bool | None = None
     """Give actions that are invalid probability zero, while learning and afterwards; --no-mask does
-    not (default: with action tables other than five, of ppo and a2c on the cpu)."""
+    not (default: with action tables other than five, of ppo and a2c)."""
     stock_sb3: bool = False
     """Use Stable-Baselines3's own PPO and A2C instead of the faster equal ones."""
 
@@ -87,6 +92,11 @@ class LearnerConfig(Validated):
                 theirs = f"{', '.join(others)} and {last}" if others else last
                 raise ConfigError(f"{name} is a setting of {theirs}, not of {self.algorithm}")
         self._check_switches()
+        if self.device not in DEVICES:
+            raise ConfigError(
+                f"device={self.device!r}: must be cpu, cuda or auto (the variable "
+                "CUDA_VISIBLE_DEVICES chooses one of several cards)"
+            )
         if any(size < 1 for size in self.net_arch):
             raise ConfigError(f"net_arch={self.net_arch}: layers need at least 1 unit")
 
@@ -100,6 +110,8 @@ class LearnerConfig(Validated):
             raise ConfigError(
                 f"stock_sb3 chooses between two forms of ppo and a2c; {self.algorithm} has one"
             )
+        if self.compiled and (not own or self.stock_sb3 or self.device == "cpu"):
+            raise ConfigError("compiled: losses are compiled of ppo and a2c on device cuda alone")
         if self.mask and self.stock_sb3:
             raise ConfigError(
                 "mask with stock_sb3: Stable-Baselines3's own algorithms have no masks; "
@@ -135,7 +147,7 @@ class LearnerConfig(Validated):
         mask = self.mask
         if mask is None:  # else most of what an untrained agent draws of a longer table is invalid
             masked = self.algorithm in ("ppo", "a2c") and not self.stock_sb3
-            mask = other_table and masked and self.device == "cpu"
+            mask = other_table and masked
         return replace(self, **chosen, mask=mask)
 
 

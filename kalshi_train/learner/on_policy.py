@@ -10,12 +10,12 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_train.learner import losses
+from kalshi_train.learner.masking import Masking
 from kalshi_train.learner.network import ActorCritic
 from kalshi_train.learner.network import unsupported as unsupported_policy
 from kalshi_train.learner.optimiser import FlatOptimiser
@@ -28,42 +28,11 @@ LOG = logging.getLogger("kalshi_train.learner.algorithms")
 Self = TypeVar("Self", bound="FastOnPolicy")
 
 
-def masked_distribution(policy: Any, seen: Any, masks: losses.Mask) -> Any:
-    """The distribution of valid actions that a policy gives for observations.
-
-    Args:
-        policy: an actor-critic of discrete actions.
-        seen: float32 [n, features] observations.
-        masks: bool [n, actions] (or [actions]) which actions are valid.
-
-    Returns:
-        A torch `Categorical` over [n, actions].
-    """
-    logits = policy.get_distribution(seen).distribution.logits
-    valid = th.as_tensor(np.asarray(masks, bool), device=logits.device).view(logits.shape)
-    return th.distributions.Categorical(logits=th.where(valid, logits, float(losses.INVALID)))
-
-
-class FastOnPolicy(OnPolicyAlgorithm):
+class FastOnPolicy(Masking):
     """What `FastPPO` and `FastA2C` share: set-up, threads and the collection of rollouts."""
 
-    mask = False
-    """Whether invalid actions have probability zero."""
     _network: ActorCritic | None = None
     _optimiser: FlatOptimiser | None = None
-
-    def __init__(self, *args: Any, mask: bool = False, **kwargs: Any) -> None:
-        """As the stock class.
-
-        Args:
-            mask: give invalid actions probability zero; the environment says which are valid by
-                `action_masks()`.
-
-        Raises:
-            ConfigError: masks are asked for where stock code would run, which has none.
-        """
-        self.mask = mask
-        super().__init__(*args, **kwargs)
 
     @property
     def is_fast(self) -> bool:
@@ -101,37 +70,6 @@ class FastOnPolicy(OnPolicyAlgorithm):
         )
         if self.mask:
             self.rollout_buffer.keep_masks()
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-        action_masks: losses.Mask | None = None,
-    ) -> tuple[Any, Any]:
-        """The actions for observations, as the stock method gives them.
-
-        Args:
-            observation: float32 [n, features], or [features].
-            state: unused, there is no memory.
-            episode_start: likewise.
-            deterministic: the most probable actions, not drawn ones.
-            action_masks: bool [n, actions] (or [actions]) which actions are valid; looked at
-                only by a model with `mask=True`.
-
-        Returns:
-            Actions int64 [n] (or one), and None.
-        """
-        if not self.mask or action_masks is None:
-            return super().predict(observation, state, episode_start, deterministic)
-        self.policy.set_training_mode(False)
-        seen, vectorized = self.policy.obs_to_tensor(observation)
-        with th.no_grad():
-            distribution = masked_distribution(self.policy, seen, action_masks)
-            chosen = distribution.probs.argmax(1) if deterministic else distribution.sample()
-        actions = chosen.cpu().numpy()
-        return (actions if vectorized else actions[0]), None
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_network", "_optimiser"]

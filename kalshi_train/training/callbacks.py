@@ -24,6 +24,7 @@ from kalshi_sim.files import whole_file
 from kalshi_sim.interrupts import Interrupted, StopRequest
 from kalshi_train.evaluation.heldout import HeldoutResult, play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
+from kalshi_train.learner.card_rollout import CardRolloutBuffer
 from kalshi_train.training import checkpoints
 from kalshi_train.training.metrics import MIN_STEPS_PER_RECORD, TradingMetrics
 from kalshi_train.training.model_state import model_state
@@ -118,19 +119,27 @@ class TrainingCallback(BaseCallback):
     def _on_step(self) -> bool:
         if "rollout_buffer" not in self.locals:
             self._actions.append(np.array(self.locals["actions"]))
-        dones = self.locals["dones"]
-        if dones.any():
+        dones = self.locals.get("dones")  # a card gives those of a rollout at its end
+        if dones is not None and dones.any():
             infos = self.locals["infos"]
-            finished = [infos[i] for i in np.flatnonzero(dones)]
-            self.curriculum.record(finished)
-            self.metrics.finished(finished)
+            self._finished([infos[i] for i in np.flatnonzero(dones)])
         return True
+
+    def _finished(self, infos: list[dict[str, Any]]) -> None:
+        self.curriculum.record(infos)
+        self.metrics.finished(infos)
 
     def _on_rollout_end(self) -> None:
         self.metrics.clock.collect += time.perf_counter() - self._mark
+        self._finished(self.locals.get("finished", []))
         buffer = self.locals.get("rollout_buffer")
-        actions = np.stack(self._actions) if buffer is None else buffer.actions
-        self.metrics.rollout(self._env.state(), actions)
+        n_actions = len(self.metrics.action_names)
+        if isinstance(buffer, CardRolloutBuffer):
+            counts = buffer.action_counts(n_actions)
+        else:
+            actions = np.stack(self._actions) if buffer is None else buffer.actions
+            counts = np.bincount(actions.astype(np.int64).ravel(), minlength=n_actions)
+        self.metrics.rollout(self._env.state(), counts)
         self._actions.clear()
         self.state.episodes = self.metrics.episodes
         self._rollouts += 1

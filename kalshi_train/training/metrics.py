@@ -107,19 +107,18 @@ class TradingMetrics:
             self._flow["contracts"] += market["contracts_traded"]
             self._flow["invalid_actions"] += market["invalid_actions"]
 
-    def rollout(self, state: Mapping[str, npt.NDArray[Any]], actions: npt.NDArray[Any]) -> None:
+    def rollout(self, state: Mapping[str, npt.NDArray[Any]], counts: npt.NDArray[np.int64]) -> None:
         """Add a rollout.
 
         Args:
             state: arrays [n_envs] of any dtype at its end, as `BatchSimulator.state` gives them.
-            actions: integers of any dtype [n_steps, n_envs], all of the rollout's.
+            counts: int64 [n_actions] how often each action was taken in it.
         """
         live = self._flows_of(state)
         for name in _FLOWS:
             self._flow[name] += live[name] - self._live[name]
         self._live = live
-        chosen = actions.astype(np.int64).ravel()
-        self._actions += np.bincount(chosen, minlength=len(self._actions))
+        self._actions += counts
         self._levels = {
             "equity_cents": float(self._cents(state["equity2"]).mean() / 2),
             "free_cash_cents": float(self._cents(state["free_cash"]).mean()),

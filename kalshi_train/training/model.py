@@ -8,9 +8,12 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 
+from kalshi_sim.cuda.torch_env import torch_device
 from kalshi_sim.extras import import_module
 from kalshi_train.learner.algorithms import FastA2C, FastPPO
+from kalshi_train.learner.card import CardA2C, CardPPO
 from kalshi_train.learner.dqn import ResumableDQN
+from kalshi_train.training.place import stays_on_card
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -25,6 +28,7 @@ _ALGORITHMS: Final[dict[tuple[str, bool], type[BaseAlgorithm]]] = {
     ("a2c", True): A2C,
     ("dqn", False): ResumableDQN,
 }
+_ON_CARD: Final[dict[str, type[BaseAlgorithm]]] = {"ppo": CardPPO, "a2c": CardA2C}
 _CONTRIB: Final = {"maskable-ppo": "MaskablePPO", "recurrent-ppo": "RecurrentPPO"}
 # The settings that SB3's constructors take under the same names.
 HYPERPARAMETERS: Final = (
@@ -74,13 +78,17 @@ def make_model(config: TrainConfig, env: KalshiVecEnv) -> BaseAlgorithm:
     if learner.mask and learner.algorithm != "maskable-ppo":
         settings["mask"] = True
     kind = _kind(learner.algorithm, stock=learner.stock_sb3)
+    device: Any = learner.device
+    if stays_on_card(learner):
+        kind, device = _ON_CARD[learner.algorithm], torch_device("cuda")
+        settings["compiled"] = learner.compiled
     model: BaseAlgorithm = kind(
         "MlpLstmPolicy" if learner.algorithm == "recurrent-ppo" else "MlpPolicy",
         VecNormalize(env, norm_reward=False) if learner.normalize else env,
         learning_rate=LinearSchedule(rate, 0.0, 1.0) if learner.lr_schedule == "linear" else rate,
         policy_kwargs=network,
         seed=config.seed,
-        device=learner.device,
+        device=device,
         **{k: v for k, v in settings.items() if v is not None},
     )
     return model

@@ -33,6 +33,7 @@ from kalshi_train.training.curves import TensorBoardWriter, quiet_threads
 from kalshi_train.training.foundation import provenance_of_run, sources_of
 from kalshi_train.training.metrics import JsonLinesWriter, TradingMetrics, timed_steps
 from kalshi_train.training.model import make_model
+from kalshi_train.training.place import stays_on_card, with_device
 from kalshi_train.training.progress import Console
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume, restore, views_digest
@@ -74,6 +75,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; what was trained is saved.
     """
     checkpoint = check_resume(config)
+    config = with_device(config)
     make_folder(config.run_folder)
     with locked(config.run_folder):
         config = _with_own_fees(config)
@@ -112,6 +114,7 @@ def plan(config: TrainConfig) -> dict[str, Any]:
         KalshiSimError: as `train` does.
     """
     check_resume(config)
+    config = with_device(config)
     data = prepare(config)
     used = config.resolve(data.longest_heldout)
     rollout = used.n_envs * (used.learner.n_steps or 1)
@@ -141,6 +144,7 @@ class _Run:
             config=config.simulation,
             seed=config.seed,
             n_threads=config.num_threads,
+            device="cuda" if stays_on_card(config.learner) else "cpu",
         )
         self.curriculum = SimpleSessionCurriculum(
             data.train, _order(config), cash_start=config.sim.cash_start

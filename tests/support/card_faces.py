@@ -5,14 +5,14 @@ NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python -m tests.support.card_faces
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import os
 from typing import Any
 
 import numpy as np
 import torch
 
 from kalshi_sim import KalshiVecEnv, SimConfig, Tape, build_tape
-from kalshi_sim.cuda.memory import check_memory, env_bytes, tape_bytes
+from kalshi_sim.cuda.memory import MIB, env_bytes, tape_bytes
 from kalshi_sim.cuda.torch_env import TorchVecEnv
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import layout
@@ -79,20 +79,18 @@ def memory(tape: Tape) -> None:
     """A card without room is refused with both sizes; one with just enough is not."""
     needed = tape_bytes(tape) + ENVS * env_bytes(tape, CONFIG)
 
-    def card(free: int) -> Any:
-        info = SimpleNamespace(free=free)
-        return SimpleNamespace(
-            current_context=lambda: SimpleNamespace(get_memory_info=lambda: info)
-        )
-
-    check_memory(tape, ENVS, CONFIG, card(needed))
+    enough = -(-needed // MIB)
+    os.environ["KALSHI_SIM_CARD_MIB"] = str(enough)
+    TorchVecEnv(tape, ENVS, CONFIG)
+    os.environ["KALSHI_SIM_CARD_MIB"] = str(enough - 1)
     message = ""
     try:
-        check_memory(tape, ENVS, CONFIG, card(needed - 1))
+        TorchVecEnv(tape, ENVS, CONFIG)
     except ConfigError as error:
         message = str(error)
-    assert "the tape takes" in message
-    assert f"{ENVS} environments" in message
+    assert message.startswith(f"the card has {enough - 1} MiB free, but the tape takes"), message
+    assert f"{ENVS} environments take" in message
+    assert message.endswith("choose fewer sessions, fewer environments or device cpu")
 
 
 if __name__ == "__main__":

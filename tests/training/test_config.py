@@ -289,7 +289,7 @@ MASKED = [
     (("--actions", "maker", "--algorithm", "dqn"), False),
     (("--actions", "maker", "--algorithm", "maskable-ppo"), False),
     (("--actions", "maker", "--stock-sb3"), False),
-    (("--actions", "maker", "--device", "cuda"), False),
+    (("--actions", "maker", "--device", "cuda"), True),
 ]
 
 
