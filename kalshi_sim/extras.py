@@ -14,6 +14,7 @@ EXTRAS: Final = {
     "contrib": ("sb3_contrib",),
     "postgres": ("asyncpg",),
     "report": ("plotly",),
+    "tune": ("optuna", "sqlalchemy", "psycopg", "psycopg_binary"),
     "live": ("aiohttp", "cryptography"),
     "frames": ("pandas", "polars"),
     "cuda": ("numba_cuda",),

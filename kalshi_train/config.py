@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from kalshi_sim.actions import FIVE
-from kalshi_sim.config import MarketOrder, SimConfig, TapeOptions
+from kalshi_sim.config import FillModel, MarketOrder, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.units import MS_PER_SECOND
 from kalshi_sim.validated import Validated, Within
@@ -85,6 +85,13 @@ class TrainConfig(Validated):
     train on events that are over before it (default: by eval_fraction)."""
     eval_until: str | None = None
     """With eval_from: leave out what begins at or after this date or time."""
+    eval_fill_model: FillModel | None = None
+    """How resting orders fill in held-out evaluations (default: as in training)."""
+    final_fraction: Annotated[float, Within(0.0, 0.9)] = 0.0
+    """Share of the events kept from training and from held-out evaluations alike, for a last
+    evaluation of what was chosen by these."""
+    final_sessions: SessionIds = ()
+    """Keep the events of these sessions for it instead of a share of all."""
     split_seed: Annotated[int | None, Within(0, 2**32 - 1)] = None
     """Which share of the events is held out (default: as seed says)."""
     log_interval: Annotated[int | None, Within(1, 10**9)] = None
@@ -114,12 +121,18 @@ class TrainConfig(Validated):
         """
         if self.session is not None and self.sessions:
             raise ConfigError("give session or sessions, not both")
-        for name in ("sessions", "eval_sessions"):
+        for name in ("sessions", "eval_sessions", "final_sessions"):
             ids = getattr(self, name)
             if len(set(ids)) != len(ids):
                 raise ConfigError(f"{name}={','.join(map(str, ids))}: a session is named twice")
-        if self.session_ids and set(self.session_ids) <= set(self.eval_sessions):
-            raise ConfigError("eval_sessions holds out every session; nothing is left to train on")
+        apart = {*self.eval_sessions, *self.final_sessions}
+        if self.session_ids and set(self.session_ids) <= apart:
+            names = "final_sessions" if self.final_sessions else "eval_sessions"
+            raise ConfigError(f"{names} holds out every session; nothing is left to train on")
+        if set(self.eval_sessions) & set(self.final_sessions):
+            raise ConfigError("eval_sessions and final_sessions name the same session")
+        if self.final_sessions and self.final_fraction:
+            raise ConfigError("give final_sessions or final_fraction, not both")
         if self.sim.market_order not in ("sequential", self.simulation.market_order):
             raise ConfigError(
                 f"curriculum={self.curriculum} orders the markets itself; "
@@ -143,10 +156,19 @@ class TrainConfig(Validated):
         return replace(self.sim, market_order=_ORDERS[self.curriculum])
 
     @property
+    def evaluation(self) -> SimConfig:
+        """The settings of held-out evaluations."""
+        if self.eval_fill_model is None:
+            return self.simulation
+        return replace(self.simulation, fill_model=self.eval_fill_model)
+
+    @property
     def session_ids(self) -> tuple[int, ...]:
         """The sessions to load, held-out ones included; empty if none was named."""
         named = self.sessions if self.session is None else (self.session,)
-        return named + tuple(i for i in self.eval_sessions if i not in named) if named else ()
+        if not named:
+            return ()
+        return tuple(dict.fromkeys((*named, *self.eval_sessions, *self.final_sessions)))
 
     @property
     def run_folder(self) -> Path:
@@ -319,5 +341,5 @@ _PARTS: Final = {"sim": SimConfig, "tape": TapeOptions, "learner": LearnerConfig
 _PART_OF: Final = {f.name: part for part, kind in _PARTS.items() for f in fields(kind)}
 _OWN: Final = {f.name for f in fields(TrainConfig)} - set(_PARTS)
 # JSON has no tuples and no paths.
-_TUPLES: Final = ("sessions", "eval_sessions", "net_arch")
+_TUPLES: Final = ("sessions", "eval_sessions", "final_sessions", "net_arch")
 _PATHS: Final = ("model_save_path", "resume_from", "log_file", "fee_schedule")

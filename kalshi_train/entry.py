@@ -32,6 +32,15 @@ def runs() -> int:
     return run("kalshi-runs", "kalshi_train.cli.runs")
 
 
+def tune() -> int:
+    """The command `kalshi-tune`.
+
+    Returns:
+        Its exit code.
+    """
+    return run("kalshi-tune", "kalshi_train.cli.tune")
+
+
 def trade() -> int:
     """The command `kalshi-trade`.
 

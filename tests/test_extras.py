@@ -109,6 +109,7 @@ def test_what_no_extra_installs_stays_what_it_is() -> None:
         ("kalshi_train.cli.train:train_main", "kalshi-train"),
         ("kalshi_train.cli.train:evaluate_main", "kalshi-evaluate"),
         ("kalshi_train.cli.runs:main", "kalshi-runs"),
+        ("kalshi_train.cli.tune:main", "kalshi-tune"),
         ("kalshi_train.cli.trade:main", "kalshi-trade"),
     ],
 )
@@ -120,7 +121,8 @@ def test_every_command_has_a_version(module: str, program: str) -> None:
 
 
 def test_every_command_of_the_package_is_asked_for_its_version() -> None:
-    asked = {"kalshi-sim", "kalshi-train", "kalshi-evaluate", "kalshi-runs", "kalshi-trade"}
+    asked = {"kalshi-sim", "kalshi-train", "kalshi-evaluate", "kalshi-runs"}
+    asked |= {"kalshi-tune", "kalshi-trade"}
     assert set(PROJECT["scripts"]) == asked
 
 

@@ -52,6 +52,7 @@ TRAIN_ROOMS = (
     "environments",
     "evaluation",
     "training",
+    "tune",
     "trading",
     "report",
     "warm_up",

@@ -70,6 +70,8 @@ class _Command:
     """Only these markets: tickers separated by commas."""
     heldout: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Only the markets that the first model's training held out (sessions: those it named)."""
+    final: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Only the markets that its training kept for a last evaluation (final_fraction)."""
     baselines: str = "all"
     """Built-in policies, separated by commas: hold, random, always-buy, join-both-sides,
     join-and-cancel, skew-inventory, skew-forecast, momentum, imbalance; all; none."""
@@ -140,7 +142,7 @@ def _evaluate(
     first = models[0].config if models else None
     base = (first or TrainConfig()).changed(tape=command.tape)
     base = base.changed(store=command.store or base.store)
-    if not command.heldout:
+    if not (command.heldout or command.final):
         named_sessions(base.changed(session=None, sessions=command.session_ids, eval_sessions=()))
     check_sessions(base.store, command.session_ids)  # before torch is imported
     from kalshi_sim.cli.console import print_notes, progress_bar
@@ -162,7 +164,9 @@ def _evaluate(
         replace(m.policy(trust=command.trust), settings=_differences(config, rules))
         for m, rules in zip(models, own, strict=True)
     ]
-    tape, notes = markets_to_play(base, command.session_ids, heldout=command.heldout, trained=first)
+    tape, notes = markets_to_play(
+        base, command.session_ids, heldout=command.heldout, final=command.final, trained=first
+    )
     tape = only_named(tape, command.markets)
     for model, policy in zip(models, policies, strict=True):
         notes += _notes(model, policy.settings, command.tape)

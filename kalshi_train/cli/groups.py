@@ -31,6 +31,9 @@ _EVALUATION: Final = (
     "eval_sessions",
     "eval_from",
     "eval_until",
+    "eval_fill_model",
+    "final_fraction",
+    "final_sessions",
     "split_seed",
     "eval_freq",
 )

@@ -37,6 +37,7 @@ def markets_to_play(
     session_ids: Sequence[int],
     *,
     heldout: bool,
+    final: bool = False,
     trained: TrainConfig | None,
 ) -> tuple[Tape, list[str]]:
     """The tape of the markets to play, and notes on it for the user.
@@ -45,6 +46,7 @@ def markets_to_play(
         config: the store, the options of the tape and, for `heldout`, how markets are held out.
         session_ids: the sessions named on the command line.
         heldout: take only the markets that the model's training held out.
+        final: take only those that it kept for a last evaluation.
         trained: the settings the first model was trained with, if they are known.
 
     Returns:
@@ -58,18 +60,22 @@ def markets_to_play(
     from kalshi_train.data.prepare import all_markets, prepare
 
     ids = tuple(session_ids)
-    if heldout:
+    if heldout and final:
+        raise ConfigError("give --heldout or --final, not both")
+    if heldout or final:
+        flag, did = ("--heldout", "held out") if heldout else ("--final", "kept")
         if trained is None:
             raise ConfigError(
-                "--heldout: it is not known which markets were held out; it needs a model of "
+                f"{flag}: it is not known which markets were {did}; it needs a model of "
                 "kalshi-train, with its config.json beside it"
             )
         if ids:
             config = config.changed(session=None, sessions=ids)
         data = prepare(config)
-        if data.heldout is None:
-            raise ConfigError("--heldout: the training run held out nothing")
-        return data.heldout, [f"held out: {data.split.rule}"]
+        tape, rule = (data.heldout, data.split.rule) if heldout else (data.final, data.final_rule)
+        if tape is None:
+            raise ConfigError(f"{flag}: the training run {did} nothing")
+        return tape, [f"{did}: {rule}"]
     tape = all_markets(config.changed(session=None, sessions=ids, eval_sessions=()))
     shown = tape.skipped[:_LEFT_OUT_SHOWN]
     notes = [f"left out: {s.market_ticker}, {s.reason}" for s in shown]

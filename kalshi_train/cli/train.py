@@ -74,7 +74,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     arguments = _spelt_out(list(sys.argv[1:] if argv is None else argv))
     return run_command(
         "kalshi-train",
-        lambda: _train(_parse(arguments, _base_config(arguments))),
+        lambda: _train(_parse(arguments, base_config(arguments))),
         arguments=arguments,
         mistakes=(KalshiSimError,),
         interrupted="interrupted before anything was trained",
@@ -145,17 +145,18 @@ def _dry_run(config: TrainConfig, *, as_json: bool) -> int:
         print(json.dumps(planned, allow_nan=False))
         return 0
     data = planned["data"]
-    for side in ("train", "heldout"):
+    for side in ("train", "heldout", "final"):
         part = data[side]
         if part is None:
-            print(f"{side:<8} nothing ({data['heldout_rule']})")
+            rule = data["final_rule" if side == "final" else "heldout_rule"]
+            print(f"{side:<8} nothing ({rule})")
         else:
             ids = ",".join(map(str, part["sessions"]))
             print(
                 f"{side:<8} {numbered(part['markets'], 'market')} of "
                 f"{numbered(part['events'], 'event')}, {part['rows']:,} rows, sessions {ids}"
             )
-    print(f"{'split':<8} held out: {data['heldout_rule']}")
+    print(f"{'split':<8} held out: {data['heldout_rule']}; kept: {data['final_rule']}")
     print(f"{'skipped':<8} {numbered(len(data['skipped']), 'market')}")
     for reason in data["skipped"]:
         print(f"         {printable(reason)}")
@@ -181,7 +182,7 @@ def _spelt_out(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def _base_config(arguments: Sequence[str]) -> TrainConfig:
+def base_config(arguments: Sequence[str]) -> TrainConfig:
     """What flags that are not given stand at: of a file, of a checkpoint, or the defaults."""
     if {"--help", "-h"} & set(arguments):
         return TrainConfig()

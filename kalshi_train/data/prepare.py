@@ -17,7 +17,13 @@ from kalshi_sim.tape_build import build_tape
 from kalshi_sim.tape_cache import load_tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.config import TrainConfig, named_sessions, split_time_ms
-from kalshi_train.data.split import Split, split_by_event, split_by_session, split_by_time
+from kalshi_train.data.split import (
+    Split,
+    set_aside,
+    split_by_event,
+    split_by_session,
+    split_by_time,
+)
 
 if TYPE_CHECKING:
     from kalshi_sim.session import Session
@@ -35,6 +41,10 @@ class TrainingData:
     split: Split
     skipped: tuple[str, ...]
     """Markets left out, each with the reason."""
+    final: Tape | None = None
+    """Kept for a last evaluation, None if nothing is."""
+    final_rule: str = "none"
+    """How it was chosen, for people."""
 
     @property
     def longest_heldout(self) -> int:
@@ -47,6 +57,8 @@ class TrainingData:
             "train": describe_tape(self.train),
             "heldout": None if self.heldout is None else describe_tape(self.heldout),
             "heldout_rule": self.split.rule,
+            "final": None if self.final is None else describe_tape(self.final),
+            "final_rule": self.final_rule,
             "skipped": list(self.skipped),
         }
 
@@ -114,6 +126,10 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
         raise NoViewsError(
             f"no market is left to train on; {len(skipped)} left out: {_shorten(skipped)}"
         )
+    seed = config.seed if config.split_seed is None else config.split_seed
+    every = [tape.views[i] for i in keep]
+    aside = set_aside(every, config.final_sessions, config.final_fraction, seed)
+    final, keep = keep[aside.heldout], keep[aside.train]
     views = [tape.views[i] for i in keep]
     if config.eval_sessions:
         split = split_by_session(views, config.eval_sessions)
@@ -124,7 +140,6 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
         assert begin is not None
         split = split_by_time(views, np.array(spans, np.int64), begin, end)
     else:
-        seed = config.seed if config.split_seed is None else config.split_seed
         split = split_by_event(views, config.eval_fraction, seed)
     if not len(split.heldout) and config.eval_fraction > 0:
         logger.warning(
@@ -136,6 +151,8 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
         heldout=tape.select(keep[split.heldout].tolist()) if len(split.heldout) else None,
         split=split,
         skipped=tuple(skipped),
+        final=tape.select(final.tolist()) if len(final) else None,
+        final_rule=aside.rule,
     )
 
 

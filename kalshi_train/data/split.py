@@ -38,6 +38,37 @@ class Split:
     """What was held out and how it was chosen, for people."""
 
 
+def set_aside(
+    views: Sequence[HasEvent], sessions: Sequence[int], fraction: float, seed: int
+) -> Split:
+    """Keep events for a last evaluation, away from all that is trained or chosen by.
+
+    Args:
+        views: those of the tape, in its order.
+        sessions: ids of the sessions whose events are kept; if empty, a share of all events is.
+        fraction: share of the events to keep, 0 for none.
+        seed: decides which.
+
+    Returns:
+        Indices of the views: `heldout` are those kept. Where sessions are named, further views
+        of their events are on neither side.
+
+    Raises:
+        ConfigError: nothing is left on one of the two sides.
+    """
+    if not sessions:
+        return split_by_event(views, fraction, seed)
+    out = np.array([v.session_id in sessions for v in views], dtype=np.bool_)
+    events = {v.event for v, kept in zip(views, out.tolist(), strict=True) if kept and v.event}
+    seen = np.array([v.event in events for v in views], dtype=np.bool_)
+    named = ",".join(map(str, sessions))
+    if not out.any():
+        raise ConfigError(f"final_sessions={named}: none of these sessions has a market to keep")
+    if (out | seen).all():
+        raise ConfigError(f"final_sessions={named} leaves no market to train on")
+    return Split(np.flatnonzero(~out & ~seen), np.flatnonzero(out), f"sessions {named}")
+
+
 def split_by_session(views: Sequence[HasEvent], eval_sessions: Sequence[int]) -> Split:
     """Hold out all views of some sessions.
 

@@ -21,7 +21,7 @@ from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation.episodes import Played, play_all
 from kalshi_train.evaluation.intervals import standard_error
 from kalshi_train.evaluation.policies import Policy
-from kalshi_train.evaluation.verdicts import judge
+from kalshi_train.evaluation.verdicts import by_event, judge
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -52,6 +52,11 @@ class HeldoutResult:
     def _groups(self) -> list[str]:
         """What moves together: the event, or the market itself where none is known."""
         return [e or t for e, t in zip(self.events, self.tickers, strict=True)]
+
+    @property
+    def profit_by_event(self) -> FloatArray:
+        """Profit of the markets of each event together, float64 [events] cents."""
+        return by_event(self.profit, self._groups)
 
     @property
     def mean_profit(self) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.sealed import read_sealed
 from kalshi_sim.text import dollars, numbered, printable
 from kalshi_train.evaluation.luck import Moments, Overfitting, overfitting
 from kalshi_train.evaluation.verdicts import Verdict, by_event, judge
@@ -20,6 +21,11 @@ FloatArray = npt.NDArray[np.float64]
 EVALUATIONS: Final = Path("eval_logs") / "evaluations.npz"
 SEVERAL: Final = "runs.json"
 """In the folder of runs that one command made."""
+
+COUNTED: Final = "tries.json"
+"""In the folder of a study: how many tries there were, wherever they ran."""
+_LEVELS: Final = 3
+"""Folders between a study and a model in it."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,8 @@ def tries_of(folders: Iterable[Path], notes: list[str] | None = None) -> Tries |
 def tries_beside(model: Path) -> int:
     """How many models could have been taken in place of a saved one: the tries of its run.
 
+    A model of a study has all those of the study.
+
     Args:
         model: the file, in the folder of a run or one below it.
 
@@ -185,6 +193,9 @@ def tries_beside(model: Path) -> int:
         none is known.
     """
     above = model.absolute().parent
+    for folder in (above, *above.parents[:_LEVELS]):
+        if (folder / COUNTED).is_file():
+            return int(read_sealed(folder / COUNTED, "number of tries")["tries"])
     run = next((f for f in (above, above.parent) if (f / EVALUATIONS).is_file()), None)
     if run is None:
         return 1

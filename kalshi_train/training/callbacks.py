@@ -10,7 +10,7 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
@@ -41,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 EVALUATIONS: Final = Path("eval_logs") / "evaluations.npz"
 BEST_MODEL: Final = Path("best_model") / "best_model.zip"
+
+
+AfterEvaluation = Callable[[int, HeldoutResult], None]
+"""Called with the steps and the result of a held-out evaluation."""
 
 
 class Display(Protocol):
@@ -74,6 +78,7 @@ class TrainingCallback(BaseCallback):
         display: Display,
         data_digest: str,
         stop: StopRequest | None = None,
+        after_evaluation: AfterEvaluation | None = None,
     ):
         """Set up for one call of `learn`.
 
@@ -87,6 +92,7 @@ class TrainingCallback(BaseCallback):
             display: shows records and evaluations.
             data_digest: names the views that the environments play.
             stop: whether the run is to be saved and ended; None: it never is.
+            after_evaluation: called with each held-out result; what it raises ends the run.
         """
         super().__init__()
         self.config = config
@@ -101,6 +107,7 @@ class TrainingCallback(BaseCallback):
         self._display = display
         self._data_digest = data_digest
         self._stop = stop or StopRequest()
+        self._after_evaluation = after_evaluation
         self._rollouts = 0
         self._recorded_at = 0
         self._mark = 0.0
@@ -233,7 +240,7 @@ class TrainingCallback(BaseCallback):
         with self._display.evaluating(len(heldout.views)):
             policy = policy_from_model(self.model, self.config.learner.algorithm)
             result = play_heldout(
-                heldout, self.config.simulation, policy, n_threads=self.config.num_threads
+                heldout, self.config.evaluation, policy, n_threads=self.config.num_threads
             )
         seconds = time.perf_counter() - begin
         self.evaluation_seconds += seconds
@@ -261,6 +268,8 @@ class TrainingCallback(BaseCallback):
             state.best_profit, state.best_at = result.mean_profit, steps
             chosen = {"among": len(state.eval_steps), "on": _markets(self._heldout)}
             self.save(self.config.run_folder / BEST_MODEL, chosen=chosen)
+        if self._after_evaluation is not None:
+            self._after_evaluation(steps, result)
 
     def _write_evaluations(self, result: HeldoutResult) -> None:
         """As SB3's EvalCallback writes them: results [n_evaluations, n_views], and more."""

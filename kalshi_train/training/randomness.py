@@ -1,15 +1,36 @@
-"""The global random states that Stable-Baselines3 and torch draw from."""
+"""What Stable-Baselines3 and torch share in a process: random states and threads."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+_TURN: Final = threading.RLock()
+"""Held by the training that draws from the generators of this process."""
+
+
+@contextmanager
+def one_training() -> Iterator[None]:
+    """Let one training of a process have its generators and threads; others wait for their turn.
+
+    After the block the generators and torch's number of threads are as they were before it, so
+    that what a training gives does not depend on those before it or beside it.
+    """
+    with _TURN:
+        state, threads = random_state(), torch.get_num_threads()
+        try:
+            yield
+        finally:
+            set_random_state(state)
+            torch.set_num_threads(threads)
 
 
 def random_state() -> dict[str, npt.NDArray[Any]]:

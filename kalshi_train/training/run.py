@@ -28,13 +28,14 @@ from kalshi_train.evaluation.measure import measure, summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
 from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.training import checkpoints
-from kalshi_train.training.callbacks import BEST_MODEL, TrainingCallback
+from kalshi_train.training.callbacks import BEST_MODEL, AfterEvaluation, TrainingCallback
 from kalshi_train.training.curves import TensorBoardWriter, quiet_threads
 from kalshi_train.training.foundation import provenance_of_run, sources_of
 from kalshi_train.training.metrics import JsonLinesWriter, TradingMetrics, timed_steps
 from kalshi_train.training.model import make_model
 from kalshi_train.training.place import stays_on_card, with_device
 from kalshi_train.training.progress import Console
+from kalshi_train.training.randomness import one_training
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume, restore, views_digest
 from kalshi_train.training.run_lock import locked
@@ -58,6 +59,7 @@ def train(
     *,
     sessions: Sequence[Session] | None = None,
     command: Sequence[str] | None = None,
+    after_evaluation: AfterEvaluation | None = None,
 ) -> TrainResult:
     """Train as `config` says and write everything into the folder of `model_save_path`.
 
@@ -65,6 +67,8 @@ def train(
         config: the settings; fields that are None are chosen for the run.
         sessions: train on these instead of loading them from the store.
         command: the words of the command line that asked for it, as the results note them.
+        after_evaluation: called with the steps and the result of each held-out evaluation; what
+            it raises ends the training, which leaves its last checkpoint.
 
     Returns:
         The model and what it came to; money in cents.
@@ -77,7 +81,7 @@ def train(
     checkpoint = check_resume(config)
     config = with_device(config)
     make_folder(config.run_folder)
-    with locked(config.run_folder):
+    with locked(config.run_folder), one_training():
         config = _with_own_fees(config)
         if config.sim.fill_model == "touch":
             logger.warning(
@@ -88,6 +92,7 @@ def train(
         data = prepare(config, sessions)
         with quiet_threads(), deferred(_say_stopping) as stop:
             run = _Run(config.resolve(data.longest_heldout), data, checkpoint, stop)
+            run.after_evaluation = after_evaluation
             return run.learn(sources_of(config, sessions), command)
 
 
@@ -137,6 +142,7 @@ class _Run:
         stop: StopRequest,
     ):
         self.config, self.data, self.stop = config, data, stop
+        self.after_evaluation: AfterEvaluation | None = None
         torch.set_num_threads(config.num_threads or 1)
         self.env = KalshiVecEnv(
             data.train,
@@ -176,6 +182,7 @@ class _Run:
             self.console,
             views_digest(self.data.train),
             self.stop,
+            self.after_evaluation,
         )
         model.set_logger(Logger(str(config.run_folder), self._writers()))
         begin, steps_before = time.perf_counter(), model.num_timesteps
@@ -273,7 +280,7 @@ class _Run:
 
     def _diagnose(self) -> Diagnosis:
         """Why the final model trades on the held-out markets as it does, or not."""
-        tape, config = self.data.heldout, self.config.simulation
+        tape, config = self.data.heldout, self.config.evaluation
         assert tape is not None
         policy = policy_from_model(self.model, self.config.learner.algorithm)
         rules = policy.config(config)

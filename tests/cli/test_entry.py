@@ -13,6 +13,7 @@ COMMANDS = {
     "kalshi-train": ("kalshi_train.entry", "train", "kalshi_train.cli.train"),
     "kalshi-evaluate": ("kalshi_train.entry", "evaluate", "kalshi_train.cli.train"),
     "kalshi-runs": ("kalshi_train.entry", "runs", "kalshi_train.cli.runs"),
+    "kalshi-tune": ("kalshi_train.entry", "tune", "kalshi_train.cli.tune"),
     "kalshi-trade": ("kalshi_train.entry", "trade", "kalshi_train.cli.trade"),
 }
 SCRIPT = """

@@ -11,7 +11,7 @@ import pytest
 
 from kalshi_sim import SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
-from kalshi_train.cli.train import _base_config, _parse, _spelt_out
+from kalshi_train.cli.train import _parse, _spelt_out, base_config
 from kalshi_train.config import TrainConfig
 from kalshi_train.defaults import ALGORITHM_DEFAULTS
 from kalshi_train.learner.config import LearnerConfig
@@ -19,7 +19,7 @@ from kalshi_train.learner.config import LearnerConfig
 
 def parse(*words: str) -> TrainConfig:
     arguments = _spelt_out(words)
-    return _parse(arguments, _base_config(arguments)).run
+    return _parse(arguments, base_config(arguments)).run
 
 
 def test_flags_of_the_original_have_their_names_and_meanings() -> None:
@@ -296,6 +296,6 @@ MASKED = [
 @pytest.mark.parametrize(("words", "masked"), MASKED, ids=str)
 def test_other_tables_than_five_are_masked(words: tuple[str, ...], masked: bool) -> None:
     arguments = _spelt_out(words)
-    config = _parse(arguments, _base_config(arguments)).run
+    config = _parse(arguments, base_config(arguments)).run
     assert config.resolve().learner.mask is masked
     assert config.to_json()["mask"] in (None, masked)
