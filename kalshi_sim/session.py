@@ -34,6 +34,7 @@ POLLED: Final = "polls"
 """`source` of a session of polls: books without the changes between them."""
 GENERATED_PREFIX: Final = "KXGEN-"
 """Begins the ticker of a generated market; kept through an export and another import."""
+_INT64_MAX: Final = int(np.iinfo(np.int64).max)
 REBUILT_SUFFIX: Final = ", rebuilt start"
 """Ends the `source` of a session in which a market begins with a book that was not recorded."""
 
@@ -188,6 +189,17 @@ class Session(Tabular):
         )
 
 
+def _outside(column: Int64Array | Int8Array, low: int, high: int, where: Any = None) -> int | None:
+    """The first place of a value below `low` or above `high`, None if there is none."""
+    if not len(column) or (column.min() >= low and column.max() <= high):
+        return None
+    bad = (column < low) | (column > high)
+    if where is not None:
+        bad &= where
+    at = int(bad.argmax())
+    return at if bad[at] else None
+
+
 def validate_events(session: Session) -> None:
     """Check every event for values that cannot be right.
 
@@ -195,17 +207,18 @@ def validate_events(session: Session) -> None:
         DataError: the first bad event, by session, market, index and column.
     """
     e = session.events
-    book = (e.kind == EventKind.LEVEL) | (e.kind == EventKind.DELTA) | (e.kind == EventKind.TRADE)
-    checks = (
-        ("kind", (e.kind < 0) | (e.kind > max(EventKind))),
-        ("side", (e.side < 0) | (e.side > 1)),
-        ("price", book & ((e.price <= 0) | (e.price >= PRICE_SCALE))),
-        ("size", ((e.kind == EventKind.LEVEL) | (e.kind == EventKind.TRADE)) & (e.size < 0)),
-        ("traded", e.traded < 0),
+    level, delta, trade = (  # as plain numbers: numpy widens the column to compare it with an enum
+        e.kind == int(kind) for kind in (EventKind.LEVEL, EventKind.DELTA, EventKind.TRADE)
     )
-    for column, bad in checks:
-        if bad.any():
-            at = int(np.argmax(bad))
+    checks = (
+        ("kind", _outside(e.kind, 0, int(max(EventKind)))),
+        ("side", _outside(e.side, 0, 1)),
+        ("price", _outside(e.price, 1, PRICE_SCALE - 1, level | delta | trade)),
+        ("size", _outside(e.size, 0, _INT64_MAX, level | trade)),
+        ("traded", _outside(e.traded, 0, _INT64_MAX)),
+    )
+    for column, at in checks:
+        if at is not None:
             i = int(np.searchsorted(session.market_offsets, at, side="right")) - 1
             raise DataError(
                 f"session {session.session_id}, market {session.markets[i].ticker}, "

@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,13 +92,22 @@ def read_session(path: Path, session_id: int, markets: Sequence[str] | None) -> 
     return session
 
 
+class _File(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
+    """An open file that makes its schema, with megabytes of metadata, once."""
+
+    @cached_property
+    def schema_arrow(self) -> pa.Schema:
+        """Names and types of the columns, and the metadata."""
+        return super().schema_arrow
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """The open file; whatever is wrong with it becomes a StoreError that names it."""
     try:
         with (
             pa.OSFile(os.fsencode(path)) as stream,  # a path it takes as UTF-8 alone
-            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+            _File(stream, page_checksum_verification=True) as file,
         ):
             yield file
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -183,10 +193,13 @@ def _damaged_market(
     place = {market.ticker: i for i, market in enumerate(metadata.markets)}
     wanted = range(len(place)) if markets is None else [place[ticker] for ticker in markets]
     starts = np.cumsum([0, *(last - first for first, last in rows)]).tolist()
-    from kalshi_sim.threads import usable_cpus  # it needs the compiler, a listing does not
-
-    sums = in_order(list(pairwise(starts)), lambda part: _checksum(events, *part), usable_cpus())
-    for index, found in zip(wanted, sums, strict=True):
+    threads = _threads()
+    size = max(1, len(rows) // (4 * threads))  # a task for each of hundreds of markets costs more
+    parts = [starts[at : at + size + 1] for at in range(0, len(rows), size)]
+    sums = in_order(
+        parts, lambda part: [_checksum(events, *bounds) for bounds in pairwise(part)], threads
+    )
+    for index, found in zip(wanted, chain.from_iterable(sums), strict=True):
         if index >= len(checks.markets) or found != checks.markets[index]:
             return metadata.markets[index].ticker
     return None
@@ -238,6 +251,12 @@ def _read_events(file: pq.ParquetFile, rows: list[tuple[int, int]]) -> Events:
         if last > first
     ]
     return Events.concatenate(parts)
+
+
+def _threads() -> int:
+    from kalshi_sim.threads import usable_cpus  # it needs the compiler, a listing does not
+
+    return usable_cpus()
 
 
 def _in_file_order(rows: list[tuple[int, int]], n: int) -> bool:
