@@ -32,6 +32,7 @@ _DESCRIPTION = """A trained policy on live markets.
   kalshi-trade trained_models --series KXNBAGAME      paper: the live feed, fills by simulation
   kalshi-trade join-both-sides --markets T1,T2 --environment http://127.0.0.1:8765
   kalshi-trade --verify trading/paper-20261127T150000Z
+  kalshi-trade --report trading/paper-20261127T150000Z
 
 Paper trading sends no orders. The feed is recorded while it is traded upon; orders are filled by
 the simulator's own kernels under three fill models at once (through, the model's own, touch).
@@ -62,6 +63,11 @@ class _Command:
     built-in policy by name."""
     verify: Path | None = None
     """Compare a run with the import of its recording, and end."""
+    report: Path | None = None
+    """Write the page of a run from its log into its folder (page.html), and end."""
+    page: int | None = None
+    """Serve a page of the run on this port of this machine (0: a free one), and leave it in the
+    run's folder as page.html."""
     environment: str = "production"
     """Whose feed: production, demo, or a local exchange (http://127.0.0.1:8765)."""
     markets: str | None = None
@@ -118,6 +124,8 @@ def _run(arguments: Sequence[str]) -> int:
     command = _parse(arguments, SimConfig())
     if command.verify is not None:
         return _verify(command, command.verify)
+    if command.report is not None:
+        return _report(command, command.report)
     if command.model is None:
         raise ConfigError(
             "say what trades: a model, FILE.py:NAME, or a built-in policy (kalshi-trade --help)"
@@ -184,12 +192,14 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
     shown = work.settings_text(config) | {"row_interval_ms": tape.row_interval_ms}
     from kalshi_train.trading.status import status_line, status_table
 
-    with contextlib.closing(written.Output()) as output:
+    with contextlib.closing(written.Output()) as output, _page(command.page, out) as page:
         output.say(f"paper trading of {policy.name}: no orders are sent; feed {environment.rest}")
         output.say(", ".join(f"{name}={value}" for name, value in shown.items()))
         output.say(
             f"fill models {', '.join(work.band_of(config))}; the policy sees {config.fill_model}"
         )
+        if page is not None:
+            output.say(f"page: {page.address} (this machine alone)")
         trader, writer = work.trade(
             work.RunOptions(
                 policy=policy,
@@ -216,6 +226,8 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
                 say=output.say,
             )
         )
+    if page is not None and page.failed:
+        print(f"the page ended early; write it: kalshi-trade --report {out}", file=sys.stderr)
     from kalshi_train.trading.figures import figures, show
 
     result = figures(trader)
@@ -225,6 +237,28 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
         show(result, Layout(command.wide, command.columns))
         print(f"the run is in {out}; compare it: kalshi-trade --verify {out}")
     writer.check_whole()
+    return 0
+
+
+def _page(port: int | None, folder: Path) -> contextlib.AbstractContextManager[Any]:
+    """What serves the page of a run, or nothing."""
+    if port is None:
+        return contextlib.nullcontext()
+    process = import_module("kalshi_train.report.trading.process")
+    page: contextlib.AbstractContextManager[Any] = process.PageProcess(folder, port)
+    return page
+
+
+def _report(command: _Command, run: Path) -> int:
+    pages = import_module("kalshi_train.report.trading.page")
+    so_far = import_module("kalshi_train.report.trading.so_far").RunSoFar.of_finished(run)
+    path = run / pages.PAGE_NAME
+    pages.write_page(so_far, path)
+    figures = so_far.figures()
+    if command.json:
+        print(json.dumps(figures | {"page": str(path)}, indent=2))
+    else:
+        print(f"{numbered(figures['decisions'], 'decision')}; the page is {printable(str(path))}")
     return 0
 
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.files import whole_file
-from kalshi_sim.text import numbered, printable
+from kalshi_sim.text import numbered
 from kalshi_sim.units import CENTS_PER_DOLLAR, money_per_cent
 from kalshi_train.evaluation.explain import lines
 from kalshi_train.evaluation.measure import event_of
 from kalshi_train.evaluation.show import verdict
 from kalshi_train.report.figures import make_figures
+from kalshi_train.report.html import asset, data_block, escaped, script_json, shown
 from kalshi_train.report.replay import make_replays
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.result import Evaluation
 
 _SCRIPTS: Final = (
+    "elements.js",
     "tables.js",
     "zones.js",
     "results.js",
@@ -29,6 +30,7 @@ _SCRIPTS: Final = (
     "blocks.js",
     "timeline.js",
     "replay.js",
+    "report.js",
 )
 """In this order: each uses what those before it define."""
 
@@ -61,52 +63,27 @@ def make_page(evaluation: Evaluation, replay_rows: int | None = None) -> str:
     for chart in charts.values():
         chart["layout"].pop("template", None)
     replays = make_replays(evaluation, replay_rows)
-    blocks = [_data(f"book-{view}", book) for view, book in replays.pop("books").items()]
+    blocks = [data_block(f"book-{view}", book) for view, book in replays.pop("books").items()]
     for i, agent in enumerate(replays["agents"]):
-        blocks += [_data(f"agent-{i}-{view}", block) for view, block in agent["views"].items()]
+        blocks += [data_block(f"agent-{i}-{view}", block) for view, block in agent["views"].items()]
     replays["agents"] = [agent["policy"] for agent in replays["agents"]]
-    return Template(_asset("page.html")).substitute(
-        title=_escape(_title(evaluation)),
-        style=_asset("style.css"),
-        evaluation=_json(_shown(evaluation.to_json())),
-        charts=_json(
+    return Template(asset("page.html")).substitute(
+        title=escaped(_title(evaluation)),
+        style=asset("style.css"),
+        episodes=asset("replay.html"),
+        evaluation=script_json(shown(evaluation.to_json())),
+        charts=script_json(
             {
                 "charts": charts,
-                "words": _shown(_words(evaluation)),
-                "markets": _shown(_markets(evaluation)),
+                "words": shown(_words(evaluation)),
+                "markets": shown(_markets(evaluation)),
             }
         ),
-        replay=_json(replays),
+        replay=script_json(replays),
         blocks="\n".join(blocks),
         plotly=get_plotlyjs(),
-        script="\n".join(_asset(name) for name in _SCRIPTS),
+        script="\n".join(asset(name) for name in _SCRIPTS),
     )
-
-
-def _asset(name: str) -> str:
-    return resources.files("kalshi_train.report").joinpath("assets", name).read_text("utf-8")
-
-
-def _json(value: Any) -> str:
-    """JSON that may stand inside a script element whatever names it holds."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _shown(value: Any) -> Any:
-    """`value` with the control characters of all its texts as escapes."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {name: _shown(item) for name, item in value.items()}
-    return [_shown(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _data(name: str, value: Any) -> str:
-    return f'<script type="application/json" id="{name}">{_json(value)}</script>'
-
-
-def _escape(text: str) -> str:
-    return printable(text).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _title(evaluation: Evaluation) -> str:

@@ -1,13 +1,7 @@
-"""Episodes as compact binary columns, from which the page redraws book and agent row by row.
-
-A block is a zlib stream of columns; a column holds the change from row to row (the first row from
-zero) as little-endian integers, all rows together, so that standing still costs next to nothing.
-"""
+"""Episodes as compact binary columns, from which the page redraws book and agent row by row."""
 
 from __future__ import annotations
 
-import base64
-import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,55 +14,21 @@ from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.report.blocks import (
+    DEFAULT_ROWS,
+    MOST_AHEAD,
+    SHARE_SCALE,
+    STANDING_OUT,
+    Z_SCALE,
+    Block,
+    book_of_rows,
+)
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.policies import Policy
     from kalshi_train.evaluation.result import Evaluation
 
-STANDING_OUT: Final = 6
-"""Features shown at a row: those farthest from their mean over the episode."""
-Z_SCALE: Final = 10
-"""Distances are kept in tenths of a standard deviation."""
-SHARE_SCALE: Final = 200
-"""Probabilities are kept in 1/200."""
-DEFAULT_ROWS: Final = 1_200_000
-_LEVEL: Final = 5
 _CHUNK: Final = 16_384
-
-
-class Block:
-    """Columns on their way into one compressed string."""
-
-    def __init__(self) -> None:
-        self._columns: list[dict[str, Any]] = []
-        self._parts: list[bytes] = []
-
-    def add(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Add a column, as the changes from row to row.
-
-        Args:
-            name: of the column.
-            values: integers of any dtype [rows].
-        """
-        change = values.astype(np.int64)
-        change[1:] -= change[:-1].copy()
-        largest = int(np.abs(change).max(initial=0))
-        size = 1 if largest < 128 else 2 if largest < 2**15 else 4 if largest < 2**31 else 8
-        # JavaScript's numbers are exact to 2^53; eight bytes go as two columns of four.
-        if size == 8:
-            self._put(f"{name}/low", (change & 0xFFFFFFFF).astype("<u4"), 4)
-            self._put(f"{name}/high", (change >> 32).astype("<i4"), 4)
-        else:
-            self._put(name, change.astype(f"<i{size}"), size)
-
-    def _put(self, name: str, values: npt.NDArray[Any], size: int) -> None:
-        self._columns.append({"name": name, "bytes": size})
-        self._parts.append(values.tobytes())
-
-    def pack(self) -> dict[str, Any]:
-        """The block as JSON has it."""
-        raw = zlib.compress(b"".join(self._parts), _LEVEL)
-        return {"columns": self._columns, "data": base64.b64encode(raw).decode("ascii")}
 
 
 def book_block(tape: Tape, view: MarketSessionView) -> dict[str, Any]:
@@ -81,18 +41,8 @@ def book_block(tape: Tape, view: MarketSessionView) -> dict[str, Any]:
     Returns:
         What the page's script reads.
     """
-    block = Block()
     rows = view.rows
-    ts = tape.ts_ms[rows]
-    block.add("ts", ts - ts[0])
-    block.add("mark2", tape.mark2[rows])
-    px, qty = tape.book(rows)
-    for side in range(2):
-        for level in range(tape.depth):
-            block.add(f"px{side}.{level}", px[:, side, level])
-        for level in range(tape.depth):
-            block.add(f"qty{side}.{level}", qty[:, side, level])
-    return {"start_ms": int(ts[0]), "rows": len(view), **block.pack()}
+    return book_of_rows(tape.ts_ms[rows], tape.mark2[rows], *tape.book(rows))
 
 
 def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
@@ -111,7 +61,7 @@ def agent_block(played: Played, policy: Policy) -> dict[str, Any]:
     for side in range(2):
         block.add(f"price{side}", detail[:, kernels.D_PRICE + side])
         block.add(f"size{side}", detail[:, kernels.D_SIZE + side])
-        block.add(f"ahead{side}", np.minimum(detail[:, kernels.D_AHEAD + side], 2**31 - 2))
+        block.add(f"ahead{side}", np.minimum(detail[:, kernels.D_AHEAD + side], MOST_AHEAD))
     own = 0 if policy.features is None else len(policy.features)
     newest = played.observations.shape[1] - N_FEATURES - own
     top, distance = standing_out(played.observations[:, newest : newest + N_FEATURES])

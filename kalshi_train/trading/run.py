@@ -27,6 +27,7 @@ from kalshi_sim.live.recorder.writer import WriterOptions
 from kalshi_train.evaluation.policies import Policy
 from kalshi_train.trading.limits import Limits
 from kalshi_train.trading.log import DecisionLog
+from kalshi_train.trading.rows import RowWriter
 from kalshi_train.trading.trader import Trader
 from kalshi_train.trading.verify import SEGMENTS
 from kalshi_train.trading.warm import warm_up
@@ -37,6 +38,8 @@ STOP_FILE: Final = "STOP"
 """A file of this name in the run's folder ends the run."""
 _WATCH_S: Final = 0.1
 _SYNC_S: Final = 1.0
+_FEED_S: Final = 2.0
+"""Seconds between two lines of the log that tell the health of the feed."""
 _NS: Final = 1_000_000_000
 
 
@@ -119,6 +122,7 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
             "version": version("kalshi-sim"),
         }
     )
+    rows = RowWriter(options.out)
     trader = Trader(
         following,
         options.policy,
@@ -127,6 +131,7 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
         options.limits,
         log,
         seed=options.seed,
+        rows=rows,
     )
     recorder, writer = _recorder(options, sorted(found), replay)
     work = _Run(options, trader, recorder, writer, log)
@@ -136,7 +141,10 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
         finally:
             writer.close()
             trader.finish()
+            rows.close()
             log.close()
+    if rows.error is not None:
+        options.say(f"rows for the page could not be kept to the end: {rows.error.strerror}")
     return trader, writer
 
 
@@ -205,7 +213,7 @@ class _Run:
         """Trade until the end."""
         self._loop = asyncio.get_running_loop()
         self._writer.heard = self._heard
-        work = [self._watch(), self._sync()]
+        work = [self._watch(), self._sync(), self._tell_health()]
         if self._options.show is not None:
             work.append(self._options.show(self._trader, self._recorder))
         tasks = [asyncio.create_task(coroutine) for coroutine in work]
@@ -278,6 +286,13 @@ class _Run:
         while True:
             await asyncio.sleep(_SYNC_S)
             await asyncio.to_thread(self._log.sync)
+
+    async def _tell_health(self) -> None:
+        """The health of the feed goes into the log, for whoever looks at the run."""
+        while True:
+            status = asdict(self._recorder.status())
+            self._log.write({"t": "feed", "at": time.time_ns() // 1_000_000, **status})
+            await asyncio.sleep(_FEED_S)
 
 
 def settings_text(config: SimConfig) -> dict[str, Any]:

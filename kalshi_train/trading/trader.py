@@ -13,6 +13,7 @@ import numpy as np
 
 from kalshi_sim.config import FillModel, SimConfig
 from kalshi_sim.kernels.layout import HOLD, Settings
+from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.live.band import STATE, Band, settings_of_band
 from kalshi_sim.live.following import Following
 from kalshi_sim.units import money_per_cent
@@ -20,6 +21,7 @@ from kalshi_train.evaluation.policies import Policy
 from kalshi_train.trading.asking import Asking
 from kalshi_train.trading.limits import Limits, OrderRate, exceeds
 from kalshi_train.trading.log import DecisionLog
+from kalshi_train.trading.rows import RowWriter
 
 _NAMES: Final = tuple(name for name, _ in STATE)
 _NS: Final = 1_000_000_000
@@ -72,6 +74,7 @@ class Trader:
         log: DecisionLog,
         *,
         seed: int = 0,
+        rows: RowWriter | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Trade nothing yet.
@@ -84,6 +87,7 @@ class Trader:
             limits: what holds whatever the policy wants.
             log: where all of it is written.
             seed: of random actions.
+            rows: what keeps the rows for a page.
             now_ns: the monotonic clock.
         """
         self.following = following
@@ -99,6 +103,7 @@ class Trader:
         self._asking = Asking(policy, list(self.markets), len(self._table), seed)
         self._rate = OrderRate(limits.orders_per_minute)
         self._log = log
+        self._rows = rows
         self._now_ns = now_ns
         self._waiting: dict[str, None] = {}
         self._has_book = False
@@ -302,6 +307,9 @@ class Trader:
         if reason is not None:
             line |= {"wanted": action, "why": reason}
         self._log.write(line)
+        if self._rows is not None:
+            seen = band.observations[self.chosen, -N_FEATURES:]
+            self._rows.put(market.number, band.row, seen, live.arrays().i64[band.row])
         self.decisions += 1
         if len(self.latencies_ns) < _LATENCIES:
             self.latencies_ns.append(latency_ns)

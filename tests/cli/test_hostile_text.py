@@ -11,7 +11,7 @@ from kalshi_sim.cli import main
 from kalshi_sim.cli.console import print_json
 from kalshi_train.cli.train import evaluate_main
 from kalshi_train.report.drawing import distinct_labels, ticker_label
-from kalshi_train.report.page import _shown
+from kalshi_train.report.html import shown
 
 TICKERS = [
     "\x1b]0;PWNED\x07\x1b[2J\x1b[31mRED",
@@ -85,7 +85,7 @@ def test_json_keeps_its_value(capsys: pytest.CaptureFixture[str]) -> None:
 def test_labels_of_charts_are_plain_text() -> None:
     assert ticker_label("<b>x</b>") == "&lt;b&gt;x&lt;/b&gt;"
     assert distinct_labels(["a\x1b", "a\x1b"]) == ["a\\x1b", "a\\x1b (2)"]
-    assert _shown({"a": ["\u202e", {"b": "\x1b"}], "n": 1}) == {
+    assert shown({"a": ["\u202e", {"b": "\x1b"}], "n": 1}) == {
         "a": ["\\u202e", {"b": "\\x1b"}],
         "n": 1,
     }

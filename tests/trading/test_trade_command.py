@@ -90,7 +90,7 @@ def test_a_run_is_traded_recorded_and_verified(
         Fault(fault="abort", channel=BOOKS, after=110),
     )
     code, out, err = asyncio.run(
-        paper(tmp_path, "random", "--duration", "9", "--json", faults=faults)
+        paper(tmp_path, "random", "--duration", "9", "--json", "--page", "0", faults=faults)
     )
     assert code == 0, err
     assert "no orders are sent" in err
@@ -105,6 +105,16 @@ def test_a_run_is_traded_recorded_and_verified(
     assert verdict["differences"] == 0
     assert verdict["rows"] > 30
     assert verdict["ended"]
+    assert re.search(r"page: http://127\.0\.0\.1:\d+/ \(this machine alone\)", err)
+    page = tmp_path / "run" / "page.html"
+    left = page.read_bytes()
+    assert main(["--report", str(tmp_path / "run"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["decisions"] == result["decisions"]
+    assert told["profit_cents"] == result["profit_cents"]
+    assert told["feed"]["frames"] > 0
+    same = left == page.read_bytes()
+    assert same  # the page that was served ends as that of the log
 
 
 def test_a_terminal_shows_markets_orders_and_profits(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-// Episodes unpacked from the page: columns of changes from row to row, compressed with zlib.
+// Episodes unpacked: columns of changes from row to row, compressed with zlib.
 "use strict";
 
 // Columns whose values may be beyond 32 bits.
 const wide = new Set(["ts", "equity2", "cash"]);
 
-async function unpack(id) {
-  const block = JSON.parse(document.getElementById(id).textContent);
-  const text = atob(block.data);
+async function unpack(block) {
+  const { data, ...about } = block;
+  const text = atob(data);
   const packed = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -27,8 +27,7 @@ async function unpack(id) {
       columns[name] = summed(new kinds[size](raw), null, wide.has(name));
     }
   }
-  delete block.data;
-  return { ...block, columns };
+  return { ...about, columns };
 }
 
 // The values that changes add up to; changes of eight bytes come as a low and a high half.
@@ -40,6 +39,17 @@ function summed(changes, low, isWide) {
     values[i] = sum;
   }
   return values;
+}
+
+// Columns with those of later rows behind them; `offsets` is added to a column's later values.
+function joined(columns, more, offsets = {}) {
+  return Object.fromEntries(Object.entries(columns).map(([name, values]) => {
+    const all = new values.constructor(values.length + more[name].length);
+    all.set(values);
+    const offset = offsets[name] ?? 0;
+    all.set(offset ? more[name].map((v) => v + offset) : more[name], values.length);
+    return [name, all];
+  }));
 }
 
 // The last index whose value is at most x; 0 if there is none.

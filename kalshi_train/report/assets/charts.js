@@ -1,7 +1,6 @@
 // Charts: titles and legends are text of the page, so that nothing collides on a narrow one.
 "use strict";
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const hidden = new Map(); // by name of a policy or action: whether its curves are hidden
 
 // Times of a chart come as ms UTC in `meta` and are shown in the chosen zone.

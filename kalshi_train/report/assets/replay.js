@@ -10,16 +10,6 @@ let playing = 0;
 let asked = 0;
 let shown = "";
 
-const marketOf = (view) =>
-  evaluation.policies[0].fill_models[chosenModel].markets[view].market_ticker;
-
-// The market's name, with its session where another has the same.
-function marketLabel(view) {
-  const name = marketOf(view);
-  const { session_id: id } = evaluation.policies[0].fill_models[chosenModel].markets[view];
-  return replay.views.filter((v) => marketOf(v) === name).length > 1 ? `${name} (session ${id})` : name;
-}
-
 // #replay=policy,view,row names a row of an episode, rows from 1 as they are shown.
 function placeInHash() {
   const found = /^#replay=(\d+),(\d+)(?:,(\d+))?$/.exec(location.hash);
@@ -54,48 +44,67 @@ async function load() {
   const ask = ++asked;
   const view = Number($("replay-market").value);
   const policy = Number($("replay-policy").value);
-  if (!books.has(view)) {
+  if (source.grows || !books.has(view)) {
     books.clear();
-    books.set(view, await unpack(`book-${view}`));
+    books.set(view, await unpack(await source.block(`book-${view}`)));
   }
-  const agent = await unpack(`agent-${policy}-${view}`);
+  const agent = await unpack(await source.block(`agent-${policy}-${view}`));
   if (ask !== asked) return; // another one was chosen meanwhile
-  const b = books.get(view);
+  episode = episodeOf(books.get(view), agent);
+  episode.row = episode.fills.row[0] ?? 0;
+  shown = `${policy}-${view}`;
+  $("slider").max = episode.rows - 1;
+  summarise();
+  timeline.show(episode);
+  moveTo(episode.row, false);
+}
+
+function episodeOf(book, agent) {
+  const b = book.columns;
   const c = agent.columns;
   const sides = (make) => [0, 1].map(make);
-  const levels = (name) => sides((s) =>
-    Array.from({ length: replay.depth }, (_, k) => b.columns[`${name}${s}.${k}`]));
-  const px = levels("px");
+  const levels = (name) => sides((s) => Array.from({ length: replay.depth }, (_, k) => b[`${name}${s}.${k}`]));
   const qty = levels("qty");
   let largest = 1;
   for (const side of qty) for (const level of side) for (const q of level) if (q > largest) largest = q;
   const numbered = (name, count) => Array.from({ length: count }, (_, k) => c[`${name}${k}`]);
-  episode = {
-    row: 0, rows: agent.rows, startMs: b.start_ms, ts: b.columns.ts.subarray(0, agent.rows),
-    payout: replay.payout, cent: replay.cent, depth: replay.depth, px, qty,
-    mark2: b.columns.mark2, logLargest: Math.log1p(largest),
+  return {
+    row: 0, rows: agent.rows, startMs: book.start_ms, ts: b.ts.subarray(0, agent.rows),
+    payout: replay.payout, cent: replay.cent, depth: replay.depth, px: levels("px"), qty,
+    mark2: b.mark2, logLargest: Math.log1p(largest),
     position: c.position, equity2: c.equity2, cash: c.cash, action: c.action,
     prices: sides((s) => c[`price${s}`]), sizes: sides((s) => c[`size${s}`]),
     ahead: sides((s) => c[`ahead${s}`]), fills: agent.fills,
     features: numbered("feature", agent.standing_out), z: numbered("z", agent.standing_out),
     actions: agent.actions, hasNetwork: agent.has_network, shares: numbered("p", agent.actions.length), shareScale: replay.share_scale,
-    value: c.value, valueScale: agent.value_scale,
+    value: c.value, valueScale: agent.value_scale, agent,
   };
+}
+
+// Rows that have come since: whoever looks at the last row goes on with it.
+function grow(book, agent) {
+  const [policy, view] = shown.split("-");
+  const before = books.get(Number(view));
+  const { row, rows, agent: old } = episode;
+  const later = { ts: book.start_ms - before.start_ms };
+  books.set(Number(view), { ...before, columns: joined(before.columns, book.columns, later) });
+  const fills = Object.fromEntries(Object.entries(old.fills).map(([name, values]) =>
+    [name, [...values, ...agent.fills[name]]]));
+  episode = episodeOf(books.get(Number(view)),
+    { ...agent, rows: rows + agent.rows, fills, columns: joined(old.columns, agent.columns) });
+  episode.row = row === rows - 1 && !playing ? episode.rows - 1 : row;
   $("slider").max = episode.rows - 1;
-  shown = `${policy}-${view}`;
+  $("slider").value = episode.row;
+  timeline.grow(episode);
   summarise();
-  const firstFill = episode.fills.row[0] ?? 0;
-  timeline.show(episode);
-  moveTo(firstFill, false);
+  showRow();
+  timeline.follow();
 }
 
 function summarise() {
   const [policy, view] = shown.split("-").map(Number);
-  const figures = evaluation.policies.find((p) => p.name === replay.agents[policy])
-    .fill_models[chosenModel].markets[view];
-  $("replay-summary").textContent = `${format("profit", figures.profit_cents)} · ` +
-    `${format("count", figures.fills)} fills · ${format("count", figures.rows)} rows · ` +
-    `fill model ${chosenModel} · ${zonedDay(episode.startMs)}`;
+  $("replay-summary").textContent =
+    [...source.summary(policy, view), zonedDay(episode.startMs)].join(" · ");
 }
 
 function moveTo(row, linked = true) {
@@ -180,7 +189,7 @@ function showRow() {
       : e.position[row] < 0 ? " NO" : ""}`],
     ["cash", format("dollars", cents(e.cash[row]))],
     ["equity", format("dollars", cents(e.equity2[row]) / 2)],
-    ["profit", format("profit", cents(e.equity2[row]) / 2 - evaluation.config.cash_start)],
+    ["profit", format("profit", cents(e.equity2[row]) / 2 - source.cashStart)],
   ];
   if (e.hasNetwork) state.push(["value", (e.value[row] * e.valueScale).toFixed(2)]);
   $("state").replaceChildren(...state.flatMap(([name, text]) =>
@@ -293,20 +302,33 @@ function setUpPointer(canvas) {
   canvas.addEventListener("pointercancel", end);
 }
 
-function redraw() {
-  drawCharts();
+function redrawReplay() {
   if (!episode) return;
   timeline.draw();
   showRow();
   summarise();
 }
 
-async function setUpReplay() {
+// The episodes there are; the first that is there is shown.
+async function offerEpisodes() {
   $("replay-empty").hidden = replay.views.length > 0;
   $("replay-body").hidden = !replay.views.length;
   if (!replay.views.length) return;
-  options($("replay-policy"), replay.agents.map((name, i) => [String(i), name]));
-  options($("replay-market"), replay.views.map((view) => [String(view), marketLabel(view)]));
+  const chosen = episode ? $("replay-market").value : undefined;
+  options($("replay-policy"), replay.agents.map((name, i) => [String(i), name]),
+    episode ? $("replay-policy").value : undefined);
+  options($("replay-market"), replay.views.map((view) => [String(view), source.label(view)]), chosen);
+  if (episode) return;
+  const place = placeInHash();
+  if (place) {
+    $("replay-policy").value = String(place.policy);
+    $("replay-market").value = String(place.view);
+  }
+  await load();
+  if (place) await followHash();
+}
+
+async function setUpReplay() {
   timeline = new Timeline($("timeline"), $("cursor"));
   setUpPointer($("cursor"));
   for (const id of ["replay-policy", "replay-market"]) {
@@ -329,22 +351,5 @@ async function setUpReplay() {
   $("zoom-all").addEventListener("click", () => timeline.zoomAll());
   document.addEventListener("keydown", onKey);
   new ResizeObserver(() => timeline.draw()).observe($("timeline"));
-  const place = placeInHash();
-  if (place) {
-    $("replay-policy").value = String(place.policy);
-    $("replay-market").value = String(place.view);
-  }
-  await load();
-  if (place) await followHash();
+  await offerEpisodes();
 }
-
-setUpZones(redraw);
-setUpTables();
-$("theme").addEventListener("click", () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
-  redraw();
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-window.kalshiReport = { ready: setUpReplay(), moveTo: (row) => moveTo(row), episode: () => episode,
-  shown: () => shown };

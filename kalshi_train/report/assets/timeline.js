@@ -18,6 +18,14 @@ class Timeline {
     this.zoomAll();
   }
 
+  // The episode with later rows: what was in sight stays, and all of it stays all of it.
+  grow(episode) {
+    const whole = this.from === 0 && this.to >= this.last;
+    this.episode = episode;
+    if (whole) this.zoomAll();
+    else this.draw();
+  }
+
   get last() {
     return Math.max(1, this.episode.ts[this.episode.rows - 1]);
   }
