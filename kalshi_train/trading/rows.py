@@ -129,7 +129,7 @@ class RowReader:
         """What has come since the last time.
 
         Returns:
-            Records of `row_type` [n]; a file that is not there has none.
+            Structured array [n] of dtype `row_type`; of a file that is not there none.
 
         Raises:
             ConfigError: it is no file of rows.

@@ -97,7 +97,8 @@ class MarketSoFar:
         """Take books and observations of rows.
 
         Args:
-            records: of `kalshi_train.trading.rows.row_type` [n], of this market, in order.
+            records: structured array [n] of dtype `row_type` (`kalshi_train.trading.rows`), of this
+                market, in order.
         """
         begin, end = self._kept, self._kept + len(records)
         self._books = _room(self._books, end)
