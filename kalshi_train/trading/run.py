@@ -39,7 +39,7 @@ STOP_FILE: Final = "STOP"
 _WATCH_S: Final = 0.1
 _SYNC_S: Final = 1.0
 _FEED_S: Final = 2.0
-"""Seconds between two lines of the log that tell the health of the feed."""
+"""Seconds between two lines of the log that show the health of the feed."""
 _NS: Final = 1_000_000_000
 
 
@@ -213,7 +213,7 @@ class _Run:
         """Trade until the end."""
         self._loop = asyncio.get_running_loop()
         self._writer.heard = self._heard
-        work = [self._watch(), self._sync(), self._tell_health()]
+        work = [self._watch(), self._sync(), self._log_health()]
         if self._options.show is not None:
             work.append(self._options.show(self._trader, self._recorder))
         tasks = [asyncio.create_task(coroutine) for coroutine in work]
@@ -287,7 +287,7 @@ class _Run:
             await asyncio.sleep(_SYNC_S)
             await asyncio.to_thread(self._log.sync)
 
-    async def _tell_health(self) -> None:
+    async def _log_health(self) -> None:
         """The health of the feed goes into the log, for whoever looks at the run."""
         while True:
             status = asdict(self._recorder.status())

@@ -34,7 +34,7 @@ function showHealth(run) {
     ["p99, latest 1,000", milliseconds(latest?.p99)],
   ]);
   const f = run.feed;
-  if (!f) { pairs("feed", [["feed", "not told yet"]]); return; }
+  if (!f) { pairs("feed", [["feed", "not known yet"]]); return; }
   const bad = (wrong) => (wrong ? "bad" : "");
   pairs("feed", [
     ["connected", `${f.connections} of ${f.connections_wanted}`, bad(f.connections < f.connections_wanted)],
@@ -46,7 +46,7 @@ function showHealth(run) {
     ["connections lost", `${f.connections_lost} (${f.reconnects} made anew)`],
     ["refused, dropped frames", `${f.refused_frames}, ${f.dropped_frames}`, bad(f.dropped_frames)],
     ["problem", f.problem ?? "none", bad(f.problem)],
-    ["told at", zonedTime(f.at)],
+    ["as of", zonedTime(f.at)],
   ]);
 }
 

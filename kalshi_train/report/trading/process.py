@@ -41,7 +41,7 @@ class PageProcess:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.failed = False
-        """Whether the process ended before it was told to, or was not done in time."""
+        """Whether the process ended before the run did, or was not done in time."""
 
     @property
     def address(self) -> str:

@@ -1,6 +1,6 @@
 """The page of a run served on this machine, by a process of its own beside the trading.
 
-It reads what the run writes into its folder and is told nothing else, so that decisions never wait
+It reads what the run writes into its folder and nothing else, so that decisions never wait
 for it. It ends when its standard input does, which is when the run ends or dies, and leaves the
 whole page in the run's folder.
 """

@@ -1,4 +1,4 @@
-"""A run of trading as far as its log tells: what its page shows."""
+"""A run of trading as far as its log shows it: what its page shows."""
 
 from __future__ import annotations
 
