@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader  # to import it takes longer than the package
 
 
-class _Loader(Loader):
+class _Loader:
     """Loads a module as its own loader does, and has the work done after it."""
 
     def __init__(self, own: Loader, loaded: Callable[[], None]) -> None:
@@ -32,7 +33,7 @@ class _Loader(Loader):
         self._loaded()
 
 
-class _Arrival(MetaPathFinder):
+class _Arrival:
     """Finds a module by the other finders until it has been loaded once.
 
     It stays in `sys.meta_path`: other threads may be walking along that list.
@@ -47,13 +48,15 @@ class _Arrival(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname != self._name or self._done or getattr(self._asking, "others", False):
             return None
+        import importlib.util  # whoever asks for a module has it already
+
         self._asking.others = True
         try:
             spec = importlib.util.find_spec(fullname)
         finally:
             self._asking.others = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._loaded)
+            spec.loader = cast("Loader", _Loader(spec.loader, self._loaded))
         return spec
 
     def _loaded(self) -> None:
