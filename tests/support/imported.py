@@ -9,7 +9,10 @@ from typing import Final
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import Session
 
+SHARED: Final = "sockets that share it"
+"""What an import says of two sockets under one sid in one file."""
 NOTED: Final = (
+    SHARED,
     "taken as an overlap",
     "only the numbers of lone snapshots",
     "no number shows which was",

@@ -56,12 +56,18 @@ class _Connection:
     changes: set[int] = field(default_factory=set)
     """What its deltas changed, and when."""
     deltas: int = 0
+    late: int = 0
+    """How many of them came behind a higher number."""
 
     @property
     def is_two(self) -> bool:
-        """Whether so much was recorded twice that two sockets recorded it under one sid."""
+        """Whether so much was recorded twice that two sockets recorded it under one sid.
+
+        Equal changes of one moment are ordinary, but of one socket their numbers rise.
+        """
         twice = self.deltas - len(self.changes)
-        return twice >= _TWINS and twice * _OFTEN >= self.deltas
+        often = twice >= _TWINS and twice * _OFTEN >= self.deltas
+        return often and 2 * self.late >= twice
 
     def count_change(self, change: int) -> None:
         """Count a delta."""
@@ -205,6 +211,7 @@ class _Walk:
                 self._rows.insert(place, row)
                 self._connection.insert(place, connection.number)
                 connection.used.add(number)
+                connection.late += 1
                 self._late += 1
                 return
         connection = self._open(live, number)

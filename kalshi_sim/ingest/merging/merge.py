@@ -15,6 +15,7 @@ from kalshi_sim.ingest.merging.holes import find_holes, holes_notes
 from kalshi_sim.ingest.merging.joints import Stream, join_pieces
 from kalshi_sim.ingest.merging.owners import passed_over
 from kalshi_sim.ingest.merging.places import Book, Placed, Places
+from kalshi_sim.ingest.merging.shared_sids import shared_sids_notes
 from kalshi_sim.ingest.merging.trades import place_trades
 from kalshi_sim.ingest.merging.view import Frames, distinct
 from kalshi_sim.session import NO_TIME, Int64Array, MarketQuality
@@ -95,6 +96,8 @@ def merge_frames(
         market.ends += endings.ends(market.placed)
     notes = [note for market in markets for note in market.notes]
     notes += endings.notes()
+    if not own_sids:
+        notes += shared_sids_notes(frames, of_markets)
     if find_gaps and not endings.sockets.apart:
         holes = find_holes(frames, placed, endings.sockets.numbers)
         for market in markets:
