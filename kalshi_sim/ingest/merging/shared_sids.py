@@ -1,4 +1,4 @@
-"""Whether one file holds two sockets that share a sid: nothing tells whose frames are whose.
+"""Whether one file holds two sockets that share a sid: nothing shows whose frames are whose.
 
 A subscription sends a change once. Where a file has it twice under one sid, its number came again,
 or numbers fall because two sockets' frames lie among each other, or there are no numbers. Equal
@@ -48,7 +48,7 @@ def shared_sids_notes(frames: Frames, markets: Sequence[Int64Array]) -> list[str
     names = ", ".join(sorted(frames.files[file] for file in files.tolist()))
     note = (
         f"{names}: the same came twice under sid {', '.join(map(str, sids.tolist()))}, as of two "
-        "sockets that share it, and nothing tells whose frames are whose: these books may be "
+        "sockets that share it, and nothing shows whose frames are whose: these books may be "
         "wrong; record each socket to files of its own, or import the frames of one"
     )
     return [note]
@@ -84,11 +84,11 @@ class _SharedSids:
         frames, batch = self._frames, self._frames.batch
         snapshot = frames.is_snapshot[book]
         begins = snapshot | (np.diff(frames.file_of[book], prepend=-1) != 0)
-        told = ~snapshot & (batch.sid[book] >= 0) & (batch.ts_ms[book] != NO_TIME)
-        rows = book[told]
+        timed = ~snapshot & (batch.sid[book] >= 0) & (batch.ts_ms[book] != NO_TIME)
+        rows = book[timed]
         if len(rows) == 0:
             return
-        stretch = group_numbers(np.cumsum(begins)[told], batch.sid[rows])
+        stretch = group_numbers(np.cumsum(begins)[timed], batch.sid[rows])
         content = frames.content[rows]
         order = np.lexsort((content, stretch))
         rows, stretch, content = rows[order], stretch[order], content[order]
