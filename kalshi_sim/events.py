@@ -53,6 +53,10 @@ class EventFlag(IntEnum):
     """Not recorded: part of the smallest book that a recording without a first snapshot allows."""
 
 
+def _dtype(name: str) -> type[np.int8 | np.int64]:
+    return np.int8 if name in ("kind", "side", "flags") else np.int64
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Events(Tabular):
     """The event table: arrays of shape [n_events]; `to_pandas` and the like show it readably.
@@ -102,7 +106,7 @@ class Events(Tabular):
         n = len(np.asarray(columns["kind"]))
         out: dict[str, Any] = {}
         for f in fields(Events):
-            dtype = np.int8 if f.name in ("kind", "side", "flags") else np.int64
+            dtype = _dtype(f.name)
             if f.name in columns:
                 out[f.name] = np.ascontiguousarray(columns[f.name], dtype=dtype)
             elif f.name == "frame":
@@ -110,6 +114,11 @@ class Events(Tabular):
             else:
                 out[f.name] = np.full(n, defaults[f.name], dtype=dtype)
         return Events(**out)
+
+    @staticmethod
+    def zeros(n: int) -> Events:
+        """A table of `n` events to be filled, every column 0."""
+        return Events.from_columns(**{f.name: np.zeros(n, _dtype(f.name)) for f in fields(Events)})
 
     @staticmethod
     def concatenate(parts: Sequence[Events]) -> Events:

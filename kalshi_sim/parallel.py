@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from typing import Final, TypeVar
 
@@ -59,6 +60,47 @@ def in_order(
             stop()
             for one in made:
                 one.cancel()
+
+
+def ahead(
+    things: Iterable[S], work: Callable[[S], T], pool: Executor | None, most: int
+) -> Iterator[tuple[S, T]]:
+    """Things in their order, each with `work(thing)`, which others work out meanwhile.
+
+    Args:
+        things: are taken one by one in this thread.
+        work: makes the result of one; several threads call it at once.
+        pool: works on them; None: this thread, when a result is asked for.
+        most: how many things are taken before the result of the first one is given.
+
+    Yields:
+        Things and results.
+
+    Raises:
+        Exception: what `work` or the iteration raised, after the results of the things before.
+    """
+    if pool is None:
+        yield from ((thing, work(thing)) for thing in things)
+        return
+    waiting: deque[tuple[S, Future[T]]] = deque()
+    taken = iter(things)
+    failure: Exception | None = None
+    while failure is None:
+        try:
+            thing = next(taken)
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+        else:
+            waiting.append((thing, pool.submit(work, thing)))
+            if len(waiting) > most:
+                thing, made = waiting.popleft()
+                yield thing, made.result()
+    for thing, made in waiting:
+        yield thing, made.result()
+    if failure is not None:
+        raise failure
 
 
 def _result(made: Future[T], waiting: Callable[[], None]) -> T:

@@ -83,8 +83,9 @@ def assemble_session(
     Raises:
         DataError: an event has a value that cannot be right.
     """
-    order = np.argsort(market_of, kind="stable")
-    grouped = events[order]
+    grouped = events
+    if (market_of[1:] < market_of[:-1]).any():
+        grouped = events[np.argsort(market_of, kind="stable")]
     sizes = np.bincount(np.asarray(market_of, dtype=np.int64), minlength=len(markets))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     _validate(session_id, markets, grouped, offsets)

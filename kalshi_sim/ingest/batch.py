@@ -44,7 +44,7 @@ class Batch:
     recv_ns: Int64Array
     """When the frame was received, in ns; NO_TIME where its envelope does not say."""
     trade_id: Int64Array
-    """A number for each `trade_id` of an import, -1 for frames without one."""
+    """The number of its `trade_id` (`trade_numbers`), -1 for frames without one."""
     flags: Int8Array
     side: Int8Array
     price: Int64Array

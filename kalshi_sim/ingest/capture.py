@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.file_sets import check_finished
@@ -22,6 +25,7 @@ from kalshi_sim.ingest.merging import Merged, merge_frames
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
 from kalshi_sim.ingest.results import missing_results
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import (
     NO_TIME,
     POLLED,
@@ -31,7 +35,10 @@ from kalshi_sim.session import (
     MarketInfo,
     Session,
 )
+from kalshi_sim.threads import usable_cpus
 
+_PART: Final = 1 << 17
+"""So many frames become events at a time."""
 _FEW_GAPS: Final = 5
 _HOLES_BY_NATURE: Final = 100
 """More than one gap in so many frames: files of some markets, not of a subscription."""
@@ -161,35 +168,80 @@ def _session_markets(recording: Recording) -> tuple[Int64Array, list[str]]:
 
 def _events(frames: Batch, merged: Merged, numbers: Int64Array) -> tuple[Events, Int64Array]:
     """The event table in merged order, and each event's market."""
-    rows = np.maximum(merged.rows, 0)  # of a gap any: what it takes from there is overwritten
-    is_gap = merged.rows < 0
+    snapshots = np.flatnonzero(frames.kind == EventKind.SNAPSHOT)
+    sizes = frames.size[snapshots]
+    levels = _Levels(snapshots, np.cumsum(sizes) - sizes)
+    parts = [slice(at, at + _PART) for at in range(0, len(merged.rows), _PART)]
+    counted = in_order(parts, partial(_count_events, frames, merged), usable_cpus())
+    ends = np.cumsum([0, *counted])
+    events = Events.zeros(int(ends[-1]))
+    market = np.empty(len(events), dtype=np.int64)
+
+    def fill(place: tuple[slice, slice]) -> None:
+        part, at = place
+        for name, values in _part_of_events(frames, merged, levels, part):
+            if name == "market":
+                market[at] = numbers[values]
+            else:
+                getattr(events, name)[at] = values
+
+    places = [(part, slice(*at)) for part, at in zip(parts, pairwise(ends.tolist()), strict=True)]
+    deque(in_order(places, fill, usable_cpus()), maxlen=0)
+    return events, market
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Where the levels of snapshots lie: int64 [n] the snapshots' frames, and each one's first."""
+
+    snapshots: Int64Array
+    first: Int64Array
+
+
+def _count_events(frames: Batch, merged: Merged, part: slice) -> int:
+    """How many events come of frames in merged order: one each, and a snapshot's levels."""
+    rows = merged.rows[part]
+    rows = rows[rows >= 0]
+    rows = rows[frames.kind[rows] == EventKind.SNAPSHOT]
+    return len(merged.rows[part]) + int(frames.size[rows].sum())
+
+
+def _part_of_events(
+    frames: Batch, merged: Merged, levels: _Levels, part: slice
+) -> Iterator[tuple[str, npt.NDArray[np.integer]]]:
+    """The columns of the events of some frames in merged order, and the market's number."""
+    is_gap = merged.rows[part] < 0
+    rows = np.maximum(merged.rows[part], 0)  # of a gap any: what is taken there is overwritten
     kind = np.where(is_gap, EventKind.GAP, frames.kind[rows])
-    bare = is_gap | (kind == EventKind.SNAPSHOT)
-    levels = np.where(kind == EventKind.SNAPSHOT, frames.size[rows], 0)
-    first_level = np.zeros(len(frames) + 1, dtype=np.int64)
-    np.cumsum(np.where(frames.kind == EventKind.SNAPSHOT, frames.size, 0), out=first_level[1:])
+    has_levels = kind == EventKind.SNAPSHOT
+    bare = is_gap | has_levels
     # Each frame becomes one event, each level of a snapshot another one after it.
-    owner = np.repeat(np.arange(len(rows)), levels + 1)
-    at = np.cumsum(levels + 1) - levels - 1
-    nth = np.arange(len(owner)) - at[owner]
+    size = frames.size[rows]
+    counts = np.where(has_levels, size, 0) + 1
+    owner = np.repeat(np.arange(len(rows)), counts)
+    nth = np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner]
     is_level = nth > 0
-    level = (first_level[rows[owner]] + nth - 1)[is_level]
-    columns = {
-        "kind": kind[owner],
-        "side": np.where(bare, 0, frames.side[rows])[owner],
-        "price": np.where(bare, 0, frames.price[rows])[owner],
-        "size": np.where(bare, 0, frames.size[rows])[owner],
-        "ts_ms": np.where(is_gap, NO_TIME, frames.ts_ms[rows])[owner],
-        "seq": np.where(is_gap, -1, frames.seq[rows])[owner],
-        "sid": np.where(is_gap, merged.gap_sid, frames.sid[rows])[owner],
-        "flags": np.where(is_gap, 0, frames.flags[rows])[owner],
-        "frame": merged.rank[owner],
-    }
-    columns["kind"][is_level] = EventKind.LEVEL
-    columns["side"][is_level] = frames.level_side[level]
-    columns["price"][is_level] = frames.level_price[level]
-    columns["size"][is_level] = frames.level_size[level]
-    return Events.from_columns(**columns), numbers[merged.market[owner]]
+    of = owner[is_level]
+    level = levels.first[np.searchsorted(levels.snapshots, rows[of])] + nth[is_level] - 1
+
+    def column(
+        values: npt.NDArray[np.integer], of_levels: npt.NDArray[np.integer] | int | None = None
+    ) -> npt.NDArray[np.integer]:
+        out = values[owner]
+        if of_levels is not None:
+            out[is_level] = of_levels
+        return out
+
+    yield "kind", column(kind, EventKind.LEVEL)
+    yield "side", column(np.where(bare, 0, frames.side[rows]), frames.level_side[level])
+    yield "price", column(np.where(bare, 0, frames.price[rows]), frames.level_price[level])
+    yield "size", column(np.where(bare, 0, size), frames.level_size[level])
+    yield "ts_ms", column(np.where(is_gap, NO_TIME, frames.ts_ms[rows]))
+    yield "seq", column(np.where(is_gap, -1, frames.seq[rows]))
+    yield "sid", column(np.where(is_gap, merged.gap_sid[part], frames.sid[rows]))
+    yield "flags", column(np.where(is_gap, 0, frames.flags[rows]))
+    yield "frame", column(merged.rank[part])
+    yield "market", column(merged.market[part])
 
 
 def _has_trades(frames: Batch) -> bool:

@@ -65,16 +65,12 @@ class FrameDecoder:
         """
         self.tickers = Tickers()
         self.use_yes_price = use_yes_price
-        self.trade_ids: dict[str | int, int] = {}
-        """Numbers of the trades by their `trade_id`."""
         self.noticed: Counter[str] = Counter()
         """Sentences on what was left unread, and for how many frames."""
         self.polled = False
         """Whether there was a REST order book."""
         self.values = Values(nearest_tick=nearest_tick)
-        self._events = EventMessages(
-            self.tickers, self.values, self.trade_ids, use_yes_price=use_yes_price
-        )
+        self._events = EventMessages(self.tickers, self.values, use_yes_price=use_yes_price)
 
     def decode(self, lines: bytes, received_ms: int | None = None) -> Batch:
         """Decode frames.
@@ -108,15 +104,6 @@ class FrameDecoder:
     def restore(self, counted: tuple[Counter[str], int]) -> None:
         """Go back to what was counted then."""
         self.noticed, self.values.rounded = counted
-
-    def trade_numbers(self, ids: Sequence[str | int]) -> list[int]:
-        """A number for each `trade_id`, the same for equal ones."""
-        known = self.trade_ids
-        if known.keys().isdisjoint(ids) and len(set(ids)) == len(ids):  # as nearly always
-            numbers = list(range(len(known), len(known) + len(ids)))
-            known.update(zip(ids, numbers, strict=True))
-            return numbers
-        return [known.setdefault(name, len(known)) for name in ids]
 
     def _decode(self, lines: bytes, received_ms: int | None) -> Batch:
         outer = FRAME.decode_lines(lines)

@@ -10,6 +10,7 @@ import numpy as np
 from kalshi_sim.ingest.batch import BLOCK_TRADE, Batch
 from kalshi_sim.ingest.frame_times import message_time, set_times
 from kalshi_sim.ingest.frames import Frame, Levels, Message
+from kalshi_sim.ingest.scanning.trade_ids import trade_numbers
 from kalshi_sim.ingest.values import Tickers, Values
 from kalshi_sim.session import NO_TIME, Int8Array, Int64Array
 from kalshi_sim.units import PRICE_SCALE, STORED_PER_CENT, mirror, parse_decimal
@@ -31,7 +32,6 @@ class EventMessages:
         self,
         tickers: Tickers,
         values: Values,
-        trade_ids: dict[str | int, int],
         *,
         use_yes_price: bool,
     ) -> None:
@@ -40,12 +40,10 @@ class EventMessages:
         Args:
             tickers: numbers of the markets; new ones are added.
             values: parsed prices and sizes.
-            trade_ids: numbers of the trades by their `trade_id`; new ones are added.
             use_yes_price: NO prices are in YES terms.
         """
         self._tickers = tickers
         self._values = values
-        self._trade_ids = trade_ids
         self._use_yes_price = use_yes_price
 
     def deltas(
@@ -126,10 +124,7 @@ class EventMessages:
         out.size[rows] = size
         block = np.array([m.is_block_trade in _TRUE for m in messages])
         out.kind[rows[block]] = BLOCK_TRADE
-        ids = self._trade_ids
-        out.trade_id[rows] = [
-            -1 if m.trade_id is None else ids.setdefault(m.trade_id, len(ids)) for m in messages
-        ]
+        out.trade_id[rows] = trade_numbers([m.trade_id for m in messages])
         set_times(out, rows, messages, recv, frames)
 
     def _trade_price(self, m: Message, side: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,22 +13,25 @@ from kalshi_sim.ingest.batch import Batch, concatenate
 from kalshi_sim.ingest.decoding import MALFORMED, FrameDecoder
 from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
 from kalshi_sim.ingest.scanning.batches import scanned_batch
+from kalshi_sim.ingest.scanning.scanner import Scanned
 from kalshi_sim.ingest.scanning.scanner import scan as scan_block
 from kalshi_sim.ingest.sources import Source
 from kalshi_sim.ingest.unknown import unread_in_first
+from kalshi_sim.parallel import ahead
 
 _MOSTLY: Final = 0.5
 """A file of which the scanner leaves a larger share of a block is read by the decoder alone."""
 
+_AHEAD: Final = 4
+"""So many blocks of a file are unpacked before the first of them is needed."""
+
 
 @dataclass
 class FileFrames:
-    """What one file holds; markets and trades have numbers of this file."""
+    """What one file holds; markets have numbers of this file."""
 
     frames: Batch
     tickers: list[str]
-    """By number."""
-    trade_ids: list[str | int]
     """By number."""
     polled: bool
     """Whether there was a REST order book."""
@@ -50,15 +54,23 @@ class FileReader:
         use_yes_price: NO prices are in YES terms.
         scan: whether lines that are as usual are read by the compiled scanner.
         max_bad_lines: beyond so many malformed records a file is read no further.
+        pool: scans blocks while others are unpacked and decoded; None: each as it comes.
     """
 
     def __init__(
-        self, options: ReadOptions, *, use_yes_price: bool, scan: bool, max_bad_lines: int
+        self,
+        options: ReadOptions,
+        *,
+        use_yes_price: bool,
+        scan: bool,
+        max_bad_lines: int,
+        pool: Executor | None = None,
     ) -> None:
         self._options = options
         self._use_yes_price = use_yes_price
         self._scan = scan
         self._allowed = max_bad_lines
+        self._pool = pool
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -90,7 +102,6 @@ class FileReader:
         return FileFrames(
             frames=concatenate(batches),
             tickers=[str(ticker) for ticker in decoder.tickers],
-            trade_ids=list(decoder.trade_ids),
             polled=decoder.polled,
             noticed=decoder.noticed,
             rounded=decoder.values.rounded,
@@ -108,11 +119,17 @@ class FileReader:
             notes.append(f"{source.name}: {unread}")
         where = f"{source.path}, {reader.record}"
         scanning = self._scan
-        for block in reader.blocks(source, self._options):
+
+        def scanned_of(block: Block) -> Scanned | None:
+            return scan_block(block.text) if scanning else None
+
+        blocks = reader.blocks(source, self._options)
+        for block, scanned in ahead(blocks, scanned_of, self._pool, _AHEAD):
             bad += [(f"{where} {number}", why) for number, why in block.bad]
             notes += block.notes
-            scanned = scan_block(block.text) if scanning else None
-            if scanned is not None and len(scanned.left) > _MOSTLY * scanned.columns.shape[1]:
+            if not scanning:
+                scanned = None  # others were ahead
+            elif scanned is not None and len(scanned.left) > _MOSTLY * scanned.columns.shape[1]:
                 scanned, scanning = None, False  # of a kind that only the decoder reads
             try:
                 if scanned is None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 
 from kalshi_sim.kernels.recorded import match_market
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import EventKind, Events, Int64Array
+from kalshi_sim.threads import usable_cpus
 
 
 def match_trades(events: Events, offsets: Int64Array) -> Events:
@@ -24,13 +28,14 @@ def match_trades(events: Events, offsets: Int64Array) -> Events:
         The events with another column `traded`.
     """
     traded = events.traded.copy()
-    trade_rows = events.kind == EventKind.TRADE
-    for first, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        if not trade_rows[first:stop].any():
-            continue
-        rows = slice(first, stop)
+
+    def match(rows: slice) -> None:
         part = events[rows]
-        match_market(
-            part.kind, part.side, part.price, part.size, part.ts_ms, part.flags, traded[rows]
-        )
+        if (part.kind == EventKind.TRADE).any():
+            match_market(
+                part.kind, part.side, part.price, part.size, part.ts_ms, part.flags, traded[rows]
+            )
+
+    markets = [slice(first, stop) for first, stop in pairwise(offsets.tolist())]
+    deque(in_order(markets, match, usable_cpus()), maxlen=0)
     return replace(events, traded=traded)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -95,12 +96,6 @@ def read_captures(
     sources, done = _different([Source(path, options.limits) for path in paths], notes)
     segments = [source for source in sources if is_segment(source)]
     total = done + sum(source.size for source in sources)
-    reader = FileReader(
-        options,
-        use_yes_price=_in_yes_terms(sources, segments, use_yes_price),
-        scan=pays(total) if scan is None else scan,
-        max_bad_lines=max_bad_lines,
-    )
     shown = done
 
     def show() -> None:
@@ -109,12 +104,22 @@ def read_captures(
         if progress is not None:
             progress(shown, total)
 
-    threads = min(threads or usable_cpus(), len(sources))
-    read = partial(reader.read, progress=show if threads == 1 else _nothing)
+    threads = threads or usable_cpus()
     joined = _Joined()
-    # Closed at once on an error: its traceback would keep the threads waiting.
-    with closing(in_order(sources, read, threads, waiting=show, stop=reader.stop)) as files:
-        for found in files:
+    with ExitStack() as ended:
+        pool = ended.enter_context(ThreadPoolExecutor(threads)) if threads > 1 else None
+        reader = FileReader(
+            options,
+            use_yes_price=_in_yes_terms(sources, segments, use_yes_price),
+            scan=pays(total) if scan is None else scan,
+            max_bad_lines=max_bad_lines,
+            pool=pool,
+        )
+        alone = min(threads, len(sources)) == 1
+        read = partial(reader.read, progress=show if alone else _nothing)
+        # Closed at once on an error: its traceback would keep the threads waiting.
+        found_in = in_order(sources, read, threads, waiting=show, stop=reader.stop)
+        for found in ended.enter_context(closing(found_in)):
             for where, why in found.bad:
                 errors.add(where, why)
             if found.failure is not None:
@@ -140,7 +145,7 @@ def read_captures(
 
 
 class _Joined:
-    """Files one after the other: their markets and trades by the numbers of the import."""
+    """Files one after the other: their markets by the numbers of the import."""
 
     def __init__(self) -> None:
         self.parts: list[Batch] = []
@@ -149,19 +154,15 @@ class _Joined:
         self.noticed: Counter[str] = Counter()
         self.rounded = 0
         self.polled = False
-        self._trade_ids: dict[str | int, int] = {}
 
     def add(self, found: FileFrames) -> None:
         """The next file."""
         markets = [self.tickers.setdefault(name, len(self.tickers)) for name in found.tickers]
-        known = self._trade_ids
-        trades = [known.setdefault(name, len(known)) for name in found.trade_ids]
         frames = found.frames
         self.parts.append(
             replace(
                 frames,
                 market=_renumbered(frames.market, markets),
-                trade_id=_renumbered(frames.trade_id, trades),
                 lifecycles=tuple(
                     replace(life, market=[*markets, -1][life.market]) for life in frames.lifecycles
                 ),

@@ -169,16 +169,13 @@ def lines(draw: st.DrawFn) -> bytes:
 
 
 def told(batch: Batch, decoder: FrameDecoder) -> list[object]:
-    """All that a batch says, with names for the numbers of markets and trades."""
+    """All that a batch says, with names for the numbers of markets."""
     names = [*map(str, decoder.tickers), None]
-    trades = {number: name for name, number in decoder.trade_ids.items()}
     out: list[object] = []
     for field in fields(Batch):
         values = getattr(batch, field.name)
         if field.name == "market":
             out.append([names[m] for m in values.tolist()])
-        elif field.name == "trade_id":
-            out.append([trades.get(n) for n in values.tolist()])
         elif isinstance(values, np.ndarray):
             out.append((values.dtype, values.tolist()))
         else:
@@ -205,9 +202,6 @@ def _equal(a: Recording, b: Recording) -> None:
         if field.name == "market":
             left = np.array([*a.tickers, ""])[left]
             right = np.array([*b.tickers, ""])[right]
-        if field.name == "trade_id":  # numbers are given in another order
-            left = np.unique(left, return_index=True)[1]
-            right = np.unique(right, return_index=True)[1]
         assert np.array_equal(left, right), field.name
     assert (a.files, a.notes, a.bad_lines, a.polled) == (b.files, b.notes, b.bad_lines, b.polled)
     assert np.array_equal(a.file_of, b.file_of)

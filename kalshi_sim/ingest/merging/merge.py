@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from kalshi_sim.ingest.merging.places import Book, Placed, Places
 from kalshi_sim.ingest.merging.shared_sids import shared_sids_notes
 from kalshi_sim.ingest.merging.trades import place_trades
 from kalshi_sim.ingest.merging.view import Frames, distinct
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import NO_TIME, Int64Array, MarketQuality
+from kalshi_sim.threads import usable_cpus
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def merge_frames(
     cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
     of_markets = [rows for rows in np.split(events, cuts) if len(rows)]
     of_markets.sort(key=lambda rows: tickers[batch.market[rows[0]]])
-    markets = [_merge_market(frames, rows) for rows in of_markets]
+    frames.prepare()
+    markets = list(in_order(of_markets, partial(_merge_market, frames), usable_cpus()))
     placed = [market.placed for market in markets]
     arrival = Arrival(frames, placed)
     endings = Endings(frames, placed, arrival, whole=find_gaps, own_sids=own_sids)
@@ -150,7 +154,8 @@ def _as_table(
     notes: tuple[str, ...],
 ) -> Merged:
     nothing = np.empty(0, dtype=np.int64)
-    parts = [_events(frames, market, arrival) for market in markets]
+    events = partial(_events, frames, one_chain=arrival.is_one_chain, key=arrival.key)
+    parts = list(in_order(markets, events, usable_cpus()))
     rows = np.concatenate([nothing, *(part[0] for part in parts)])
     sids = np.concatenate([nothing, *(part[1] for part in parts)])
     clock = np.concatenate([nothing, *(part[2] for part in parts)])
@@ -164,7 +169,7 @@ def _as_table(
 
 
 def _events(
-    frames: Frames, market: _Market, arrival: Arrival
+    frames: Frames, market: _Market, *, one_chain: bool, key: Int64Array
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Frames of a market in order, -1 for a gap; the sid of each gap; a clock that never falls.
 
@@ -184,9 +189,9 @@ def _events(
     rank = np.repeat([0, 1, 2], [len(book), len(ends), len(trades)])
     order = np.lexsort((rank, place))  # stable: trades of one place keep their order
     clock = np.full(len(rows), NO_TIME, dtype=np.int64)
-    if arrival.is_one_chain:
+    if one_chain:
         # A delta that was written late stands before the frame that it was put before.
-        clock[: len(book)] = np.minimum.accumulate(arrival.key[book][::-1])[::-1]
+        clock[: len(book)] = np.minimum.accumulate(key[book][::-1])[::-1]
     else:
         source = book if len(book) else trades
         first = 0 if len(book) else len(ends)

@@ -75,6 +75,10 @@ class Frames:
     files: Sequence[str]
     tickers: Sequence[str]
 
+    def prepare(self) -> None:
+        """Make what every market asks for, so that several threads find it made."""
+        _ = (self.is_book, self.is_trade, self.seq, self._rank)
+
     @cached_property
     def whole_files(self) -> dict[int, Int64Array]:
         """The event frames of files, as far as they were looked up."""

@@ -25,7 +25,7 @@ def scanned_batch(scanned: Scanned, decoder: FrameDecoder) -> Batch:
 
     Args:
         scanned: what the scanner read of the block.
-        decoder: of this import; reads the lines that are left, numbers tickers and trades.
+        decoder: of this import; reads the lines that are left, and numbers tickers.
 
     Raises:
         ValueError: a line is malformed, as `decoder.decode` raises; nothing is counted then.
@@ -57,9 +57,6 @@ def _as_batch(scanned: Scanned, decoder: FrameDecoder, left: Batch) -> Batch:
     if decoder.use_yes_price:
         price = np.where(delta & (c[kernel.SIDE] == 1), PRICE_SCALE - price, price)
     numbers = np.array([decoder.tickers[name] for name in scanned.tickers] or [-1], dtype=np.int64)
-    trade_id = np.full(len(kind), -1, dtype=np.int64)
-    named = (kind > kernel.DELTA) & (c[kernel.ID_FIRST] >= 0)
-    trade_id[named] = decoder.trade_numbers(scanned.trade_ids)
     return replace(
         left,
         kind=_KINDS[np.maximum(kind, 0)],
@@ -68,7 +65,7 @@ def _as_batch(scanned: Scanned, decoder: FrameDecoder, left: Batch) -> Batch:
         seq=c[kernel.SEQ],
         ts_ms=c[kernel.TS_MS],
         recv_ns=c[kernel.RECV_NS],
-        trade_id=trade_id,
+        trade_id=c[kernel.TRADE_ID],
         flags=c[kernel.SECONDS].astype(np.int8),
         side=c[kernel.SIDE].astype(np.int8),
         price=price,

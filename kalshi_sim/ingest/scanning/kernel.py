@@ -27,6 +27,7 @@ from kalshi_sim.ingest.scanning.objects import (
 )
 from kalshi_sim.ingest.scanning.tickers import Seen, ticker_number
 from kalshi_sim.ingest.scanning.times import event_time, receive_time
+from kalshi_sim.ingest.scanning.trade_ids import MOST_BYTES, trade_number
 from kalshi_sim.ingest.scanning.values import (
     NO_NUMBER,
     decimal_number,
@@ -57,11 +58,10 @@ LEFT: Final = -1
     SIDE,
     PRICE,
     SIZE,
-    ID_FIRST,
-    ID_STOP,
-) = range(14)
+    TRADE_ID,
+) = range(13)
 """Rows of the table that is filled: kind, place of the line, number of its ticker, ..."""
-N_COLUMNS: Final = 14
+N_COLUMNS: Final = 13
 _PRICE_PLACES: Final = len(str(PRICE_SCALE)) - 1
 _SIZE_PLACES: Final = len(str(SIZE_SCALE)) - 1
 _MOST_CENTS: Final = PRICE_SCALE // STORED_PER_CENT
@@ -156,6 +156,7 @@ def _delta(text: Text, message: Found, out: Int64Array, row: int) -> bool:
     if price == NO_NUMBER or size == NO_NUMBER:
         return False
     out[KIND, row] = DELTA
+    out[TRADE_ID, row] = -1
     out[SIDE, row] = side == w.W_NO or side == w.W_NO_CAPITAL
     out[PRICE, row] = price
     out[SIZE, row] = size
@@ -176,14 +177,14 @@ def _trade(text: Text, message: Found, out: Int64Array, row: int) -> bool:
     if block in (TEXT, INTEGER, DECIMAL):
         return False
     named = message.form[w.TRADE_ID]
-    if has_value(message, w.TRADE_ID) and named != TEXT:
+    first, stop = message.first[w.TRADE_ID], message.stop[w.TRADE_ID]
+    if has_value(message, w.TRADE_ID) and (named != TEXT or stop - first > MOST_BYTES):
         return False
     out[KIND, row] = BLOCK_TRADE if block == TRUE else TRADE
     out[SIDE, row] = side
     out[PRICE, row] = price
     out[SIZE, row] = size
-    out[ID_FIRST, row] = message.first[w.TRADE_ID] if named == TEXT else -1
-    out[ID_STOP, row] = message.stop[w.TRADE_ID]
+    out[TRADE_ID, row] = trade_number(text, first, stop) if named == TEXT else -1
     return True
 
 

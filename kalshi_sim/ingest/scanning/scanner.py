@@ -13,8 +13,6 @@ import numpy as np
 
 from kalshi_sim.ingest.scanning.kernel import (
     FIRST,
-    ID_FIRST,
-    ID_STOP,
     KIND,
     LEFT,
     N_COLUMNS,
@@ -33,7 +31,7 @@ _WORTH_COMPILING: Final = 1 << 24
 _USUAL_LENGTH: Final = 1 << 7
 """Bytes of a line, at least; a block of shorter ones is scanned a second time."""
 _starting = threading.Lock()
-T = TypeVar("T", str, bytes)
+T = TypeVar("T", memoryview, bytes)
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,6 @@ class Scanned:
     """int64 [n_left] the lines that are left to the decoder."""
     tickers: list[str]
     """By their number in the column MARKET."""
-    trade_ids: list[str]
-    """One for each line whose ID_FIRST is not negative, among trades, in their order."""
     left_lines: list[bytes]
     """The text of each line in `left`."""
 
@@ -95,13 +91,13 @@ def scan(lines: bytes) -> Scanned:
     n_seen = int(seen.n_seen[0])
     columns = out[:, :n]
     left = np.flatnonzero(columns[KIND] == LEFT)
-    named = (columns[KIND] > 0) & (columns[ID_FIRST] >= 0)
-    changed = text.tobytes().decode("latin-1")  # a character a byte; what is taken is ASCII
     return Scanned(
         columns=columns,
         left=left,
-        tickers=_parts(changed, seen.first[:n_seen], seen.stop[:n_seen]),
-        trade_ids=_parts(changed, columns[ID_FIRST][named], columns[ID_STOP][named]),
+        tickers=[
+            str(part, "ascii")
+            for part in _parts(text.data, seen.first[:n_seen], seen.stop[:n_seen])
+        ],
         left_lines=_parts(lines, columns[FIRST][left], columns[STOP][left]),
     )
 
