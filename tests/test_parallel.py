@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
-from kalshi_sim.parallel import in_order
+from kalshi_sim.errors import DataError
+from kalshi_sim.parallel import ahead, in_order
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -69,3 +73,27 @@ def test_who_waits_is_called_meanwhile() -> None:
         return thing
 
     assert list(in_order([1, 2], work, 2, waiting=called.set)) == [1, 2]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_what_is_worked_out_ahead_comes_in_order_and_before_a_failure(threads: int) -> None:
+    taken: list[int] = []
+
+    def things() -> Iterator[int]:
+        for thing in range(20):
+            taken.append(thing)
+            yield thing
+        raise DataError("damaged")
+
+    def square(thing: int) -> int:
+        time.sleep(0.001 * (thing % 3))
+        return thing * thing
+
+    given: list[tuple[int, int]] = []
+    with ThreadPoolExecutor(threads) if threads else nullcontext() as pool:
+        made = ahead(things(), square, pool, 4)
+        given.append(next(made))
+        assert len(taken) == (5 if threads else 1)
+        with pytest.raises(DataError, match="damaged"):
+            given.extend(made)
+    assert given == [(thing, thing * thing) for thing in range(20)]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kalshi_sim import threads
+from kalshi_sim.ingest import capture
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
 from tests.support.modes import INTERPRETED
@@ -70,3 +75,26 @@ def test_an_evening_of_18_markets_is_complete(recorded: Recorded) -> None:
     for ticker, expected in (("UTAMIN-MIN", 29_670), ("UTAMIN-UTA", 34_190)):
         assert session.quality.markets[f"KXNBAGAME-26MAR18{ticker}"].rows == expected
     assert all(market.settlement_value is not None for market in session.markets)
+
+
+def test_an_import_is_the_same_by_any_number_of_threads(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for path in [*sorted(recordings.glob("btc*/*.gz"))[:2], *sorted(recordings.glob("ufc*/*.gz"))]:
+        with gzip.open(path, "rb") as whole:
+            files.append(tmp_path / path.name.removesuffix(".gz"))
+            files[-1].write_bytes(b"".join(itertools.islice(whole, 3000)))
+    modules = [m for n, m in sys.modules.items() if n.startswith("kalshi_sim") and m != threads]
+    monkeypatch.setattr(capture, "_PART", 1 << 10)
+    sessions = []
+    for n in (1, 4):
+        for module in modules:
+            if hasattr(module, "usable_cpus"):
+                monkeypatch.setattr(module, "usable_cpus", lambda n=n: n)
+        sessions.append(import_captures(files, session_id=1))
+    one, four = sessions
+    assert len(one.events) > 9_000
+    assert one.events.equals(four.events)
+    assert np.array_equal(one.market_offsets, four.market_offsets)
+    assert (one.markets, one.quality) == (four.markets, four.quality)

@@ -21,6 +21,7 @@ from kalshi_sim.ingest.reading import Recording, read_captures
 from kalshi_sim.ingest.scanning import scanner, words
 from kalshi_sim.ingest.scanning.batches import scanned_batch
 from kalshi_sim.ingest.scanning.scanner import scan
+from kalshi_sim.ingest.scanning.trade_ids import trade_number, trade_numbers
 
 pytestmark = pytest.mark.kernel
 
@@ -399,3 +400,28 @@ def test_a_frame_over_two_lines_is_not_taken_for_two() -> None:
     assert len(FrameDecoder().decode(text)) == 1
     with pytest.raises(ValueError, match="several frames on one line"):
         scanned_batch(scan(text), FrameDecoder())
+
+
+def test_a_trade_has_one_number_wherever_it_is_read() -> None:
+    names: list[str | int | None] = [
+        "d9a1",
+        "d9a2",
+        "",
+        "\0",
+        "a" * 64,
+        "a" * 65,
+        "a" * 66,
+        "é",
+        7,
+        "7",
+        None,
+        "d9a1",
+    ]
+    numbers = trade_numbers(names)
+    assert numbers[-1] == numbers[0]
+    assert numbers[names.index(None)] == -1
+    assert len(set(numbers.tolist())) == len(names) - 1
+    assert (np.delete(numbers, names.index(None)) >= 0).all()
+    for name, number in zip(names[:5], numbers[:5].tolist(), strict=True):
+        text = np.frombuffer(f"..{name}.".encode(), dtype=np.uint8)
+        assert trade_number(text, 2, len(text) - 1) == number

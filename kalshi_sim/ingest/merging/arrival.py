@@ -8,6 +8,7 @@ were written at the same time, and are of different chains.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import combinations, groupby, pairwise, product
 from typing import Final, NamedTuple
 
@@ -44,13 +45,20 @@ class Arrival:
         self.key = self._keys(markets, at)
         """int64 [n_frames]: rises in order of arrival inside a chain, equal for the copies of a
         frame; NONE of frames that are of no book."""
-        lines = np.arange(len(self.key))
-        self._before = np.maximum.accumulate(np.where(self.key != NONE, lines, NONE))
-        later = np.where(self.key != NONE, lines, len(lines))
-        self._after = np.minimum.accumulate(later[::-1])[::-1]
+
+    @cached_property
+    def _known(self) -> Int64Array:
+        """The frames that have a key, int64 [k]."""
+        return np.flatnonzero(self.key != NONE)
 
     def _keys(self, markets: Sequence[Placed], at: Int64Array) -> Int64Array:
         frames, n = self._frames, len(self._frames.batch)
+        key = np.full(n, NONE, dtype=np.int64)
+        if not any(placed.repeated for placed in markets):
+            for placed in markets:
+                rows = placed.sent.rows
+                key[rows] = at[frames.file_of[rows]] * n + rows
+            return key
         original = np.full(n, NONE, dtype=np.int64)
         for placed in markets:
             original[placed.sent.rows] = placed.sent.rows
@@ -63,7 +71,6 @@ class Arrival:
         same = chain == self.chain[frames.file_of[original[rows]]]
         first = np.full(n, _ENDLESS, dtype=np.int64)
         np.minimum.at(first, original[rows[same]], own[same])
-        key = np.full(n, NONE, dtype=np.int64)
         key[rows] = np.where(same, first[original[rows]], own)
         return key
 
@@ -80,8 +87,12 @@ class Arrival:
         """The places int64 [n] of frames of no book: between twice the keys of their neighbours."""
         if len(rows) == 0:
             return rows
-        file = self._frames.file_of
-        before, after = self._before[rows], np.minimum(self._after[rows], len(file) - 1)
+        file, known = self._frames.file_of, self._known
+        if len(known) == 0:
+            return np.full(len(rows), NONE, dtype=np.int64)
+        at = np.searchsorted(known, rows)
+        before = np.where(at > 0, known[at - 1], NONE)
+        after = known[np.minimum(at, len(known) - 1)]
         follows = (before != NONE) & (file[before] == file[rows])
         place = np.where(follows, 2 * self.key[before] + 1, 2 * self.key[after] - 1)
         return np.where(follows | (file[after] == file[rows]), place, NONE)
@@ -186,11 +197,10 @@ class _Begin(NamedTuple):
 
 def _begin(frames: Frames, markets: Sequence[Placed]) -> dict[int, _Begin]:
     files = sorted(set().union(*(placed.places.files for placed in markets)))
-    book = np.flatnonzero(frames.is_book)
-    file_of = frames.file_of[book]
     out = {}
     for file in files:
-        rows = book[slice(*np.searchsorted(file_of, [file, file + 1]))]
+        begin, end = np.searchsorted(frames.file_of, [file, file + 1]).tolist()
+        rows = begin + np.flatnonzero(frames.is_book[begin:end])
         times, first = frames.batch.ts_ms[rows], int(rows[0])
         # When frames were received comes before when they say they were sent.
         times = times[times != NO_TIME] * NS_PER_MS

@@ -86,11 +86,7 @@ def merge_frames(
         DataError: nothing decides the order of some files, or distinguishes frames of two sockets.
     """
     frames = Frames(batch, file_of, files, tickers)
-    events = np.flatnonzero(frames.is_book | frames.is_trade)
-    events = events[np.argsort(batch.market[events], kind="stable")]
-    cuts = np.flatnonzero(np.diff(batch.market[events])) + 1
-    of_markets = [rows for rows in np.split(events, cuts) if len(rows)]
-    of_markets.sort(key=lambda rows: tickers[batch.market[rows[0]]])
+    of_markets = sorted(frames.of_markets, key=lambda rows: tickers[batch.market[rows[0]]])
     frames.prepare()
     markets = list(in_order(of_markets, partial(_merge_market, frames), usable_cpus()))
     placed = [market.placed for market in markets]

@@ -38,19 +38,24 @@ class Places:
         self.first: dict[int, int] = {}
         """The place of the first book frame of each file, among all that were sent."""
         kept = np.cumsum(~over) - 1
-        at = dict(zip(sent.tolist(), range(len(sent)), strict=True)) if repeated else {}
-        pairs = [(row, at[to]) for row in repeated if (to := end_of(repeated, row)) in at]
-        index = np.concatenate([np.arange(len(sent)), np.array([k for _, k in pairs], np.int64)])
-        rows = np.concatenate([sent, np.array([row for row, _ in pairs], np.int64)])
-        order = np.argsort(rows, kind="stable")
-        self._rows, index = rows[order], index[order].astype(np.int64)
+        rows, index = sent, np.arange(len(sent))
+        if repeated:
+            at = dict(zip(sent.tolist(), range(len(sent)), strict=True))
+            pairs = [(row, at[to]) for row in repeated if (to := end_of(repeated, row)) in at]
+            index = np.concatenate([index, np.array([k for _, k in pairs], np.int64)])
+            rows = np.concatenate([sent, np.array([row for row, _ in pairs], np.int64)])
+        if (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, index = rows[order], index[order]
+        self._rows = rows
         # What was written before a frame came before it, also where a late delta moved.
         after, before = _reached(stream, sent, kept)
         file = self._file_of[self._rows]
         lift = file * (len(sent) + 1)
         self._after = np.maximum.accumulate(after[index] + lift) - lift
         self._before = before[index]
-        files, start = np.unique(file, return_index=True)
+        start = np.flatnonzero(np.diff(file, prepend=-1))  # of frames in order of files
+        files = file[start]
         self.files = frozenset(files.tolist())
         if len(files):
             first = np.minimum.reduceat(index, start)
@@ -85,6 +90,8 @@ def _reached(
     stream: Int64Array, sent: Int64Array, kept: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
     """How far the book had come when each frame was written, int64 [n]: with it, and without it."""
+    if np.array_equal(stream, sent):
+        return kept, np.concatenate([[-1], kept[:-1]])
     rank = np.argsort(sent, kind="stable")
     known = stream[np.isin(stream, sent)]
     place = rank[np.searchsorted(sent[rank], known)]

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.decoding import BLOCK_TRADE, Batch
+from kalshi_sim.parallel import in_order
 from kalshi_sim.session import NO_TIME, EventKind, Int64Array
+from kalshi_sim.threads import usable_cpus
 
 BoolArray = npt.NDArray[np.bool_]
 UInt64Array = npt.NDArray[np.uint64]
@@ -105,27 +107,39 @@ class Frames:
         return np.isin(self.batch.kind, (EventKind.TRADE, BLOCK_TRADE))
 
     @cached_property
+    def of_markets(self) -> list[Int64Array]:
+        """The event frames of each market that has any, in order of lines; markets by number."""
+        events = np.flatnonzero(self.is_book | self.is_trade)
+        events = events[np.argsort(self.batch.market[events], kind="stable")]
+        cuts = np.flatnonzero(np.diff(self.batch.market[events])) + 1
+        return [rows for rows in np.split(events, cuts) if len(rows)]
+
+    @cached_property
     def seq(self) -> Int64Array:
         """`seq` of each frame, -1 where it has none or a recorder wrote one number throughout."""
-        seq = self.batch.seq
-        rows = np.flatnonzero((self.is_book | self.is_trade) & (seq >= 0))
-        if len(rows) == 0:
-            return seq
-        stream = self.batch.market[rows] * 2 + self.is_trade[rows]
-        group = group_numbers(stream, self.batch.sid[rows])
+        constant = [
+            rows for rows in in_order(self.of_markets, self._constant, usable_cpus()) if len(rows)
+        ]
+        if not constant:
+            return self.batch.seq
+        out = self.batch.seq.copy()
+        out[np.concatenate(constant)] = -1
+        return out
+
+    def _constant(self, rows: Int64Array) -> Int64Array:
+        """Those of a market's event frames whose numbers on one subscription are all the same."""
+        rows = rows[self.batch.seq[rows] >= 0]
+        seq = self.batch.seq[rows]
+        group = group_numbers(self.is_trade[rows].astype(np.int64), self.batch.sid[rows])
         count = np.bincount(group)
         low, high = np.full(len(count), np.iinfo(np.int64).max), np.full(len(count), -1)
-        np.minimum.at(low, group, seq[rows])
-        np.maximum.at(high, group, seq[rows])
+        np.minimum.at(low, group, seq)
+        np.maximum.at(high, group, seq)
         changes = np.zeros(len(count), dtype=np.bool_)
         changes[group[~self.is_snapshot[rows]]] = True
         # Snapshots alone may each be the first frame of a connection.
         constant = (low == high) & (count >= _CONSTANT) & changes
-        if not constant.any():
-            return seq
-        out = seq.copy()
-        out[rows[constant[group]]] = -1
-        return out
+        return rows[constant[group]] if constant.any() else rows[:0]
 
     @cached_property
     def _rank(self) -> Int64Array:
