@@ -142,7 +142,7 @@ class CardOnPolicy(Masking):
     ) -> bool:
         """Fill the rollout buffer as the stock method does, on the card.
 
-        Callbacks find no `dones` and `infos`; `finished` has the infos of the episodes that ended
+        Callbacks find no `dones` and `infos`; `finished_infos` has those of the episodes that ended
         when `on_rollout_end` is called.
 
         Args:
@@ -160,7 +160,7 @@ class CardOnPolicy(Masking):
         policy.set_training_mode(False)
         buffer.reset()
         callback.on_rollout_start()
-        finished: list[dict[str, Any]] = []
+        finished_infos: list[dict[str, Any]] = []
         with th.no_grad(), card.normalizing():
             for step in range(n_rollout_steps):
                 seen: Any = buffer.observations[step]
@@ -182,12 +182,12 @@ class CardOnPolicy(Masking):
                 buffer.rewards[step] = rewards
                 buffer.pos = step + 1
                 if card.is_due:
-                    finished += self._ended(card)
+                    finished_infos += self._ended(card)
             buffer.full = True
             last = card.observe(th.empty_like(seen))
             ended: Any = card.starts
             buffer.compute_returns_and_advantage(losses.values_of(policy, last), ended)
-        finished += self._ended(card)
+        finished_infos += self._ended(card)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True

@@ -138,8 +138,7 @@ class TrainingCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.metrics.clock.collect += time.perf_counter() - self._mark
-        if "dones" not in self.locals:  # those of a card; the loop on processors has indices there
-            self._finished(self.locals.get("finished", []))
+        self._finished(self.locals.get("finished_infos", []))
         buffer = self.locals.get("rollout_buffer")
         n_actions = len(self.metrics.action_names)
         if isinstance(buffer, CardRolloutBuffer):

@@ -180,7 +180,7 @@ def test_no_finished_episode_is_lost_where_there_is_room_for_few(tape: Tape) -> 
             return True
 
         def _on_rollout_end(self) -> None:
-            reported.append(len(self.locals["finished"]))
+            reported.append(len(self.locals["finished_infos"]))
 
     model = CardPPO("MlpPolicy", env, n_steps=N_STEPS, batch_size=64, device="cpu", seed=1)
     model.learn(N_ENVS * N_STEPS, callback=Reported())
