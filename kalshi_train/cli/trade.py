@@ -31,10 +31,13 @@ _DESCRIPTION = """A trained policy on live markets.
 
   kalshi-trade trained_models --series KXNBAGAME      paper: the live feed, fills by simulation
   kalshi-trade join-both-sides --markets T1,T2 --environment http://127.0.0.1:8765
+  kalshi-trade join-both-sides --limit 5 --environment http://127.0.0.1:8765 --orders local
+  kalshi-trade --resume trading/local-20261127T150000Z
   kalshi-trade --verify trading/paper-20261127T150000Z
   kalshi-trade --report trading/paper-20261127T150000Z
 
-Paper trading sends no orders. The feed is recorded while it is traded upon; orders are filled by
+Paper trading sends no orders; with --orders they go to the demo environment or to a local exchange,
+and nowhere else. The feed is recorded while it is traded upon; orders are filled by
 the simulator's own kernels under three fill models at once (through, the model's own, touch).
 Settings of the simulation are those the model was trained with. `--verify` imports what was
 recorded, replays the same actions and compares every row, bit for bit."""
@@ -68,8 +71,13 @@ class _Command:
     page: int | None = None
     """Serve a page of the run on this port of this machine (0: a free one), and leave it in the
     run's folder as page.html."""
+    resume: Path | None = None
+    """Go on with a run that sent orders, after reconciling them with the exchange."""
     environment: str = "production"
     """Whose feed: production, demo, or a local exchange (http://127.0.0.1:8765)."""
+    orders: Literal["paper", "demo", "local"] = "paper"
+    """Where orders go: nowhere (paper), to the demo environment, or to the local exchange that
+    --environment names."""
     markets: str | None = None
     """Tickers separated by commas."""
     event: str | None = None
@@ -79,7 +87,7 @@ class _Command:
     limit: int | None = None
     """At most so many markets, those traded most."""
     out: Path | None = None
-    """Folder of the run (default: trading/paper-TIME)."""
+    """Folder of the run (default: trading/paper-TIME, or local-, demo-)."""
     duration: float | None = None
     """Stop after so many seconds; else on Ctrl-C, SIGTERM or a file STOP in the run's folder."""
     seed: int = 0
@@ -90,6 +98,8 @@ class _Command:
     """Private key (PEM); else KALSHI_PRIVATE_KEY_FILE, else KALSHI_PRIVATE_KEY."""
     disk_floor_mib: int = 1024
     """Stop recording while less than this is free."""
+    queue_every: float = 1.0
+    """Seconds between two looks at the places of orders in their queues at the exchange."""
     status_every: float = 10.0
     """Seconds between two lines of status."""
     trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -126,6 +136,8 @@ def _run(arguments: Sequence[str]) -> int:
         return _verify(command, command.verify)
     if command.report is not None:
         return _report(command, command.report)
+    if command.resume is not None:
+        command = _as_begun(command, command.resume)
     if command.model is None:
         raise ConfigError(
             "say what trades: a model, FILE.py:NAME, or a built-in policy (kalshi-trade --help)"
@@ -134,9 +146,50 @@ def _run(arguments: Sequence[str]) -> int:
     tape = TapeOptions()
     if model is not None and model.config is not None:
         trained = _of_live(model.config.sim)
-        command, tape = _parse(arguments, trained), model.config.tape
-        _refuse_other_settings(command.sim, trained, model)
+        given, tape = _parse(arguments, trained), model.config.tape
+        _refuse_other_settings(given.sim, trained, model)
+        command = replace(command, rules=given.rules)
     return _trade(command, policy, tape)
+
+
+def _as_begun(command: _Command, run: Path) -> _Command:
+    """A run that was begun before, as it was asked for then."""
+    from kalshi_train.trading.legs import earlier
+    from kalshi_train.trading.run import STOP_FILE
+
+    start = earlier(run).start
+    if start["orders"] == "paper":
+        raise ConfigError(f"{run} sent no orders: there is nothing to go on with; begin anew")
+    if (run / STOP_FILE).exists():
+        raise ConfigError(f"the file {run / STOP_FILE} stops the run; remove it")
+    words = start["words"]
+    return replace(
+        command,
+        model=words["model"],
+        environment=words["environment"],
+        orders=start["orders"],
+        markets=",".join(start["markets"]),
+        event=None,
+        series=None,
+        limit=None,
+        seed=words["seed"],
+        out=run,
+    )
+
+
+def _place(command: _Command) -> Any:
+    """Where orders go; None: they are filled by simulation alone."""
+    from kalshi_sim.live.orders.hosts import order_place
+
+    if command.orders == "paper":
+        return None
+    place = order_place(command.environment)
+    if place.kind != command.orders:
+        raise ConfigError(
+            f"--orders {command.orders} does not go with --environment "
+            f"{printable(command.environment, 100)}: feed and orders are of one exchange"
+        )
+    return place
 
 
 def _policy(command: _Command) -> tuple[NamedModel | None, Any]:
@@ -171,7 +224,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
     access = import_module("kalshi_sim.live.recorder.access")
     written = import_module("kalshi_sim.live.recorder.output")
     discovery = import_module("kalshi_sim.live.recorder.selection")
-    for name in ("duration", "status_every"):
+    for name in ("duration", "status_every", "queue_every"):
         value = getattr(command, name)
         if value is not None and not 0 < value < 10**9:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: must be more than 0")
@@ -179,6 +232,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
         raise ConfigError(f"--limit {command.limit}: must be 1 or more")
     if not (command.markets or command.event or command.series or command.limit):
         raise ConfigError("say which markets: --markets, --event, --series or --limit")
+    place = _place(command)
     environment = access.environment_of(command.environment)
     credentials = access.credentials_of(command.key_id_file, command.key_file)
     if credentials is None and environment.websocket.startswith("wss:"):
@@ -188,12 +242,16 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
             "is enough"
         )
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    out = command.out or Path("trading") / f"paper-{stamp}"
+    out = command.out or Path("trading") / f"{command.orders}-{stamp}"
     shown = work.settings_text(config) | {"row_interval_ms": tape.row_interval_ms}
     from kalshi_train.trading.status import status_line, status_table
 
     with contextlib.closing(written.Output()) as output, _page(command.page, out) as page:
-        output.say(f"paper trading of {policy.name}: no orders are sent; feed {environment.rest}")
+        output.say(
+            f"{command.orders} trading of {policy.name}: "
+            + ("no orders are sent" if place is None else f"orders go to {place.root}")
+            + f"; feed {environment.rest}"
+        )
         output.say(", ".join(f"{name}={value}" for name, value in shown.items()))
         output.say(
             f"fill models {', '.join(work.band_of(config))}; the policy sees {config.fill_model}"
@@ -215,6 +273,14 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
                 credentials=credentials,
                 out=out,
                 limits=command.limits,
+                orders=place,
+                words={
+                    "model": command.model,
+                    "environment": command.environment,
+                    "seed": command.seed,
+                },
+                resume=command.resume is not None,
+                queue_every_s=command.queue_every,
                 seed=command.seed,
                 duration_s=command.duration,
                 disk_floor_mib=command.disk_floor_mib,

@@ -7,8 +7,11 @@ from typing import Any, Final
 from kalshi_sim.cli.tables import Layout, print_pairs, print_table
 from kalshi_sim.text import dollars
 from kalshi_sim.units import PAYOUT_CENT, money_per_cent
+from kalshi_train.trading.ordering import OrderingTrader
 from kalshi_train.trading.trader import Trader
 
+EXCHANGE: Final = "exchange"
+"""Stands beside the fill models for what the exchange itself says."""
 _QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
@@ -39,18 +42,34 @@ def figures(trader: Trader) -> dict[str, Any]:
                 "open": [_open(trader, state, side) for side in ("yes", "no")],
                 "profit_cents": trader.equity_cents(market, number) - start,
             }
+        if isinstance(trader, OrderingTrader):
+            state = trader.state(market)
+            found["models"][EXCHANGE] = {
+                "position": state["position"],
+                "fills": trader.fills_of[market.ticker],
+                "open": [_open(trader, state, side) for side in ("yes", "no")],
+                "profit_cents": trader.real_profit_cents(market),
+            }
         markets.append(found)
+    names: list[str] = [*trader.models]
+    more: dict[str, Any] = {}
+    if isinstance(trader, OrderingTrader):
+        names.append(EXCHANGE)
+        more = {
+            "sent": trader.desk.counts["sent"],
+            "refused": trader.desk.counts["refused"],
+            "resting": trader.left,
+        }
     return {
         "why": trader.stopping,
         "decisions": trader.decisions,
         "latency_ms": {name: trader.latency_ms(q) for name, q in _QUANTILES.items()},
         "chosen": trader.config.fill_model,
         "profit_cents": {
-            model: sum(m["models"][model]["profit_cents"] for m in markets)
-            for model in trader.models
+            name: sum(m["models"][name]["profit_cents"] for m in markets) for name in names
         },
         "markets": markets,
-    }
+    } | more
 
 
 def _open(trader: Trader, state: dict[str, int], side: str) -> dict[str, float] | None:
@@ -69,13 +88,14 @@ def show(found: dict[str, Any], layout: Layout | None = None) -> None:
         layout: which columns are shown.
     """
     in_all = found["profit_cents"]
+    shown = EXCHANGE if EXCHANGE in in_all else found["chosen"]
     models = list(in_all)
     rows = [
         [
             market["market"],
             f"{market['rows']:,}",
             f"{market['orders']:,}",
-            f"{market['models'][found['chosen']]['position']:,}",
+            f"{market['models'][shown]['position']:,}",
             *(f"{market['models'][model]['fills']:,}" for model in models),
             *(dollars(market["models"][model]["profit_cents"], signed=True) for model in models),
             market["halted"] or ", ".join(f"{n} x {why}" for why, n in market["blocked"].items()),
@@ -86,7 +106,8 @@ def show(found: dict[str, Any], layout: Layout | None = None) -> None:
     fills = [f"fills {model}" for model in models]
     columns += fills + [f"profit {model}" for model in models] + ["limits"]
     least = [*fills, "rows", "orders", "limits", "position"]
-    print_table("paper trading", columns, rows, layout=layout, least=least)
+    title = "trading" if "sent" in found else "paper trading"
+    print_table(title, columns, rows, layout=layout, least=least)
     latency = found["latency_ms"]
     print_pairs(
         "",
@@ -97,9 +118,22 @@ def show(found: dict[str, Any], layout: Layout | None = None) -> None:
             ),
             ("decisions", f"{found['decisions']:,}"),
             ("latency", ", ".join(f"{n} {_ms(v)}" for n, v in latency.items())),
+            *_orders(found),
             ("ended", str(found["why"])),
         ],
     )
+
+
+def _orders(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What became of orders that were sent; of a run that sends none, nothing."""
+    if "sent" not in found:
+        return []
+    said = f"{found['sent']:,} sent, {found['refused']:,} refused"
+    return [("orders", f"{said}, {_left(found['resting'])} rest at the exchange")]
+
+
+def _left(resting: int | None) -> str:
+    return "it is not known how many" if resting is None else f"{resting:,}"
 
 
 def _ms(value: float | None) -> str:

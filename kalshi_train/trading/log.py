@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -26,17 +26,25 @@ def _chained(before: bytes, text: bytes) -> bytes:
 class DecisionLog:
     """Appends; what was appended is with the operating system after `flush`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin the log of a run.
+    def __init__(self, folder: Path, *, resume: bool = False) -> None:
+        """Begin the log of a run, or go on with one.
 
         Args:
             folder: of the run; made if it is not there.
+            resume: whether it has a log, which is gone on with; a last line that was cut short is
+                taken out of it.
 
         Raises:
-            ConfigError: the folder has a log already, or cannot be written.
+            ConfigError: the folder has a log already, has none to go on with or one that was
+                changed, or cannot be written.
         """
-        make_folder(folder)
         self.path = folder / NAME
+        self._chain = b""
+        self.lines = 0
+        if resume:
+            self._file = self._go_on(folder)
+            return
+        make_folder(folder)
         try:
             self._file = self.path.open("xb")
         except FileExistsError:
@@ -45,8 +53,16 @@ class DecisionLog:
             ) from None
         except OSError as error:
             raise ConfigError(f"{self.path}: {error.strerror}; choose another --out") from error
-        self._chain = b""
-        self.lines = 0
+
+    def _go_on(self, folder: Path) -> BinaryIO:
+        self.lines = sum(1 for _ in read_log(folder))
+        whole = self.path.read_bytes()
+        whole = whole[: whole.rfind(b"\n") + 1]
+        self._chain = whole[-len(_END) - 2 * _DIGEST_BYTES : -len(_END)]
+        file = self.path.open("r+b")
+        file.truncate(len(whole))
+        file.seek(0, os.SEEK_END)
+        return file
 
     def write(self, what: Mapping[str, Any]) -> None:
         """Append a line.

@@ -45,18 +45,19 @@ def row_type(depth: int) -> np.dtype[np.void]:
 class RowWriter:
     """Writes rows; nobody waits for it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin the file of a run.
+    def __init__(self, folder: Path, leg: int = 0) -> None:
+        """Begin the file of a run, or of another leg of it.
 
         Args:
             folder: of the run, which is there.
+            leg: how often the run was begun before; each time has a file of its own.
 
         Raises:
             ConfigError: it cannot be written.
         """
         self.error: OSError | None = None
         """What ended the writing."""
-        path = folder / ROWS_NAME
+        path = folder / (f"leg-{leg}-{ROWS_NAME}" if leg else ROWS_NAME)
         try:
             self._file = path.open("xb")
         except OSError as error:

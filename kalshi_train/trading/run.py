@@ -1,12 +1,13 @@
-"""A run of paper trading: the recorder's connection feeds the trader, and both are shown."""
+"""A run: the recorder's connection feeds the trader, and both are shown."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ from kalshi_sim.ingest.segments import Header
 from kalshi_sim.interrupts import deferred
 from kalshi_sim.live import interface as names
 from kalshi_sim.live.following import Following
+from kalshi_sim.live.orders.account import Account
+from kalshi_sim.live.orders.hosts import OrderPlace
 from kalshi_sim.live.recorder.discovery import is_replay, list_markets
 from kalshi_sim.live.recorder.heard import HeardWriter
 from kalshi_sim.live.recorder.options import Credentials, RecorderOptions, signer
@@ -25,11 +28,14 @@ from kalshi_sim.live.recorder.recorder import Recorder
 from kalshi_sim.live.recorder.selection import Selection
 from kalshi_sim.live.recorder.writer import WriterOptions
 from kalshi_train.evaluation.policies import Policy
+from kalshi_train.trading.legs import Earlier, earlier
 from kalshi_train.trading.limits import Limits
 from kalshi_train.trading.log import DecisionLog
+from kalshi_train.trading.ordering import PRIVATE_CHANNELS, OrderingTrader
+from kalshi_train.trading.places import Ordering, ordering
+from kalshi_train.trading.recording import SEGMENTS
 from kalshi_train.trading.rows import RowWriter
 from kalshi_train.trading.trader import Trader
-from kalshi_train.trading.verify import SEGMENTS
 from kalshi_train.trading.warm import warm_up
 
 QUIET_S: Final = 0.001
@@ -55,6 +61,14 @@ class RunOptions:
     credentials: Credentials | None
     out: Path
     limits: Limits
+    orders: OrderPlace | None = None
+    """Where orders go; None: they are filled by simulation alone."""
+    words: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, as it is needed to go on after a restart."""
+    resume: bool = False
+    """Go on with the run that is in `out`."""
+    queue_every_s: float = 1.0
+    """Between two looks at the places of orders in their queues."""
     seed: int = 0
     duration_s: float | None = None
     disk_floor_mib: int = 1024
@@ -107,7 +121,9 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
         fee_schedule=chosen_schedule(None, options.tape.fee_schedule),
     )
     models = band_of(options.config)
-    log = DecisionLog(options.out)
+    before = earlier(options.out) if options.resume else Earlier()
+    log = DecisionLog(options.out, resume=options.resume)
+    recorder, writer = _recorder(options, sorted(found), replay)
     log.write(
         {
             "t": "start",
@@ -120,21 +136,24 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
             "markets": sorted(found),
             "replay": replay,
             "version": version("kalshi-sim"),
+            "orders": "paper" if options.orders is None else options.orders.kind,
+            "place": options.orders and options.orders.root,
+            "run": before.run,
+            "leg": before.legs,
+            "segments": writer.run,
+            "words": dict(options.words),
         }
     )
-    rows = RowWriter(options.out)
-    trader = Trader(
-        following,
-        options.policy,
-        options.config,
-        models,
-        options.limits,
-        log,
-        seed=options.seed,
-        rows=rows,
-    )
-    recorder, writer = _recorder(options, sorted(found), replay)
-    work = _Run(options, trader, recorder, writer, log)
+    log.sync()
+    rest: tuple[Any, ...] = (following, options.policy, options.config, models, options.limits, log)
+    trader: Trader
+    rows = RowWriter(options.out, before.legs)
+    if options.orders is None:
+        trader = Trader(*rest, seed=options.seed, rows=rows)
+    else:
+        trader = OrderingTrader(*rest, account=Account(before.fills), seed=options.seed, rows=rows)
+        trader.run, trader.leg = before.run, before.legs
+    work = _Run(options, trader, recorder, writer, log, before.sent)
     with deferred(lambda signum: work.stop("a signal came")):
         try:
             asyncio.run(work.run())
@@ -164,6 +183,10 @@ def _recorder(
         rest=options.environment.rest,
         selection=Selection(tickers=tuple(tickers)),
         audit_every_s=0,
+        other_channels=(
+            *RecorderOptions.other_channels,
+            *(PRIVATE_CHANNELS if options.orders is not None else ()),
+        ),
     )
     header = Header(
         run=0,
@@ -191,13 +214,16 @@ class _Run:
         recorder: Recorder,
         writer: HeardWriter,
         log: DecisionLog,
+        sent: Collection[str],
     ) -> None:
         self._options = options
         self._trader = trader
         self._recorder = recorder
         self._writer = writer
         self._log = log
+        self._sent = sent
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._orders: Ordering | None = None
         self._deciding = False
         self._timer: asyncio.TimerHandle | None = None
         self._failed: BaseException | None = None
@@ -207,7 +233,13 @@ class _Run:
     def stop(self, why: str) -> None:
         """End in order, soon."""
         self._trader.stop(why)
-        self._recorder.stop()
+        self._end()
+
+    def _end(self) -> None:
+        if self._orders is None or self._loop is None:
+            self._recorder.stop()
+        else:
+            self._loop.call_soon_threadsafe(self._orders.end)
 
     async def run(self) -> None:
         """Trade until the end."""
@@ -216,17 +248,32 @@ class _Run:
         work = [self._watch(), self._sync(), self._log_health()]
         if self._options.show is not None:
             work.append(self._options.show(self._trader, self._recorder))
-        tasks = [asyncio.create_task(coroutine) for coroutine in work]
-        if self._options.duration_s is not None:
-            self._loop.call_later(self._options.duration_s, self.stop, "its time is over")
-        try:
-            await self._recorder.run()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if self._timer is not None:
-                self._timer.cancel()
+        async with contextlib.AsyncExitStack() as stack:
+            if self._options.orders is not None:
+                assert isinstance(self._trader, OrderingTrader)
+                self._orders = await stack.enter_async_context(
+                    ordering(
+                        self._trader,
+                        self._recorder,
+                        self._log,
+                        self._options.orders,
+                        self._options.credentials,
+                        self._sent,
+                        self._options.queue_every_s,
+                        self._options.say,
+                    )
+                )
+            tasks = [asyncio.create_task(coroutine) for coroutine in work]
+            if self._options.duration_s is not None:
+                self._loop.call_later(self._options.duration_s, self.stop, "its time is over")
+            try:
+                await self._recorder.run()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                if self._timer is not None:
+                    self._timer.cancel()
         if self._failed is not None:
             raise self._failed
 
@@ -256,7 +303,7 @@ class _Run:
         except Exception as error:
             self._fail(error)
         if self._trader.stopping is not None:
-            self._recorder.stop()
+            self._end()
 
     def _close_quiet(self) -> None:
         self._timer = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kalshi_sim.text import dollars, numbered, printable
-from kalshi_train.trading.figures import figures
+from kalshi_train.trading.figures import EXCHANGE, figures
 from kalshi_train.trading.trader import Trader
 
 if TYPE_CHECKING:
@@ -42,13 +42,14 @@ def status_table(trader: Trader, feed: Status) -> Any:
 
     found = figures(trader)
     models = list(found["profit_cents"])
+    shown = EXCHANGE if EXCHANGE in models else found["chosen"]
     table = Table(box=box.SIMPLE, caption=printable(status_line(trader, feed)))
     table.add_column("market")
     for name in ("orders", "position", "YES order", "NO order", *models):
         table.add_column(name, justify="right")
     table.add_column("limits")
     for market in found["markets"]:
-        chosen = market["models"][found["chosen"]]
+        chosen = market["models"][shown]
         table.add_row(
             printable(market["market"]),
             f"{market['orders']:,}",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from kalshi_sim.config import FillModel, SimConfig
 from kalshi_sim.kernels.layout import HOLD, Settings
@@ -29,7 +30,10 @@ _LATENCIES: Final = 100_000
 """Decisions whose latencies are kept for the figures."""
 
 
-def observation_digest(observation: np.ndarray[Any, np.dtype[np.float32]]) -> str:
+Observation = npt.NDArray[np.float32]
+
+
+def observation_digest(observation: Observation) -> str:
     """A digest of the bits of an observation.
 
     Args:
@@ -148,12 +152,17 @@ class Trader:
             self._log.write({"t": "cut", **asdict(cut)})
             if cut.kind == "gap":
                 self.markets[cut.market].cancels = "the book is unknown"
+                self._take_back(self.markets[cut.market], "the book is unknown")
         self.following.cuts.clear()
 
     def stale(self) -> None:
         """No frame has come for too long: all orders are taken back."""
         for market in self.markets.values():
             market.cancels = market.cancels or "no frame came"
+            self._take_back(market, "no frame came")
+
+    def _take_back(self, market: Traded, why: str) -> None:
+        """Orders of a market are to be taken back at once, wherever they are."""
 
     def stop(self, why: str) -> None:
         """Decide nothing more, and take all orders back.
@@ -200,11 +209,11 @@ class Trader:
         asked, seen, masks = [], [], []
         for market in turn:
             self._cancel_if_due(market)
-            band = self._band(market)
-            if self.stopping is None and market.halted is None:
+            if self.stopping is None and market.halted is None and self._may_act(market):
                 asked.append(market)
-                seen.append(band.observations[self.chosen].copy())
-                masks.append(band.mask(self.following.markets[market.ticker].arrays(), self.chosen))
+                observation, mask = self._sees(market)
+                seen.append(observation)
+                masks.append(mask)
         wanted: dict[str, int] = {}
         if asked:
             actions = self._asking.actions(
@@ -220,6 +229,28 @@ class Trader:
             reason = self._refused(market, action, now)
             market.action = HOLD if reason else action
             self._write(market, action, reason, now - market.row_ns)
+            if market.action != HOLD:
+                self._do(market, market.action, now)
+
+    def _may_act(self, market: Traded) -> bool:
+        """Whether the policy is asked."""
+        return True
+
+    def _sees(self, market: Traded) -> tuple[Observation, npt.NDArray[np.bool_]]:
+        """What the policy sees, and which actions are valid."""
+        arrays = self.following.markets[market.ticker].arrays()
+        return self._observation(market).copy(), self._band(market).mask(arrays, self.chosen)
+
+    def _observation(self, market: Traded) -> Observation:
+        seen: Observation = self._band(market).observations[self.chosen]
+        return seen
+
+    def _do(self, market: Traded, action: int, now_ns: int) -> None:
+        """An action was decided at the row the market stands on, and written down."""
+
+    def _also_written(self, market: Traded) -> dict[str, Any]:
+        """What else the line of a row has."""
+        return {}
 
     @staticmethod
     def _band(market: Traded) -> Band:
@@ -259,7 +290,8 @@ class Trader:
 
         Args:
             market: where.
-            model: number of the fill model; the chosen one if omitted.
+            model: number of the fill model; if omitted, what the policy sees and limits hold for:
+                the chosen one.
         """
         values = self._band(market).states()[self.chosen if model is None else model]
         return dict(zip(_NAMES, values, strict=True))
@@ -282,10 +314,11 @@ class Trader:
         cent2 = 2 * money_per_cent(self.following.payout)
         most, in_all = self.limits.market_loss, self.limits.total_loss
         for market in turn:
-            equity2 = self.state(market, self.chosen)["equity2"]
+            equity2 = self.state(market)["equity2"]
             market.loss2 = self.config.cash_start * cent2 - equity2
             if most is not None and market.loss2 >= most * cent2 and market.halted is None:
                 market.halted = f"lost {market.loss2 / cent2:,.0f} cents"
+                self._take_back(market, market.halted)
         total2 = sum(market.loss2 for market in self.markets.values())
         if in_all is not None and total2 >= in_all * cent2:
             self.stop(f"lost {total2 / cent2:,.0f} cents in all")
@@ -306,9 +339,9 @@ class Trader:
             line["f"] = fills
         if reason is not None:
             line |= {"wanted": action, "why": reason}
-        self._log.write(line)
+        self._log.write(line | self._also_written(market))
         if self._rows is not None:
-            seen = band.observations[self.chosen, -N_FEATURES:]
+            seen = self._observation(market)[-N_FEATURES:]
             self._rows.put(market.number, band.row, seen, live.arrays().i64[band.row])
         self.decisions += 1
         if len(self.latencies_ns) < _LATENCIES:
@@ -325,8 +358,13 @@ class Trader:
             if market.band is not None:
                 market.band.cancel()
                 left = {"t": "left", "m": market.ticker, "r": market.band.row}
-                self._log.write(left | {"s": market.band.states()})
-        self._log.write({"t": "end", "why": self.stopping, "decisions": self.decisions})
+                self._log.write(left | {"s": market.band.states()} | self._also_written(market))
+        end = {"t": "end", "why": self.stopping, "decisions": self.decisions}
+        self._log.write(end | self._at_end())
+
+    def _at_end(self) -> dict[str, Any]:
+        """What else the last line has."""
+        return {}
 
     def latency_ms(self, share: float) -> float | None:
         """A quantile of the time from a frame to the decision that answers it.

@@ -12,7 +12,6 @@ import numpy as np
 from kalshi_sim.config import FillModel, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, NoViewsError
 from kalshi_sim.ingest.capture import import_captures
-from kalshi_sim.ingest.segments import segments_in
 from kalshi_sim.kernels import layout
 from kalshi_sim.live.band import STATE, Band, settings_of_band
 from kalshi_sim.live.cuts import with_cuts
@@ -21,10 +20,11 @@ from kalshi_sim.live.so_far import ENDLESS
 from kalshi_sim.session import Session
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_build import build_tape
+from kalshi_train.trading.legs import legs_of
 from kalshi_train.trading.log import read_log
+from kalshi_train.trading.recording import SEGMENTS, recording_of
 from kalshi_train.trading.trader import observation_digest
 
-SEGMENTS: Final = "segments"
 _FIRST: Final = 10
 """So many differences are described."""
 
@@ -45,7 +45,7 @@ class Verdict:
     not_compared: list[str] = field(default_factory=list)
     """Markets with too few rows for a view."""
     ended: bool = False
-    """Whether the run ended in order; else the end of its recording may be lost."""
+    """Whether its last leg ended in order; else the end of its recording may be lost."""
     lost: int = 0
     """Rows at the end that a killed run wrote down and did not record whole."""
 
@@ -79,11 +79,20 @@ def verify(run: Path) -> Verdict:
         ConfigError: there is no such run, or its log was changed.
         DataError: the recording cannot be read.
     """
-    lines = list(read_log(run))
-    if not lines or lines[0].get("t") != "start":
+    legs = legs_of(read_log(run))
+    if not legs:
         raise ConfigError(f"{run}: its log has no beginning; it is not that of a run")
+    verdict = Verdict(ended=legs[-1][-1]["t"] == "end")
+    for lines in legs:
+        with recording_of(run, lines) as segments:
+            _verify_leg(run, lines, segments, verdict)
+    return verdict
+
+
+def _verify_leg(
+    run: Path, lines: list[dict[str, Any]], segments: list[Path], verdict: Verdict
+) -> None:
     start = lines[0]
-    verdict = Verdict(ended=lines[-1]["t"] == "end")
     by_market: dict[str, list[dict[str, Any]]] = {}
     cuts: list[Cut] = []
     payout = None
@@ -96,11 +105,11 @@ def verify(run: Path) -> Verdict:
             payout = line["payout"]
     verdict.cuts.update(cut.kind for cut in cuts)
     if not by_market:
-        return verdict
-    folder = run / SEGMENTS
-    if not folder.is_dir() or not segments_in(folder):
-        raise ConfigError(f"{folder} has no segments; the recording of the run is needed")
-    session = as_known(import_captures(segments_in(folder), session_id=1), by_market, cuts)
+        return
+    if not segments:
+        raise ConfigError(f"{run / SEGMENTS} has no segments; the recording of the run is needed")
+    ended = lines[-1]["t"] == "end"
+    session = as_known(import_captures(segments, session_id=1), by_market, cuts)
     tape = _tape(session, start, payout)
     config = SimConfig(**start["config"])
     views = {} if tape is None else {v.market_ticker: i for i, v in enumerate(tape.views)}
@@ -109,8 +118,7 @@ def verify(run: Path) -> Verdict:
             verdict.not_compared.append(ticker)
             continue
         verdict.markets += 1
-        _compare(ticker, own, tape, views[ticker], config, start["models"], verdict)
-    return verdict
+        _compare(ticker, own, tape, views[ticker], config, start["models"], verdict, ended)
 
 
 def as_known(session: Session, tickers: Any, cuts: list[Cut]) -> Session:
@@ -158,6 +166,7 @@ def _compare(
     config: SimConfig,
     models: list[FillModel],
     verdict: Verdict,
+    ended: bool,
 ) -> None:
     """Replay one market's actions and compare row by row; after another row nothing is compared."""
     arrays = endless(tape)
@@ -167,7 +176,7 @@ def _compare(
     action = layout.HOLD
     for nth, line in enumerate(line for line in own if line["t"] == "row"):
         row = line["r"]
-        if not verdict.ended and row >= rows - 1:
+        if not ended and row >= rows - 1:
             verdict.lost += 1
             continue
         if row != nth or row >= rows:

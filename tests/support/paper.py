@@ -21,10 +21,10 @@ from kalshi_sim.session import Session
 from kalshi_train.evaluation.policies import Policy
 from kalshi_train.trading.limits import Limits
 from kalshi_train.trading.log import DecisionLog
+from kalshi_train.trading.recording import SEGMENTS
 from kalshi_train.trading.rows import RowWriter
 from kalshi_train.trading.run import band_of
 from kalshi_train.trading.trader import Trader
-from kalshi_train.trading.verify import SEGMENTS
 
 
 def lines_of(segments: Path) -> list[bytes]:

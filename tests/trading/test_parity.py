@@ -21,7 +21,8 @@ from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.evaluation.policies import BASELINES, Policy, policy_from_model
 from kalshi_train.learner.algorithms import FastPPO
 from kalshi_train.trading.log import DecisionLog, read_log
-from kalshi_train.trading.verify import SEGMENTS, verify
+from kalshi_train.trading.recording import SEGMENTS
+from kalshi_train.trading.verify import verify
 from support.recorded_exchange import record
 from tests.support.paper import traded
 from tests.support.recorded import Recorded, recorded

@@ -17,6 +17,7 @@ from kalshi_sim.live import interface as names
 from kalshi_sim.live.orders.hosts import OnePlace, OrderPlace, order_place
 from kalshi_sim.live.recorder.options import Credentials, signer
 from kalshi_sim.text import printable
+from kalshi_sim.units import parse_dollars
 
 ORDERS: Final = "/portfolio/events/orders"
 _DEADLINE_S: Final = 10.0
@@ -216,6 +217,18 @@ class OrderClient:
             OrderError: they cannot be read.
         """
         return await self._pages("/portfolio/positions", "market_positions", {})
+
+    async def cash(self) -> int:
+        """Cash of the account.
+
+        Returns:
+            In 1/100 cent.
+
+        Raises:
+            OrderError: it cannot be read.
+        """
+        answer = await self._call("GET", "/portfolio/balance")
+        return parse_dollars(answer["balance_dollars"])
 
     async def queue_positions(self, tickers: list[str]) -> dict[str, str]:
         """What stands in front of each order that rests, by order.

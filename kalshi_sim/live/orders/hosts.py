@@ -38,6 +38,11 @@ class OrderPlace:
     demo: bool
     """The exchange's demo environment; else a local exchange."""
 
+    @property
+    def kind(self) -> str:
+        """demo or local."""
+        return "demo" if self.demo else "local"
+
 
 def order_place(address: str) -> OrderPlace:
     """The place that an address names, if orders may be sent there.

@@ -60,6 +60,14 @@ class Connection:
         """`want` has changed."""
         self.subscriber.wake()
 
+    def forget_books(self, why: str) -> None:
+        """Ask for all books again, as if frames were lost.
+
+        Args:
+            why: for the recording.
+        """
+        self._lose(why, time.monotonic_ns())
+
     @property
     def acknowledged(self) -> int:
         """Markets whose order book subscription the exchange has confirmed."""

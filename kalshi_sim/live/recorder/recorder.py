@@ -88,6 +88,16 @@ class Recorder:
         else:
             self._loop.call_soon_threadsafe(self._stop.set)
 
+    def ask_for_snapshots(self, why: str) -> None:
+        """Have the exchange send every book anew.
+
+        Args:
+            why: for the recording.
+        """
+        for slot in self._placement.slots:
+            if slot.connection is not None:
+                slot.connection.forget_books(why)
+
     async def run(self) -> None:
         """Record until `stop`.
 

@@ -1,0 +1,110 @@
+"""The part of a run that reaches the exchange with orders: begun before its feed, ended first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from kalshi_sim.live.orders.client import OrderClient, OrderError
+from kalshi_sim.live.orders.hosts import OrderPlace
+from kalshi_sim.live.recorder.options import Credentials
+from kalshi_sim.live.recorder.recorder import Recorder
+from kalshi_train.trading.desk import Desk
+from kalshi_train.trading.log import DecisionLog
+from kalshi_train.trading.ordering import OrderingTrader
+
+_LAST_FRAMES_S: Final = 0.3
+"""So long the frames of the last fills may take."""
+
+
+class Ordering:
+    """Ends the sending of orders before the feed ends, so that what comes of it is recorded."""
+
+    def __init__(self, trader: OrderingTrader, recorder: Recorder) -> None:
+        """Work on.
+
+        Args:
+            trader: whose desk is closed.
+            recorder: is stopped after it.
+        """
+        self._trader = trader
+        self._recorder = recorder
+        self._closing: asyncio.Task[None] | None = None
+
+    def end(self) -> None:
+        """Cancel everything at the exchange, then end the recording; once."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+
+    async def closed(self) -> None:
+        """Have ended."""
+        self.end()
+        assert self._closing is not None
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        trader = self._trader
+        try:
+            trader.left = await trader.desk.close(trader.stopping or "the run ends")
+            await asyncio.sleep(_LAST_FRAMES_S)
+        finally:
+            self._recorder.stop()
+
+
+@asynccontextmanager
+async def ordering(
+    trader: OrderingTrader,
+    recorder: Recorder,
+    log: DecisionLog,
+    place: OrderPlace,
+    credentials: Credentials | None,
+    sent: Collection[str],
+    queue_every_s: float,
+    say: Callable[[str], None],
+) -> AsyncIterator[Ordering]:
+    """Orders reach the exchange inside the block; at its end none of them rests.
+
+    Args:
+        trader: decides them.
+        recorder: of the run.
+        log: of the run.
+        place: where they go.
+        credentials: the account's key.
+        sent: client order ids of the run before.
+        queue_every_s: between two looks at the places of orders in their queues.
+        say: called with sentences.
+
+    Yields:
+        What ends it.
+    """
+    async with OrderClient(place.root, credentials) as client:
+        desk = Desk(client, trader.account, log, trader.markets, sent, say)
+        trader.desk = desk
+        desk.on_fill = trader.note_fill
+
+        def certain(tickers: list[str]) -> None:
+            if trader.doubtful:
+                recorder.ask_for_snapshots("own orders were not known")
+
+        desk.on_certain = certain
+        desk.doubt(desk.tickers, "the run begins")
+        looking = asyncio.create_task(_look(trader, queue_every_s))
+        work = Ordering(trader, recorder)
+        try:
+            yield work
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+            await work.closed()
+
+
+async def _look(trader: OrderingTrader, every_s: float) -> None:
+    """Note where orders stand in their queues, now and then."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            trader.note_places(await trader.desk.queue())
+        except OrderError:
+            continue  # the next look may find them
