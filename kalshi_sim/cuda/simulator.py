@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
+from kalshi_sim.cuda.arrays import tape_on_card
 from kalshi_sim.cuda.memory import LOG_ROOM, MAX_ROOM, check_memory, record_room, require_room
 from kalshi_sim.cuda.schedule import CudaSchedule
 from kalshi_sim.cuda.target import BLOCK, require_card
@@ -74,14 +75,7 @@ class CudaSimulator(Statistics):
 
     def _make_arrays(self, seed: int) -> None:
         put, n = self._cuda.to_device, self.n_envs
-        words = put(np.ascontiguousarray(self.tape.arrays.i64))
-        narrow = {"i32": np.int32, "i16": np.int16, "f32": np.float32}
-        rest = {
-            name: put(np.ascontiguousarray(getattr(self.tape.arrays, name)))
-            for name in ("flow", "views", "bands", "pauses")
-        }
-        views = {name: words.view(dtype) for name, dtype in narrow.items()}
-        self._tape = layout.TapeArrays(i64=words, **views, **rest)
+        self._tape = tape_on_card(self.tape, self._cuda)
         self._settings = layout.Settings(*(put(a) for a in self.settings))
         records = max(1, record_room(self.tape, self.config))
         self.agents: Any = layout.Agents(

@@ -146,6 +146,7 @@ def _evaluate(
         named_sessions(base.changed(session=None, sessions=command.session_ids, eval_sessions=()))
     check_sessions(base.store, command.session_ids)  # before torch is imported
     from kalshi_sim.cli.console import print_notes, progress_bar
+    from kalshi_sim.cuda.target import chosen_device
     from kalshi_sim.files import make_folder
     from kalshi_train.cli.origins import model_origin, provenance_of
     from kalshi_train.evaluation import evaluate
@@ -153,6 +154,7 @@ def _evaluate(
     from kalshi_train.evaluation.show import TABLES, show
 
     command.layout.check(*TABLES)
+    chosen_device(command.options.device)  # one that is not there is reported now
     config = command.sim
     # A folder that cannot be written is reported now, not after minutes of work.
     for folder in (command.parquet, command.report.parent if command.report else None):
@@ -192,6 +194,7 @@ def _evaluate(
             seed=command.options.seed,
             confidence=command.options.confidence,
             resamples=command.options.resamples,
+            device=command.options.device,
             provenance=provenance_of(tape, base.store, origins, command.options.seed, words),
             progress=progress,
         )

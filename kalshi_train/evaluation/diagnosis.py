@@ -14,11 +14,12 @@ import numpy.typing as npt
 from kalshi_sim.config import SimConfig
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import money_per_cent
-from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.explain import sentence_of
 from kalshi_train.evaluation.figures import TotalFigures
 from kalshi_train.evaluation.intervals import mean_interval
 from kalshi_train.evaluation.measure import event_of
+from kalshi_train.evaluation.played import Played
 from kalshi_train.evaluation.policies import Policy
 from kalshi_train.evaluation.sampled import Drawn, can_be_drawn
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim import gate
-from kalshi_sim.actions import ActionTable
 from kalshi_sim.config import SimConfig
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels import batch as kernel
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.simulator import BatchSimulator, make_buffers
-from kalshi_sim.tape import MarketSessionView, Tape
+from kalshi_sim.tape import Tape
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.contrib import Choose
+from kalshi_train.evaluation.played import Played, make_track, played_of
 from kalshi_train.evaluation.policies import Policy
 
 Int64Array = npt.NDArray[np.int64]
@@ -31,32 +30,6 @@ FILL_ROOM: Final = 16_384
 """Fills an episode can have before the compiled loop comes back to make room."""
 BATCH: Final = 256
 """Views that a policy which is not compiled plays side by side."""
-
-
-@dataclass(frozen=True, eq=False)
-class Played:
-    """One episode, row by row; R rows were reached. Money in tape units."""
-
-    view: MarketSessionView
-    index: int
-    """Of the view on its tape."""
-    table: ActionTable
-    """What the actions mean."""
-    actions: npt.NDArray[np.int8]
-    """[R] the action chosen at each row, -1 at the last."""
-    equity2: Int64Array
-    """[R] twice the equity at each row."""
-    position: Int64Array
-    """[R] contracts held, + YES, - NO; 0 at the last row if it was settled."""
-    fills: Int64Array
-    """[fills, layout.N_RECORD] row (from the view's first), side, price, qty, fee, maker."""
-    core: Int64Array
-    """[layout.N_CORE] the agent as the episode ended."""
-    truncated: bool
-    detail: Int64Array
-    """[R, kernels.N_DETAIL], or [0, N_DETAIL] without `detail`."""
-    observations: npt.NDArray[np.float32]
-    """[R, history * 52], or [0, history * 52] without `detail`."""
 
 
 def evaluation_config(config: SimConfig, *, record_fills: bool = True) -> SimConfig:
@@ -89,6 +62,7 @@ def play_all(
     detail: bool = False,
     record_fills: bool = True,
     n_threads: int | None = None,
+    device: str = "cpu",
 ) -> list[T]:
     """Play the views of a tape, each once, from its first row, and hand each episode to `use`.
 
@@ -104,6 +78,8 @@ def play_all(
         record_fills: keep the fills; without them `Played.fills` is empty.
         n_threads: episodes of a compiled policy played at the same time; by default as many as
             there are cores. The results do not depend on it.
+        device: cuda plays compiled policies on a graphics card, without `detail`; others are
+            played on the processor whatever it says.
 
     Returns:
         What `use` returned, in the order of the views.
@@ -120,6 +96,11 @@ def play_all(
     rules = evaluation_config(policy.config(config), record_fills=record_fills)
     if not policy.is_compiled:
         return list(_play_in_lockstep(tape, rules, policy, use, chosen, detail))
+    if device == "cuda" and not detail:
+        from kalshi_train.evaluation.card_play import Card
+
+        card = Card(tape)
+        return card.play([rules], policy, lambda _, one: use(one), seed=seed, views=chosen)[0]
     threads = min(len(chosen), n_threads or os.cpu_count() or 1)
     return _play_compiled(tape, rules, policy, use, chosen, seed, detail, threads)
 
@@ -167,7 +148,7 @@ def _play_compiled(
             parts.append(track.fills[: track.counts[1]].copy())
         core = simulator.agents.core[env]
         fills = np.concatenate(parts)
-        return use(_played(view, views[env], config.table, track, fills, core, done))
+        return use(played_of(view, views[env], config.table, track, fills, core, done))
 
     # Long views first: the threads then end together.
     order = sorted(range(len(views)), key=lambda i: (-len(tape.views[views[i]]), i))
@@ -235,7 +216,7 @@ def _play_batch(
         )
         core, bits = ended[env]
         view = tape.views[index]
-        played.append(_played(view, index, config.table, tracks[env], records, core, bits))
+        played.append(played_of(view, index, config.table, tracks[env], records, core, bits))
     return played
 
 
@@ -257,30 +238,6 @@ def _ask(
     return actions
 
 
-def make_track(rows: int, fill_room: int, detail: bool, width: int = N_FEATURES) -> kernels.Track:
-    """Empty arrays for an episode.
-
-    Args:
-        rows: most rows it can have.
-        fill_room: fills there is room for at first.
-        detail: keep orders, cash and observations of each row too.
-        width: columns of an observation.
-
-    Returns:
-        The arrays, [rows] or [fill_room] long.
-    """
-    kept = rows if detail else 0
-    return kernels.Track(
-        actions=np.full(rows, -1, np.int8),
-        equity2=np.zeros(rows, np.int64),
-        position=np.zeros(rows, np.int64),
-        detail=np.zeros((kept, kernels.N_DETAIL), np.int64),
-        observations=np.zeros((kept, width), np.float32),
-        fills=np.zeros((fill_room, layout.N_RECORD), np.int64),
-        counts=np.zeros(2, np.int64),
-    )
-
-
 def _buffers_of_one_step(simulator: BatchSimulator) -> layout.Buffers:
     """Where each observation takes the place of the one before."""
     buffers, _ = make_buffers(simulator.n_envs, simulator.observations.shape[1])
@@ -295,28 +252,3 @@ def _note(
 ) -> None:
     for env in envs.tolist():
         kernels.note_row(tracks[env], simulator.agents.core[env], obs[env])
-
-
-def _played(
-    view: MarketSessionView,
-    index: int,
-    table: ActionTable,
-    track: kernels.Track,
-    fills: Int64Array,
-    core: Int64Array,
-    done: int,
-) -> Played:
-    rows = int(track.counts[0])
-    return Played(
-        view=view,
-        index=index,
-        table=table,
-        actions=track.actions[:rows],
-        equity2=track.equity2[:rows],
-        position=track.position[:rows],
-        fills=fills,
-        core=core.copy(),
-        truncated=done == layout.TRUNCATED,
-        detail=track.detail[:rows],
-        observations=track.observations[:rows],
-    )

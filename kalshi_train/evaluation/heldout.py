@@ -18,8 +18,9 @@ from kalshi_sim.settings import settings_of
 from kalshi_sim.tape import Tape
 from kalshi_sim.text import dollars, numbered
 from kalshi_sim.units import money_per_cent
-from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.intervals import standard_error
+from kalshi_train.evaluation.played import Played
 from kalshi_train.evaluation.policies import Policy
 from kalshi_train.evaluation.verdicts import by_event, judge
 
@@ -113,7 +114,12 @@ class HeldoutResult:
 
 
 def play_heldout(
-    tape: Tape, config: SimConfig, policy: Policy, n_threads: int | None = None
+    tape: Tape,
+    config: SimConfig,
+    policy: Policy,
+    n_threads: int | None = None,
+    *,
+    device: str = "cpu",
 ) -> HeldoutResult:
     """Play every view of a tape once, from its first row.
 
@@ -123,6 +129,7 @@ def play_heldout(
         policy: what chooses the actions.
         n_threads: markets played at the same time; by default as many as there are cores. The
             results do not depend on it.
+        device: as of `play_all`.
 
     Returns:
         Figures of each market, in the tape's order.
@@ -131,7 +138,8 @@ def play_heldout(
     def end_of(played: Played) -> Int64Array:
         return played.core
 
-    core = np.stack(play_all(tape, config, policy, end_of, n_threads=n_threads, record_fills=False))
+    given: Any = {"n_threads": n_threads, "record_fills": False, "device": device}
+    core = np.stack(play_all(tape, config, policy, end_of, **given))
     cent = money_per_cent(tape.payout)
     reward = float(settings_of(config, tape).floats[layout.F_REWARD])
     columns = {"fees_cents": core[:, layout.A_FEES] / cent}

@@ -8,7 +8,7 @@ cache folder's name.
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ from kalshi_sim.kernels.observation import (
     POSITION,
 )
 from kalshi_sim.kernels.step import mask_agent
+from kalshi_sim.kernels.targets import rounded_sum
 from kalshi_sim.units import POSITION_SCALE_ORDERS
 from kalshi_train.evaluation.quoters import cancelling_quoter, skewed_quoter
 
@@ -89,6 +90,9 @@ _DENOMINATOR: Final = tuple(
 )
 _TANH_LIMIT: Final = np.float32(7.90531110763549805)
 """From here on tanh rounds to one in float32."""
+
+add: Any = rounded_sum
+"""Of float32 too."""
 
 N_DETAIL = 7
 D_CASH, D_PRICE, D_SIZE, D_AHEAD = 0, 1, 3, 5
@@ -136,8 +140,15 @@ def tanh_in_place(x: Float32Array) -> None:
     for i in range(len(x)):
         v = min(max(x[i], -_TANH_LIMIT), _TANH_LIMIT)
         s = v * v
-        top = ((((((n6 * s + n5) * s + n4) * s + n3) * s + n2) * s + n1) * s + n0) * v
-        x[i] = top / (((d3 * s + d2) * s + d1) * s + d0)
+        top = add(n6 * s, n5)
+        top = add(top * s, n4)
+        top = add(top * s, n3)
+        top = add(top * s, n2)
+        top = add(top * s, n1)
+        top = add(top * s, n0)
+        below = add(d3 * s, d2)
+        below = add(below * s, d1)
+        x[i] = top * v / add(below * s, d0)
 
 
 @hot_jit
@@ -162,7 +173,7 @@ def add_product(
         v = x[j]
         row = weight[j * width : (j + 1) * width]
         for i in range(width):
-            out[i] += v * row[i]
+            out[i] = add(out[i], v * row[i])
 
 
 @hot_jit
@@ -225,7 +236,7 @@ def join_both(obs: Float32Array) -> int:
     A side without an order, or whose order the best has left, is quoted again; the side that
     brings the position back goes first.
     """
-    position = obs[POSITION]
+    position = float(obs[POSITION])
     bid = position < FIVE_ORDERS and (obs[BID_WORKING] == 0 or obs[BID_DISTANCE] != 0)
     ask = position > -FIVE_ORDERS and (obs[ASK_WORKING] == 0 or obs[ASK_DISTANCE] != 0)
     if bid and (not ask or position <= 0):
@@ -252,9 +263,9 @@ def decide(decider: Decider, obs: Float32Array, step: int) -> int:
     if kind == JOIN_BOTH:
         return join_both(obs)
     if kind == MOMENTUM:
-        return follow(obs[MOMENTUM_60S], MOMENTUM_THRESHOLD, obs[POSITION])
+        return follow(float(obs[MOMENTUM_60S]), MOMENTUM_THRESHOLD, float(obs[POSITION]))
     if kind == IMBALANCE:
-        return follow(obs[DEPTH_IMBALANCE_5], IMBALANCE_THRESHOLD, obs[POSITION])
+        return follow(float(obs[DEPTH_IMBALANCE_5]), IMBALANCE_THRESHOLD, float(obs[POSITION]))
     if kind == JOIN_AND_CANCEL:
         return cancelling_quoter(obs, step)
     if kind in (SKEW_INVENTORY, SKEW_FORECAST):

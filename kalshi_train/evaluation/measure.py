@@ -12,10 +12,10 @@ import numpy.typing as npt
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import MS_PER_MINUTE, money_per_cent
-from kalshi_train.evaluation.episodes import Played
 from kalshi_train.evaluation.figures import MarketFigures, Sums, TotalFigures
 from kalshi_train.evaluation.intervals import mean_interval
 from kalshi_train.evaluation.marks import HORIZONS_S, mark_sums
+from kalshi_train.evaluation.played import Played
 from kalshi_train.evaluation.split import profit_split
 from kalshi_train.evaluation.statistics import (
     changes_by_period,

@@ -33,3 +33,6 @@ class EvaluationOptions(Validated):
     """Of the intervals."""
     resamples: Annotated[int, Within(100, 10_000_000)] = RESAMPLES
     """Of the bootstrap over events."""
+    device: str = "cpu"
+    """Where baselines and small networks play: cpu, cuda for a graphics card, or auto for one if
+    there is one; the figures are the same."""

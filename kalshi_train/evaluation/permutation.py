@@ -66,6 +66,7 @@ def permutation_null(
     permutations: int,
     seed: int,
     after_each: Callable[[], None] = lambda: None,
+    device: str = "cpu",
 ) -> PermutationNull:
     """Play a policy with the features of other events.
 
@@ -77,6 +78,7 @@ def permutation_null(
         permutations: how often.
         seed: of the permutations.
         after_each: called after each of them.
+        device: as of `play_all`.
 
     Returns:
         Its profit, those of the permutations, and their share that earned as much.
@@ -87,7 +89,8 @@ def permutation_null(
     rng = np.random.default_rng(seed)
     null = []
     for _ in range(permutations):
-        null.append(play_heldout(permuted(tape, rng), config, policy).mean_profit)
+        found = play_heldout(permuted(tape, rng), config, policy, device=device)
+        null.append(found.mean_profit)
         after_each()
     reached = sum(n >= profit_cents for n in null)
     return PermutationNull(

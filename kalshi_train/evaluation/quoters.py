@@ -30,6 +30,7 @@ from kalshi_sim.kernels.observation import (
     POSITION,
     VOLATILITY_60S,
 )
+from kalshi_sim.kernels.targets import rounded_sum
 from kalshi_sim.units import POSITION_SCALE_ORDERS
 
 Float32Array = npt.NDArray[np.float32]
@@ -60,7 +61,7 @@ LARGEST: Final = 0.999
 @hot_jit
 def orders_held(obs: Float32Array) -> float:
     """The position in orders, + YES, - NO, from its feature."""
-    orders = math.expm1(abs(obs[POSITION]) * math.log1p(POSITION_SCALE_ORDERS))
+    orders = math.expm1(abs(float(obs[POSITION])) * math.log1p(POSITION_SCALE_ORDERS))
     return orders if obs[POSITION] > 0 else -orders
 
 
@@ -88,8 +89,8 @@ def quote(obs: Float32Array, bid: int, ask: int, step: int) -> int:
         return CANCEL_YES
     if drop_ask:
         return CANCEL_NO
-    bid_wrong = bid < NONE and (not has_bid or cents_behind(obs[BID_DISTANCE]) != bid)
-    ask_wrong = ask < NONE and (not has_ask or cents_behind(obs[ASK_DISTANCE]) != ask)
+    bid_wrong = bid < NONE and (not has_bid or cents_behind(float(obs[BID_DISTANCE])) != bid)
+    ask_wrong = ask < NONE and (not has_ask or cents_behind(float(obs[ASK_DISTANCE])) != ask)
     if has_bid and has_ask:
         bid_first = step % 2 == 0
     elif has_bid or has_ask:
@@ -129,12 +130,13 @@ def skewed_quoter(obs: Float32Array, step: int, forecasts: bool) -> int:
         A row of the table `maker`.
     """
     held = orders_held(obs)
-    volatility = math.expm1(obs[VOLATILITY_60S] * math.log1p(100.0))
+    volatility = math.expm1(float(obs[VOLATILITY_60S]) * math.log1p(100.0))
     risk = RISK * volatility * volatility
     shift = risk * held
     if forecasts:
-        offset = 2.0 * math.atanh(min(max(obs[MICROPRICE_OFFSET], -LARGEST), LARGEST))
-        shift -= MICRO * offset + FLOW * obs[ORDER_FLOW_10S]
-    bid = NONE if held >= MOST_ORDERS else min(NONE, max(-1, math.floor(risk / 2 + shift + 0.5)))
-    ask = NONE if held <= -MOST_ORDERS else min(NONE, max(-1, math.floor(risk / 2 - shift + 0.5)))
+        offset = 2.0 * math.atanh(min(max(float(obs[MICROPRICE_OFFSET]), -LARGEST), LARGEST))
+        shift = rounded_sum(shift, -rounded_sum(MICRO * offset, FLOW * float(obs[ORDER_FLOW_10S])))
+    below, above = rounded_sum(risk / 2, shift), rounded_sum(risk / 2, -shift)
+    bid = NONE if held >= MOST_ORDERS else min(NONE, max(-1, math.floor(below + 0.5)))
+    ask = NONE if held <= -MOST_ORDERS else min(NONE, max(-1, math.floor(above + 0.5)))
     return quote(obs, bid, ask, step)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from kalshi_sim.config import SimConfig
+from kalshi_sim.cuda.target import chosen_device
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.tape import Tape
+from kalshi_train.evaluation.card_play import Card
 from kalshi_train.evaluation.compare import Comparison, compare
 from kalshi_train.evaluation.diagnosis import diagnose
-from kalshi_train.evaluation.episodes import play_all
+from kalshi_train.evaluation.episodes import evaluation_config, play_all
 from kalshi_train.evaluation.evidence import caveats as session_caveats
-from kalshi_train.evaluation.measure import measure, summarise
+from kalshi_train.evaluation.measure import Episode, measure, summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES, EvaluationOptions
 from kalshi_train.evaluation.permutation import permutation_null
 from kalshi_train.evaluation.policies import BASELINES, Policy, policies_of
@@ -43,6 +45,7 @@ def evaluate(
     caveats: Sequence[str] = (),
     provenance: Provenance | None = None,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> Evaluation:
     """Play every market of a tape once, from its first row, with every policy and fill model.
 
@@ -63,12 +66,15 @@ def evaluate(
         caveats: why results on these sessions are no evidence, besides what `provenance` shows.
         provenance: what is known of the sessions and models; if omitted, what the tape shows.
         progress: called with (done, total) after each run.
+        device: cuda plays baselines and small networks on a graphics card, all markets and fill
+            models of a policy at a time; auto does if there is one (docs/cuda.md).
 
     Returns:
         Runs, figures, intervals and comparisons.
 
     Raises:
-        ConfigError: a model does not fit, a setting is wrong, or there is nothing to evaluate.
+        ConfigError: a model does not fit, a setting is wrong, there is nothing to evaluate, or
+            there is no card, or one with too little memory.
     """
     config = config or SimConfig()
     EvaluationOptions(
@@ -78,6 +84,7 @@ def evaluate(
         seed=seed,
         confidence=confidence,
         resamples=resamples,
+        device=device,
     )
     policies = policies_of(model)
     names = [baselines] if isinstance(baselines, str) else baselines
@@ -100,23 +107,34 @@ def evaluate(
         if progress is not None:
             progress(next(done), total)
 
-    def run_one(policy: Policy, rules: SimConfig) -> Run:
-        run = _run(policy, tape, rules, settings)
-        one_more()
-        return run
+    card = Card(tape) if chosen_device(device) == "cuda" else None
+
+    def run_each(policy: Policy, rules: Sequence[SimConfig]) -> Iterator[Run]:
+        for run in _runs(policy, tape, rules, settings, card):
+            one_more()
+            yield run
 
     runs = tuple(
-        run_one(policy, policy.config(replace(config, fill_model=fill_model)))
+        run
         for policy in policies
-        for fill_model in fill_models
+        for run in run_each(
+            policy, [policy.config(replace(config, fill_model=name)) for name in fill_models]
+        )
     )
     stressed = []
     for policy in tested:
-        for world, fill_model in itertools.product(worlds[policy.name], fill_models):
+        pairs = list(itertools.product(worlds[policy.name], fill_models))
+        more_rules = [
+            replace(world.config, fill_model=name)
+            for world, name in pairs
+            if world is not worlds[policy.name][0]
+        ]
+        others = run_each(policy, more_rules)
+        for world, fill_model in pairs:
             if world is worlds[policy.name][0]:
                 found = next(r for r in runs if r.policy is policy and r.fill_model == fill_model)
             else:
-                found = run_one(policy, replace(world.config, fill_model=fill_model))
+                found = next(others)
             stressed.append(_stress_result(found, world.name, world.size))
     chosen = {r.policy.name: r for r in runs if r.fill_model == config.fill_model}
     diagnoses = [
@@ -140,6 +158,7 @@ def evaluate(
             permutations=permutations,
             seed=seed,
             after_each=one_more,
+            device="cpu" if card is None else "cuda",
         )
         for policy in (looked_into if permutations else ())
     ]
@@ -161,12 +180,28 @@ def evaluate(
     )
 
 
-def _run(policy: Policy, tape: Tape, rules: SimConfig, settings: Mapping[str, Any]) -> Run:
-    """One policy under `rules`, which hold its own settings where they are to hold."""
-    use = functools.partial(measure, tape, rules.cash_start)
-    episodes = play_all(tape, rules, replace(policy, settings={}), use, seed=settings["seed"])
-    total = summarise(tape, episodes, rules.cash_start, **settings)
-    return Run(policy, rules, tuple(episodes), total)
+def _runs(
+    policy: Policy,
+    tape: Tape,
+    rules: Sequence[SimConfig],
+    settings: Mapping[str, Any],
+    card: Card | None,
+) -> Iterator[Run]:
+    """One policy under each of `rules`, which hold its own settings where they are to hold."""
+    bare, seed = replace(policy, settings={}), settings["seed"]
+    played: Iterator[list[Episode]]
+    if card is None or not policy.is_compiled or not rules:
+        played = (
+            play_all(tape, one, bare, functools.partial(measure, tape, one.cash_start), seed=seed)
+            for one in rules
+        )
+    else:
+        whole = [evaluation_config(bare.config(one)) for one in rules]
+        cash = [one.cash_start for one in rules]
+        played = iter(card.play(whole, bare, lambda k, one: measure(tape, cash[k], one), seed=seed))
+    for one, episodes in zip(rules, played, strict=True):
+        total = summarise(tape, episodes, one.cash_start, **settings)
+        yield Run(policy, one, tuple(episodes), total)
 
 
 def _stress_result(run: Run, condition: str, size: int) -> StressResult:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kalshi_sim.kernels import layout
 from kalshi_sim.tape import Tape
 from kalshi_sim.units import mirror
-from kalshi_train.evaluation.episodes import Played
+from kalshi_train.evaluation.played import Played
 
 Int64Array = npt.NDArray[np.int64]
 

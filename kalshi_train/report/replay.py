@@ -13,7 +13,8 @@ from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import MarketSessionView, Tape
 from kalshi_sim.units import money_per_cent
 from kalshi_train.evaluation import kernels
-from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.episodes import play_all
+from kalshi_train.evaluation.played import Played
 from kalshi_train.report.blocks import (
     DEFAULT_ROWS,
     MOST_AHEAD,

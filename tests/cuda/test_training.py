@@ -9,30 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_sim.store import open_store
-from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.cli.train import train_main
 
 REAL = bool(os.environ.get("KALSHI_SIM_TEST_CUDA"))
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four short markets of two events."""
-    folder = tmp_path_factory.mktemp("store")
-    made = generate_session(1, markets=4, minutes=4, deltas=300, seed=3, edge=0.8)
-    open_store(str(folder)).save(made)
-    return folder
-
-
 def test_trains_resumes_bit_for_bit_evaluates_and_opens_anywhere(
-    tmp_path: Path, store: Path
+    tmp_path: Path, short_store: Path
 ) -> None:
     """PPO with masks, history and the curriculum by need; A2C with normalised observations."""
     simulated = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}
     env = {**os.environ, **({} if REAL else simulated)}
-    command = [sys.executable, "-m", "tests.support.card_training", str(store), str(tmp_path)]
+    command = [sys.executable, "-m", "tests.support.card_training", str(short_store), str(tmp_path)]
     done = subprocess.run(command, check=False, env=env, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     refused = done.stdout.splitlines()[-1]
@@ -44,9 +33,16 @@ def test_trains_resumes_bit_for_bit_evaluates_and_opens_anywhere(
 @pytest.mark.skipif(REAL, reason="there is a card")
 @pytest.mark.parametrize("more", [(), ("--algorithm", "dqn"), ("--stock-sb3",), ("--dry-run",)])
 def test_a_card_that_is_not_there_is_one_clear_line(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+    short_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
 ) -> None:
-    given = ["--store", str(store), "--session", "1", "--model-save-path", str(tmp_path / "run")]
+    given = [
+        "--store",
+        str(short_store),
+        "--session",
+        "1",
+        "--model-save-path",
+        str(tmp_path / "run"),
+    ]
     assert train_main([*given, "--device", "cuda", *more]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if "device cuda" in line]
     assert len(lines) == 1

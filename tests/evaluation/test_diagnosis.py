@@ -20,10 +20,11 @@ from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.units import mirror
 from kalshi_train.evaluation import BASELINES, evaluate
 from kalshi_train.evaluation.diagnosis import BUCKETS, Diagnosis
-from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.explain import lines
 from kalshi_train.evaluation.measure import event_of
 from kalshi_train.evaluation.permutation import permuted
+from kalshi_train.evaluation.played import Played
 from kalshi_train.evaluation.policies import Policy, policy_from_function, policy_from_model
 from kalshi_train.evaluation.sampled import Drawn, can_be_drawn
 from kalshi_train.evaluation.split import held_at_end, profit_split

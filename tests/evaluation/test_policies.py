@@ -19,8 +19,9 @@ from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.layout import BUY_NO, BUY_YES, HOLD
 from kalshi_train.evaluation import BASELINES, evaluate, kernels
 from kalshi_train.evaluation.contrib import chooser_of
-from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.episodes import play_all
 from kalshi_train.evaluation.heldout import play_heldout
+from kalshi_train.evaluation.played import Played
 from kalshi_train.evaluation.policies import (
     Policy,
     deterministic,

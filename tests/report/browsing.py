@@ -10,7 +10,8 @@ from stable_baselines3 import PPO
 
 from kalshi_sim import Tape
 from kalshi_train.evaluation import Evaluation
-from kalshi_train.evaluation.episodes import Played, play_all
+from kalshi_train.evaluation.episodes import play_all
+from kalshi_train.evaluation.played import Played
 from kalshi_train.evaluation.policies import policy_from_model
 
 FLAGS = [
