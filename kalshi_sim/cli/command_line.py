@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import tyro
 
+from kalshi_sim.cli.help_text import fitting_help
 from kalshi_sim.cli.shell import holds_secret
 from kalshi_sim.errors import ConfigError
 
@@ -72,7 +73,7 @@ def mistakes_in_a_line(
         raise ConfigError(f"{first} takes the name of a shell: {', '.join(_SHELLS)}")
     shown = io.StringIO()
     try:
-        with contextlib.redirect_stderr(shown):
+        with contextlib.redirect_stderr(shown), fitting_help(arguments):
             yield
     except SystemExit as stop:
         if stop.code in (0, None):

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Recorded Kalshi order books: import, look at, generate, export, validate.
 
-  kalshi-sim import captures/*.gz --markets markets.csv --whole-subscription --session 18
+  kalshi-sim import captures/*.gz --markets markets.csv --whole-subscription
   kalshi-sim list
   kalshi-sim analyze 18
 

@@ -27,10 +27,10 @@ from kalshi_train.flag_types import SessionIds
 
 _DESCRIPTION = """Would this agent have made money?
 
-  kalshi-evaluate trained_models --session 18        a run's folder, or a model in it
+  kalshi-evaluate trained_models --session 18     a run's folder, or a model in it
   kalshi-evaluate first.zip second.zip --sessions 7,18 --stress
-  kalshi-evaluate my_policy.py:act --session 18      a function: observations to actions
-  kalshi-evaluate --session 18                       baselines alone
+  kalshi-evaluate my_policy.py:act --session 18   a function: observations to actions
+  kalshi-evaluate --session 18                    baselines alone
   kalshi-evaluate trained_models --heldout
 
 Plays every market once, from its first row, with the models and built-in baselines, under the

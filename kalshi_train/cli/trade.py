@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """A trained policy on live markets.
 
-  kalshi-trade trained_models --series KXNBAGAME      paper: the live feed, fills by simulation
-  kalshi-trade join-both-sides --markets T1,T2 --environment http://127.0.0.1:8765
-  kalshi-trade join-both-sides --limit 5 --environment http://127.0.0.1:8765 --orders local
+  kalshi-trade trained_models --series KXNBAGAME   live feed, simulated fills
+  kalshi-trade join-both-sides --environment http://127.0.0.1:8765 --limit 5
+  kalshi-trade quoter.zip --environment http://127.0.0.1:8765 --orders local
   kalshi-trade --resume trading/local-20261127T150000Z
   kalshi-trade --verify trading/paper-20261127T150000Z
   kalshi-trade --report trading/paper-20261127T150000Z

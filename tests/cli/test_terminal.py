@@ -191,4 +191,28 @@ def test_help_is_in_groups_with_one_default_an_option() -> None:
         assert option.count("(default: ") <= 1, option
     by_algorithm = "(default: ppo, maskable-ppo, recurrent-ppo 0.95; a2c 0.98)"
     assert any(by_algorithm in option for option in options)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["kalshi-sim"],
+        ["kalshi-sim", "merge"],
+        ["kalshi-train"],
+        ["kalshi-evaluate"],
+        ["kalshi-trade"],
+        ["kalshi-tune"],
+        ["kalshi-runs"],
+    ],
+    ids=" ".join,
+)
+def test_help_fits_the_terminal(words: list[str]) -> None:
+    text = subprocess.run(
+        [str(Path(sys.executable).parent / words[0]), *words[1:], "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    ).stdout
+    assert "╭" in text
     assert max(map(len, text.splitlines())) <= 80
