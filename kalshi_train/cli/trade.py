@@ -335,6 +335,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 def _verify(command: _Command, run: Path) -> int:
     work = import_module("kalshi_train.trading.verify")
     verdict: Verdict = work.verify(run)
+    gap = import_module("kalshi_train.trading.gap").gap_of(run)
     if command.json:
         values = {
             "markets": verdict.markets,
@@ -346,6 +347,7 @@ def _verify(command: _Command, run: Path) -> int:
             "not_compared": verdict.not_compared,
             "ended": verdict.ended,
             "lost": verdict.lost,
+            "gap": None if gap is None else gap.as_dict(),
         }
         print(json.dumps(values, indent=2))
         return _code(verdict)
@@ -375,6 +377,8 @@ def _verify(command: _Command, run: Path) -> int:
         )
     if verdict.rows == 0:
         print("nothing was compared, so nothing is proven")
+    if gap is not None:
+        import_module("kalshi_train.trading.gap_table").show(gap.as_dict())
     return _code(verdict)
 
 

@@ -96,6 +96,13 @@ def test_orders_of_a_policy_are_the_exchanges_and_end_with_the_run(
     verdict = json.loads(capsys.readouterr().out)
     assert verdict["differences"] == 0
     assert verdict["rows"] > 30
+    gap = verdict["gap"]
+    assert gap["orders"] + gap["not_compared"] == len(lines_of(tmp_path, "answer"))
+    assert 0 < gap["contracts"] <= sum(parse_contracts(f["count_fp"]) for f in account.fills) / 100
+    through, touch = gap["models"]["through"], gap["models"]["touch"]
+    assert (through["more"], through["early"]) == (0, 0)
+    assert touch["missed"] <= touch["missed_own_impact"]
+    assert touch["contracts"] > through["contracts"]
 
 
 def test_a_killed_run_goes_on_where_the_exchange_stands(
