@@ -14,6 +14,7 @@ from tests.support.modes import examples
 
 pytest_plugins = [
     "support.postgres",
+    "support.object_store",
     "tests.support.recorded",
     "tests.support.small_disk",
     "tests.support.stored_sessions",

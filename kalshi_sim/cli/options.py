@@ -15,7 +15,7 @@ StoreOption = Annotated[
     str | None,
     arg(
         metavar="STORE",
-        help="Store: a folder or a postgresql:// URL; else DATABASE_URL, else ./sessions.",
+        help="Store: a folder, a postgresql:// or s3:// URL; else DATABASE_URL, else ./sessions.",
     ),
 ]
 JsonOption = Annotated[bool, arg(name="json", help="Print JSON.")]

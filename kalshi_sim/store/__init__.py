@@ -126,14 +126,15 @@ class ManagedStore(SessionStore, Protocol):
 def open_store(
     url: str | os.PathLike[str] | None = None, *, skip_bad_rows: bool = False
 ) -> ManagedStore:
-    """The store at `url`: a folder, or `postgresql://user:password@host/database`.
+    """The store at `url`: a folder, `postgresql://user:password@host/database`, `s3://bucket/path`.
 
     Without `url`: the environment variable DATABASE_URL, else the folder `sessions`.
     `skip_bad_rows`: rows of a kalshiflow database that cannot be right are left out and counted
     instead of failing the load; no other store has such rows.
 
     Args:
-        url: a folder, or a postgresql:// URL.
+        url: a folder, a postgresql:// URL, or an object store: s3://, gs://, abfs://, or
+            fsspec+NAME:// for any of fsspec (which must be installed).
         skip_bad_rows: leave out and count rows of a kalshiflow database that cannot be right,
             instead of failing the load; no other store has such rows.
 
@@ -150,6 +151,10 @@ def open_store(
         postgres = import_module("kalshi_sim.store.postgres.store")  # of the extra `postgres`
         store: ManagedStore = postgres.PostgresStore(address.text, skip_bad_rows=skip_bad_rows)
         return store
+    if address.kind == "objects":
+        from kalshi_sim.store.objects import ObjectStore
+
+        return ObjectStore(address.text)
     from kalshi_sim.store.parquet import ParquetStore
 
     return ParquetStore(address.text)

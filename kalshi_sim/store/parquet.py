@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
@@ -16,7 +17,9 @@ from kalshi_sim.files import remove_leftovers, sync_folder, whole_file
 from kalshi_sim.session import Session, SessionInfo
 from kalshi_sim.store.numbers import DATES, next_after
 from kalshi_sim.store.parquet_file import (
+    SessionFile,
     file_name,
+    read_columns,
     read_fingerprint,
     read_info,
     read_session,
@@ -48,7 +51,7 @@ class ParquetStore:
             StoreError: a file is damaged, foreign or of a newer version.
         """
         remove_leftovers(self.folder)
-        return [read_info(path) for _, path in sorted(self._files().items())]
+        return [read_info(SessionFile.at(path)) for _, path in sorted(self._files().items())]
 
     def exists(self, session_id: int) -> bool:
         """Whether there is a file of this session; it is not opened."""
@@ -66,7 +69,28 @@ class ParquetStore:
             StoreError: the file is damaged, foreign or of a newer version.
             DataError: an event has a value that cannot be right.
         """
-        return read_session(self._existing(session_id), session_id, markets)
+        return read_session(SessionFile.at(self._existing(session_id)), session_id, markets)
+
+    def load_columns(
+        self, session_id: int, columns: Sequence[str], markets: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Some columns of a session's events; what is not asked for is not read.
+
+        Args:
+            session_id: of the session.
+            columns: fields of `Events`, by name.
+            markets: tickers wanted; None for all.
+
+        Returns:
+            Each column by name, [n] of its dtype, one market after the other.
+
+        Raises:
+            ConfigError: there is no such column.
+            SessionNotFoundError: no such session, or the session has no such market.
+            StoreError: the file is damaged, foreign or of a newer version.
+        """
+        place = SessionFile.at(self._existing(session_id))
+        return read_columns(place, session_id, columns, markets)
 
     def save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
         """Store a session whole or not at all.
@@ -86,8 +110,8 @@ class ParquetStore:
         if path.exists() and not overwrite:
             raise StoreError(f"{taken}; choose another id, or overwrite it")
         try:
-            with whole_file(path, replace=overwrite) as temporary:
-                write_session(temporary, session)
+            with whole_file(path, replace=overwrite) as temporary, temporary.open("wb") as stream:
+                write_session(stream, session)
         except FileExistsError as error:  # somebody else was faster
             raise StoreError(f"{taken}; choose another id, or overwrite it") from error
         except ConfigError as error:
@@ -125,7 +149,7 @@ class ParquetStore:
             SessionNotFoundError: no such session.
             StoreError: the file is damaged, foreign or of a newer version.
         """
-        return read_fingerprint(self._existing(session_id))
+        return read_fingerprint(SessionFile.at(self._existing(session_id)))
 
     def next_session_id(self) -> int:
         """A session id that is free: one more than the largest that is no date."""

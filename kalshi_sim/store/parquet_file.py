@@ -1,4 +1,4 @@
-"""The Parquet file of one session: what it holds, how it is written, read and checked.
+"""The Parquet file of one session, wherever its bytes lie: how it is written, read and checked.
 
 A file holds the event table as columns, sorted by market, in row groups that end at market
 boundaries, so that loading some markets reads little else; all metadata lie in the footer, with
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from zlib_ng import zlib_ng
 
-from kalshi_sim.errors import DataError, StoreError
+from kalshi_sim.errors import ConfigError, DataError, StoreError
 from kalshi_sim.parallel import in_order
 from kalshi_sim.session import Events, Int64Array, Session, SessionInfo, validate_events
 from kalshi_sim.store.metadata import (
@@ -50,16 +50,36 @@ _DICTIONARY: Final = ["kind", "side", "price", "size", "traded", "sid", "flags"]
 _ENCODING: Final = dict.fromkeys(("ts_ms", "seq", "frame"), "DELTA_BINARY_PACKED")
 
 
+@dataclass(frozen=True)
+class SessionFile:
+    """Where a file's bytes lie: on a disk, or in an object store."""
+
+    shown: str
+    """In messages, without credentials."""
+    name: str
+    """In lists of sessions."""
+    open: Callable[[], Any]
+    """Opens it for reading: an Arrow file."""
+    far: bool = False
+    """Whether each read takes a request, so that several are fetched together."""
+
+    @staticmethod
+    def at(path: Path) -> SessionFile:
+        """A file on a disk."""
+        # As bytes: a path it takes as UTF-8 alone.
+        return SessionFile(str(path), path.name, lambda: pa.OSFile(os.fsencode(path)))
+
+
 def file_name(session_id: int) -> str:
     """The name of a session's file in its folder."""
     return f"session-{session_id}.parquet"
 
 
-def read_session(path: Path, session_id: int, markets: Sequence[str] | None) -> Session:
+def read_session(place: SessionFile, session_id: int, markets: Sequence[str] | None) -> Session:
     """The session of a file, with all of its markets or only those named.
 
     Args:
-        path: the file.
+        place: the file.
         session_id: the session that it must hold.
         markets: tickers wanted; None for all.
 
@@ -71,25 +91,61 @@ def read_session(path: Path, session_id: int, markets: Sequence[str] | None) -> 
         StoreError: the file is damaged, foreign or of a newer version.
         DataError: an event has a value that cannot be right.
     """
-    with _opened(path) as file:
-        metadata = _metadata(file, path)
-        if metadata.session_id != session_id:
-            raise StoreError(
-                f"{path} holds session {metadata.session_id}; rename it to "
-                f"{file_name(metadata.session_id)}"
-            )
+    with _opened(place) as file:
+        metadata = _metadata_of(file, place, session_id)
         rows = metadata.market_rows(markets)
-        events = _read_events(file, rows)
+        events = Events(**_read_columns(file, rows, [f.name for f in fields(Events)]))
         checks = _checks(file)
     session = metadata.session(events, markets)
     validate_events(session)
     damaged = _damaged_market(checks, metadata, markets, events, rows)
     if damaged is not None:
         raise StoreError(
-            f"{path}: the events of market {printable(damaged)} are damaged; restore the file "
-            "from a copy, or import the recording again"
+            f"{place.shown}: the events of market {printable(damaged)} are damaged; restore the "
+            "file from a copy, or import the recording again"
         )
     return session
+
+
+def read_columns(
+    place: SessionFile, session_id: int, columns: Sequence[str], markets: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    """Some columns of a file's events, of all markets or only those named; the rest is not read.
+
+    Args:
+        place: the file.
+        session_id: the session that it must hold.
+        columns: fields of `Events`.
+        markets: tickers wanted; None for all.
+
+    Returns:
+        Each column by name, [n] of its dtype, one market after the other.
+
+    Raises:
+        ConfigError: there is no such column.
+        SessionNotFoundError: the session has no such market.
+        StoreError: the file is damaged, foreign or of a newer version.
+    """
+    known = [f.name for f in fields(Events)]
+    unknown = [name for name in columns if name not in known]
+    if unknown or not columns:
+        raise ConfigError(
+            f"events have no column {', '.join(unknown) or '(none given)'}; they have "
+            f"{', '.join(known)}"
+        )
+    with _opened(place) as file:
+        metadata = _metadata_of(file, place, session_id)
+        return _read_columns(file, metadata.market_rows(markets), list(columns))
+
+
+def _metadata_of(file: pq.ParquetFile, place: SessionFile, session_id: int) -> SessionMetadata:
+    metadata = _metadata(file, place)
+    if metadata.session_id != session_id:
+        raise StoreError(
+            f"{place.shown} holds session {metadata.session_id}; rename it to "
+            f"{file_name(metadata.session_id)}"
+        )
+    return metadata
 
 
 class _File(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
@@ -102,39 +158,40 @@ class _File(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _opened(place: SessionFile) -> Iterator[pq.ParquetFile]:
     """The open file; whatever is wrong with it becomes a StoreError that names it."""
     try:
         with (
-            pa.OSFile(os.fsencode(path)) as stream,  # a path it takes as UTF-8 alone
-            _File(stream, page_checksum_verification=True) as file,
+            place.open() as stream,
+            _File(stream, page_checksum_verification=True, pre_buffer=place.far) as file,
         ):
             yield file
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise StoreError(
-            f"{path} is damaged or no Parquet file ({_first_line(error)}); restore it from a "
-            "copy, or delete it and import the recording again"
+            f"{place.shown} {'cannot be read, or ' if place.far else ''}is damaged or no Parquet "
+            f"file ({_first_line(error)}); restore it from a copy, or delete it and import the "
+            "recording again"
         ) from error
     except DataError as error:
-        raise StoreError(f"{path}: {error}") from error
+        raise StoreError(f"{place.shown}: {error}") from error
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
+def _header(file: pq.ParquetFile, place: SessionFile) -> dict[bytes, bytes]:
     header: dict[bytes, bytes] = file.schema_arrow.metadata or {}
     if _METADATA_KEY not in header or _INFO_KEY not in header:
         raise StoreError(
-            f"{path} is a Parquet file, but holds no session of kalshi-sim; move it out of the "
-            "store, or import the recording it came from"
+            f"{place.shown} is a Parquet file, but holds no session of kalshi-sim; move it out of "
+            "the store, or import the recording it came from"
         )
     return header
 
 
-def _checked_header(file: pq.ParquetFile, path: Path) -> dict[bytes, bytes]:
-    header = _header(file, path)
+def _checked_header(file: pq.ParquetFile, place: SessionFile) -> dict[bytes, bytes]:
+    header = _header(file, place)
     checks = _checks(file)
     if checks is not None and checks.header != {
         key.decode(): _digest(header.get(key, b"")) for key in _CHECKED_KEYS
@@ -208,23 +265,23 @@ def _damaged_market(
     return None
 
 
-def read_info(path: Path) -> SessionInfo:
+def read_info(place: SessionFile) -> SessionInfo:
     """The line of a store's list; reads the footer only.
 
     Raises:
         StoreError: the file is damaged, foreign or of a newer version.
     """
-    with _opened(path) as file:
-        text = _checked_header(file, path)[_INFO_KEY]
+    with _opened(place) as file:
+        text = _checked_header(file, place)[_INFO_KEY]
         try:
-            return replace(msgspec.json.decode(text, type=SessionInfo), location=path.name)
+            return replace(msgspec.json.decode(text, type=SessionInfo), location=place.name)
         except msgspec.MsgspecError as error:
             raise DataError(f"its description cannot be read ({error})") from error
 
 
-def _metadata(file: pq.ParquetFile, path: Path) -> SessionMetadata:
-    metadata = decode_metadata(_header(file, path)[_METADATA_KEY])
-    _checked_header(file, path)
+def _metadata(file: pq.ParquetFile, place: SessionFile) -> SessionMetadata:
+    metadata = decode_metadata(_header(file, place)[_METADATA_KEY])
+    _checked_header(file, place)
     if not file.schema_arrow.equals(_SCHEMA, check_metadata=False):
         raise DataError("its columns are not those of a session; import the recording again")
     if file.metadata.num_rows != metadata.market_offsets[-1]:
@@ -232,8 +289,10 @@ def _metadata(file: pq.ParquetFile, path: Path) -> SessionMetadata:
     return metadata
 
 
-def _read_events(file: pq.ParquetFile, rows: list[tuple[int, int]]) -> Events:
-    """The events in `rows`, (first, one past the last) of each wanted market, in that order."""
+def _read_columns(
+    file: pq.ParquetFile, rows: list[tuple[int, int]], names: list[str]
+) -> dict[str, Any]:
+    """Columns in `rows`, (first, one past the last) of each wanted market, in that order."""
     sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     wanted = [
@@ -241,19 +300,22 @@ def _read_events(file: pq.ParquetFile, rows: list[tuple[int, int]]) -> Events:
         for i, (start, stop) in enumerate(pairwise(starts))
         if any(first < stop and last > start for first, last in rows)
     ]
-    table = file.read_row_groups(wanted, use_threads=True)
-    events = Events(*(_column(table.column(f.name)) for f in fields(Events)))
+    table = file.read_row_groups(wanted, columns=names, use_threads=True)
+    columns = {name: _column(table.column(name)) for name in names}
     if len(wanted) == len(sizes) and _in_file_order(rows, int(starts[-1])):
-        return events
+        return columns
     kept = np.concatenate([[0], np.cumsum([sizes[i] for i in wanted])]).astype(np.int64)
     shift = {i: int(kept[k] - starts[i]) for k, i in enumerate(wanted)}
     group = np.searchsorted(starts, [first for first, _ in rows], side="right") - 1
     parts = [
-        events[slice(first + shift[int(g)], last + shift[int(g)])]
+        slice(first + shift[int(g)], last + shift[int(g)])
         for (first, last), g in zip(rows, group, strict=True)
         if last > first
     ]
-    return Events.concatenate(parts)
+    return {
+        name: np.concatenate([column[part] for part in parts or [slice(0)]])
+        for name, column in columns.items()
+    }
 
 
 def _threads() -> int:
@@ -276,21 +338,21 @@ def _column(column: pa.ChunkedArray) -> Any:
     return np.require(values, requirements=["C", "W"]) if values.flags.writeable else values.copy()
 
 
-def read_fingerprint(path: Path) -> str:
+def read_fingerprint(place: SessionFile) -> str:
     """Names the content of a file's session; reads the footer only.
 
     Raises:
         StoreError: the file is damaged, foreign or of a newer version.
     """
-    with _opened(path) as file:
-        return _checked_header(file, path)[_CONTENT_KEY].decode()
+    with _opened(place) as file:
+        return _checked_header(file, place)[_CONTENT_KEY].decode()
 
 
-def write_session(path: Path, session: Session) -> None:
+def write_session(stream: Any, session: Session) -> None:
     """Write a session to a new file.
 
     Args:
-        path: the file.
+        stream: the file, open for writing bytes; it is left open.
         session: what to write.
 
     Raises:
@@ -310,17 +372,14 @@ def write_session(path: Path, session: Session) -> None:
     table = pa.table(
         [pa.array(getattr(session.events, f.name)) for f in fields(Events)], schema=schema
     )
-    with (
-        path.open("wb") as stream,
-        pq.ParquetWriter(
-            stream,
-            schema,
-            compression="zstd",
-            use_dictionary=_DICTIONARY,
-            column_encoding=_ENCODING,
-            write_page_checksum=True,
-        ) as writer,
-    ):
+    with pq.ParquetWriter(
+        stream,
+        schema,
+        compression="zstd",
+        use_dictionary=_DICTIONARY,
+        column_encoding=_ENCODING,
+        write_page_checksum=True,
+    ) as writer:
         for first, stop in _row_groups(session.market_offsets):
             writer.write_table(table.slice(first, stop - first), row_group_size=stop - first)
         writer.close()
