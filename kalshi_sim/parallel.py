@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from contextvars import copy_context
 from typing import Final, TypeVar
 
 S = TypeVar("S")
@@ -29,7 +30,8 @@ def in_order(
 ) -> Generator[T, None, None]:
     """`work(thing)` for all things in order, several at once.
 
-    What has not begun when the iteration ends, by an error or by its reader, never begins.
+    What has not begun when the iteration ends, by an error or by its reader, never begins. Threads
+    work in copies of this one's context.
 
     Args:
         things: in the order of their results.
@@ -51,7 +53,7 @@ def in_order(
         yield from map(work, things)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="kalshi-sim") as pool:
-        made = [pool.submit(work, thing) for thing in things]
+        made = [pool.submit(copy_context().run, work, thing) for thing in things]
         made.reverse()
         try:
             while made:
@@ -93,7 +95,7 @@ def ahead(
         except Exception as error:
             failure = error
         else:
-            waiting.append((thing, pool.submit(work, thing)))
+            waiting.append((thing, pool.submit(copy_context().run, work, thing)))
             if len(waiting) > most:
                 thing, made = waiting.popleft()
                 yield thing, made.result()

@@ -21,7 +21,7 @@ ROOMS = (
     "events market_info quality_report session gaps",
     "origins",
     "exclusive",
-    "threads parallel",
+    "threads parallel spilling",
     "kernels",
     "grid",
     "fees quality gate tape_gate",

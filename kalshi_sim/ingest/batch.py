@@ -66,6 +66,35 @@ class Batch:
 _SMALL: Final = frozenset({"kind", "flags", "side", "level_side"})
 
 
+ENOUGH: Final = 1 << 18
+"""So many frames are kept as one batch: columns so long may lie in a file (`spilled`)."""
+
+
+class Joined:
+    """Batches one after the other, the short ones put together as they come."""
+
+    def __init__(self) -> None:
+        self._long: list[Batch] = []
+        self._short: list[Batch] = []
+
+    def add(self, batch: Batch) -> None:
+        """The next batch."""
+        self._short.append(batch)
+        if sum(map(len, self._short)) >= ENOUGH:
+            self._long.append(concatenate(self._short))
+            self._short.clear()
+
+    def all(self, threads: int = 1) -> Batch:
+        """All of them as one; there are none left then.
+
+        Args:
+            threads: how many columns are joined at once.
+        """
+        parts = [*self._long, *self._short]
+        self._long, self._short = [], []
+        return parts[0] if len(parts) == 1 else concatenate(parts, threads)
+
+
 def concatenate(batches: Sequence[Batch], threads: int = 1) -> Batch:
     """All frames of the batches, one after the other.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -25,6 +26,7 @@ from kalshi_sim.ingest.merging import Merged, merge_frames
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.reading import Progress, Recording, read_captures
 from kalshi_sim.ingest.results import missing_results
+from kalshi_sim.ingest.sources import Source
 from kalshi_sim.parallel import in_order
 from kalshi_sim.session import (
     NO_TIME,
@@ -35,8 +37,11 @@ from kalshi_sim.session import (
     MarketInfo,
     Session,
 )
+from kalshi_sim.spilling import spilled
 from kalshi_sim.threads import usable_cpus
 
+_IN_MEMORY_BYTES: Final = 1 << 29
+"""Frames of more bytes as text do not lie in memory alone: their columns take thrice as much."""
 _PART: Final = 1 << 17
 """So many frames become events at a time."""
 _FEW_GAPS: Final = 5
@@ -89,15 +94,43 @@ def import_captures(
     if not paths:
         raise DataError("no capture files given")
     check_finished(Path(p) for p in (*paths, *([markets_csv] if markets_csv is not None else ())))
+    large = sum(Source(path).likely_bytes for path in paths) > _IN_MEMORY_BYTES
     known = read_markets_csv(markets_csv) if markets_csv is not None else {}
-    recording = read_captures(
-        paths,
-        use_yes_price=use_yes_price,
-        max_bad_lines=max_bad_lines,
-        options=ReadOptions(format, envelope, nearest_tick, limits or Limits()),
-        progress=progress,
-    )
-    whole_subscription |= recording.segments
+    with spilled() if large else nullcontext():
+        recording = read_captures(
+            paths,
+            use_yes_price=use_yes_price,
+            max_bad_lines=max_bad_lines,
+            options=ReadOptions(format, envelope, nearest_tick, limits or Limits()),
+            progress=progress,
+        )
+        session = _session(
+            session_id,
+            recording,
+            known,
+            whole_subscription=whole_subscription or recording.segments,
+            missing_snapshot=missing_snapshot,
+        )
+    return _with_crossing_note(session, use_yes_price)
+
+
+def _session(
+    session_id: int,
+    recording: Recording,
+    known: Mapping[str, MarketInfo],
+    *,
+    whole_subscription: bool,
+    missing_snapshot: MissingSnapshot,
+) -> Session:
+    """What was read, merged and assembled.
+
+    Args:
+        session_id: the id of the session.
+        recording: all frames.
+        known: markets that a table tells of, by ticker.
+        whole_subscription: as of `import_captures`.
+        missing_snapshot: as of `import_captures`.
+    """
     frames = recording.frames
     merged = merge_frames(
         frames,
@@ -153,13 +186,14 @@ def import_captures(
     )
     if whole_subscription and not recording.segments:
         session = _with_holes_note(session, len(frames))
-    return _with_crossing_note(session, use_yes_price)
+    return session
 
 
 def _session_markets(recording: Recording) -> tuple[Int64Array, list[str]]:
     """Markets with events, by ticker: their number in the session (-1: none) and their names."""
     frames = recording.frames
-    present = np.unique(frames.market[(frames.kind <= EventKind.TRADE) & (frames.market >= 0)])
+    there = (frames.kind <= EventKind.TRADE) & (frames.market >= 0)
+    present = np.flatnonzero(np.bincount(frames.market[there], minlength=1))
     chosen = sorted(present.tolist(), key=lambda m: recording.tickers[m])
     numbers = np.full(len(recording.tickers), -1, dtype=np.int64)
     numbers[chosen] = np.arange(len(chosen))

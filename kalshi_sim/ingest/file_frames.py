@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
-from kalshi_sim.ingest.batch import Batch, concatenate
+from kalshi_sim.ingest.batch import Batch, Joined, concatenate
 from kalshi_sim.ingest.decoding import MALFORMED, FrameDecoder
 from kalshi_sim.ingest.readers import Block, Head, ReadOptions, find_reader
 from kalshi_sim.ingest.scanning.batches import scanned_batch
@@ -87,20 +87,20 @@ class FileReader:
         decoder = FrameDecoder(
             use_yes_price=self._use_yes_price, nearest_tick=self._options.nearest_tick
         )
-        batches: list[Batch] = []
+        batches = Joined()
         notes: list[str] = []
         bad: list[tuple[str, str]] = []
         failure: Exception | None = None
         try:
             for batch in self._batches(source, decoder, notes, bad):
-                batches.append(batch)
+                batches.add(batch)
                 progress()
                 if self._stopped.is_set() or len(bad) > self._allowed:
                     break
         except Exception as error:  # is raised where the results are taken, in the files' order
             failure = error
         return FileFrames(
-            frames=concatenate(batches),
+            frames=batches.all(),
             tickers=[str(ticker) for ticker in decoder.tickers],
             polled=decoder.polled,
             noticed=decoder.noticed,

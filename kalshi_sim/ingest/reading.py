@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from kalshi_sim.errors import DataError
-from kalshi_sim.ingest.batch import OTHER, Batch, concatenate
+from kalshi_sim.ingest.batch import OTHER, Batch, Joined, concatenate
 from kalshi_sim.ingest.file_frames import FileFrames, FileReader
 from kalshi_sim.ingest.readers import ReadOptions
 from kalshi_sim.ingest.readers.segments import header_of, is_segment
@@ -131,7 +131,7 @@ def read_captures(
     notes += [f"{said} ({n} frames)" for said, n in sorted(joined.noticed.items())]
     if joined.rounded:
         notes.append(f"{joined.rounded} prices and sizes were rounded to the nearest tick")
-    frames = concatenate(joined.parts, usable_cpus())
+    frames = joined.frames.all(usable_cpus())
     return Recording(
         tickers=list(joined.tickers),
         frames=frames,
@@ -148,7 +148,7 @@ class _Joined:
     """Files one after the other: their markets by the numbers of the import."""
 
     def __init__(self) -> None:
-        self.parts: list[Batch] = []
+        self.frames = Joined()
         self.lengths: list[int] = []
         self.tickers: dict[str, int] = {}
         self.noticed: Counter[str] = Counter()
@@ -159,7 +159,7 @@ class _Joined:
         """The next file."""
         markets = [self.tickers.setdefault(name, len(self.tickers)) for name in found.tickers]
         frames = found.frames
-        self.parts.append(
+        self.frames.add(
             replace(
                 frames,
                 market=_renumbered(frames.market, markets),

@@ -22,6 +22,7 @@ from kalshi_sim.ingest.segments import HEAD as SEGMENT_HEAD
 _BLOCK: Final = 1 << 21
 """Bytes read and decoded at a time: enough that threads seldom wait for Python's lock."""
 _HEAD: Final = 1 << 16
+_PACKED: Final = 16
 _NEWLINE: Final = ord("\n")
 _SYNCED: Final = 64
 """Zeros at the end of a file that no compressed data end in: blocks a power cut left unwritten."""
@@ -138,6 +139,11 @@ class Source:
     def name(self) -> str:
         """The file's name, for sentences."""
         return self.path.name
+
+    @property
+    def likely_bytes(self) -> int:
+        """About how many bytes it has unpacked: frames as text are packed to a sixteenth."""
+        return self.size * (_PACKED if self._packing else 1)
 
     def head(self) -> bytes:
         """The first bytes of its content, unpacked and as UTF-8 if it is text."""
