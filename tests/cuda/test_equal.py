@@ -142,7 +142,7 @@ def test_equal_over_generated_markets(tmp_path: Path) -> None:
 
 
 def test_equal_over_slices_of_recordings(tmp_path: Path, recorded: Recorded) -> None:
-    """One quiet market of each recording, under `prob` with latency."""
+    """One quiet market of each recording; fill model, pricing and latency go round."""
     rng = random.Random(3)
     cases = []
     for k, name in enumerate(SESSIONS):
@@ -153,7 +153,13 @@ def test_equal_over_slices_of_recordings(tmp_path: Path, recorded: Recorded) -> 
         quiet = min((n, i) for i, n in enumerate(sizes.tolist()) if n >= enough)[1]
         ticker = whole.markets[quiet].ticker
         session = store.load(SESSIONS[name][0], markets=[ticker])
-        fixed = {"fill_model": "prob", "latency_ms": 30, "time_in_force": "gtc"}
+        models, pricings = get_args(FillModel), get_args(Pricing)
+        fixed = {
+            "fill_model": models[k % len(models)],
+            "pricing": pricings[k % len(pricings)],
+            "latency_ms": 30 * (k % 3),
+            "time_in_force": "gtc",
+        }
         cases.append(replace(chosen(rng, session, k, **fixed), interval=1))
     assert_equal(cases, tmp_path)
 
