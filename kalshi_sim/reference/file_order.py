@@ -52,15 +52,19 @@ def texts(market: str, frames: Sequence[Frame]) -> list[str]:
 
 
 def is_repeated(market: str, at: int, files: Sequence[list[Frame]]) -> bool:
-    """Whether a file's book is a run of another's; of equal ones the longest stays.
+    """Whether a file's book is a run of another's that has its other frames too.
+
+    Of equal ones the longest stays.
 
     Args:
         at: which file is asked about.
     """
     own = texts(market, files[at])
+    others = {f.text for f in files[at] if not f.is_book(market)}
     for other, file in enumerate(files):
         lines = texts(market, file)
         held = any(lines[i : i + len(own)] == own for i in range(len(lines) - len(own) + 1))
+        held = held and others <= {f.text for f in file}
         more = (len(lines), len(file), -other) > (len(own), len(files[at]), -at)
         if other != at and held and more:
             return True
@@ -95,7 +99,7 @@ def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
         a, b: frames of two files.
 
     Raises:
-        Undecided: only numbers without a time could decide, or receive times contradict.
+        Undecided: only numbers without a time could decide, or times contradict.
     """
     here, there = shared_run(market, a, b), shared_run(market, b, a)
     if bool(here) != bool(there):
@@ -108,6 +112,9 @@ def comes_before(market: str, a: list[Frame], b: list[Frame]) -> bool:
         raise Undecided(market)  # snapshots alone: numbers without a time
     before, after = continues(one, other), continues(other, one)
     if before != after:  # at most a second against the exchange's times, which `continues` asks
+        pair = (one, other) if before else (other, one)
+        if by_exchange_time(*pair[::-1]) and not next_number(*pair):
+            raise Undecided(market)
         return before
     return by_exchange_time(one, other) and not by_exchange_time(other, one)
 
@@ -156,6 +163,16 @@ def continues(one: list[Frame], other: list[Frame]) -> bool:
     return False
 
 
+def next_number(one: list[Frame], other: list[Frame]) -> bool:
+    """Whether `other` holds the very next number of the sid on which `one` ends.
+
+    Args:
+        one, other: book frames of two files.
+    """
+    last = one[-1]
+    return any(f.sid == last.sid and f.seq == (last.seq or 0) + 1 for f in other)
+
+
 def interleaved(market: str, files: Sequence[list[Frame]]) -> bool:
     """Whether receive times say that frames of one file lie among those of another."""
     books = [book_of(market, file) for file in files]
@@ -174,9 +191,9 @@ def by_receive_time(files: Sequence[list[Frame]]) -> list[Frame]:
     holder = {(f.text, f.received): f.file for f in reversed(frames)}
     out = [f for f in frames if holder[f.text, f.received] == f.file]
     out.sort(key=lambda f: f.received or 0)
-    for a, b in pairwise(out):
-        tie = a.received == b.received and a.file != b.file
-        if tie and "trade" not in (a.kind, b.kind):
+    # Trades are not asked: they stand between frames whose order is known.
+    for a, b in pairwise(f for f in out if f.kind != "trade"):
+        if a.received == b.received and a.file != b.file:
             raise Undecided(a.market)
     return out
 

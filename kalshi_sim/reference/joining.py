@@ -25,10 +25,9 @@ def stream_of(market: str, files: Sequence[Sequence[Frame]]) -> list[Frame | Non
     relevant = [[f for f in file if concerns(f, market)] for file in holding]
     merged = one_order(market, relevant)
     stream = owned(market, put_straight(market, merged))
-    for file in files:  # trades of a file that holds no book, or one that another repeats
-        placed = {f.wire["msg"].get("trade_id", f) for f in stream if f and f.kind == "trade"}
-        trades = [f for f in file if f.kind == "trade" and f.market == market]
-        place_trades(stream, [f for f in trades if f.wire["msg"].get("trade_id", f) not in placed])
+    for file in files:
+        if not any(f.is_book(market) for f in file):
+            place_trades(stream, [f for f in file if f.kind == "trade" and f.market == market])
     return without_repeated_trades(stream)
 
 

@@ -95,10 +95,16 @@ def is_doubtful(pieces: Sequence[Piece]) -> bool:
 
 
 def _links(order: Sequence[Piece]) -> int:
-    """How often a file begins with the very next number of a sid, of any market."""
-    numbers_of = order[0].frames.numbers_of
-    pairs = [(numbers_of(a.files[-1])[1], numbers_of(b.files[0])[0]) for a, b in pairwise(order)]
-    return sum(any(last.get(s) == n - 1 for s, n in first.items()) for last, first in pairs)
+    """How often a file begins with the very next number of a sid, or repeats, of any market."""
+    frames = order[0].frames
+
+    def follows(one: int, other: int) -> bool:
+        last, first = frames.numbers_of(one)[1], frames.numbers_of(other)[0]
+        if any(last.get(sid) == number - 1 for sid, number in first.items()):
+            return True
+        return shared_run(whole_file(frames, one), whole_file(frames, other)) > 0
+
+    return sum(follows(a.files[-1], b.files[0]) for a, b in pairwise(order))
 
 
 def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:

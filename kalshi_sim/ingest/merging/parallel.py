@@ -27,7 +27,8 @@ def record_the_same(one: Piece, other: Piece) -> bool:
 def record_in_parallel(one: Piece, other: Piece) -> bool:
     """Whether their files hold the same changes of different moments under different sids.
 
-    Of one moment a file may hold one, and the next the other: cut between two subscriptions.
+    Of one moment a file may hold one, and the next the other: cut between two subscriptions. Where
+    each file holds more of them itself, both are of one recorder, cut among frames written late.
 
     Args:
         one, other: pieces of a market.
@@ -38,22 +39,26 @@ def record_in_parallel(one: Piece, other: Piece) -> bool:
         return False
     frames = one.frames
     if (one.files, other.files) not in frames.in_parallel:
-        a, b = (_sent_in(piece) for piece in (one, other))
+        (a, both_in_a), (b, both_in_b) = (_sent_in(piece) for piece in (one, other))
         _, at_a, at_b = np.intersect1d(frames.content[a], frames.content[b], return_indices=True)
         a, b = a[at_a], b[at_b]
         again = frames.batch.sid[a] != frames.batch.sid[b]
         moments = np.unique(frames.batch.ts_ms[a[again]])
-        frames.in_parallel[one.files, other.files] = len(moments) > 1
+        frames.in_parallel[one.files, other.files] = len(moments) > max(both_in_a, both_in_b, 1)
     return frames.in_parallel[one.files, other.files]
 
 
-def _sent_in(piece: Piece) -> Int64Array:
-    """The deltas of its files, of all markets, that no subscription of the file repeats."""
+def _sent_in(piece: Piece) -> tuple[Int64Array, int]:
+    """The deltas of its files, of all markets, that no subscription of the file repeats.
+
+    And at how many moments one does.
+    """
     frames = piece.frames
     rows = np.concatenate([whole_file(frames, file).rows for file in piece.files])
     rows = rows[frames.batch.kind[rows] == EventKind.DELTA]
     _, at, times = np.unique(frames.content[rows], return_index=True, return_counts=True)
-    return np.asarray(rows[at[times == 1]], dtype=np.int64)
+    moments = np.unique(frames.batch.ts_ms[rows[at[times > 1]]])
+    return np.asarray(rows[at[times == 1]], dtype=np.int64), len(moments)
 
 
 def _changes(piece: Piece, begin: int, end: int) -> dict[tuple[int, int], set[int]]:

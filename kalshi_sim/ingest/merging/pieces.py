@@ -193,8 +193,10 @@ def _shared_runs(one: Piece, other: Piece) -> Iterator[tuple[int, int]]:
 def _is_certain(piece: Piece, length: int) -> bool:
     """Whether a shared run of the first frames of `piece` can be nothing but an overlap."""
     run = piece.rows[:length]
-    timed = piece.frames.batch.kind[run] != EventKind.SNAPSHOT
-    return bool(timed.any()) or piece.frames.received(run)
+    frames = piece.frames
+    if (frames.batch.kind[run] != EventKind.SNAPSHOT).any() or frames.received(run):
+        return True
+    return bool((frames.batch.ts_ms[run] != NO_TIME).all())  # when each snapshot was sent
 
 
 def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool | None:
