@@ -40,6 +40,7 @@ ROOMS = (
     "live",
     "reference",
     "validation",
+    "calibration",
     "cli",
 )
 TRAIN_ROOMS = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from kalshi_sim.cli.calibrate import calibrate
 from kalshi_sim.cli.command_line import mistakes_in_a_line
 from kalshi_sim.cli.console import Progress, print_json, progress_bar
 from kalshi_sim.cli.exchange import exchange
@@ -198,6 +199,7 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "export": export,
     "validate": validate,
     "exchange": exchange,
+    "calibrate": calibrate,
     "results": results,
     "rename": rename,
     "merge": merge,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from kalshi_sim.calibration.settings_file import read_calibration
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.cli.tables import Layout
@@ -60,6 +61,8 @@ class _Command:
     models: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Saved models (Stable-Baselines3 zip), folders of runs, functions (FILE.py:NAME); none
     evaluates the baselines alone."""
+    settings: Path | None = None
+    """File of settings that kalshi-sim calibrate estimated; they go before those of training."""
     store: str | None = None
     """Folder or postgresql:// address of the sessions (default: DATABASE_URL, else `sessions`)."""
     session: int | None = None
@@ -124,11 +127,15 @@ def _run(arguments: Sequence[str]) -> int:
     # The first pass finds the models, the second one starts from the first one's settings.
     bare = TrainConfig(sim=SimConfig())
     command = _parse(arguments, bare)
+    found = {} if command.settings is None else read_calibration(command.settings)
     models = named_models(command.models)
     base = next((m.config for m in models[:1] if m.config is not None), bare)
-    if base is not bare:
-        command = _parse(arguments, base)
-    own = [_parse(arguments, m.config).sim if m.config else command.sim for m in models]
+    if base is not bare or found:
+        command = _parse(arguments, base.changed(**found))
+    own = [
+        _parse(arguments, m.config.changed(**found)).sim if m.config else command.sim
+        for m in models
+    ]
     return _evaluate(command, models, own, ["kalshi-evaluate", *arguments])
 
 

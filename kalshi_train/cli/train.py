@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, arg
 
+from kalshi_sim.calibration.settings_file import read_calibration
 from kalshi_sim.cli.command_line import parse_command
 from kalshi_sim.cli.shell import run_command
 from kalshi_sim.errors import ConfigError, KalshiSimError
@@ -40,6 +41,14 @@ class _Run:
     config: Annotated[
         Path | None,
         arg(metavar="FILE", help="A config.json whose settings take the place of the defaults."),
+    ] = None
+    settings: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="Settings that kalshi-sim calibrate estimated (latency_ms, trade_share, "
+            "queue_power); they go before those of --config and of a checkpoint.",
+        ),
     ] = None
     dry_run: Annotated[
         bool,
@@ -183,9 +192,15 @@ def _spelt_out(arguments: Sequence[str]) -> list[str]:
 
 
 def base_config(arguments: Sequence[str]) -> TrainConfig:
-    """What flags that are not given stand at: of a file, of a checkpoint, or the defaults."""
+    """What flags that are not given stand at: of files, of a checkpoint, or the defaults."""
     if {"--help", "-h"} & set(arguments):
         return TrainConfig()
+    config = _base_of(arguments)
+    file = _value_of(arguments, "--settings")
+    return config if file is None else config.changed(**read_calibration(Path(file)))
+
+
+def _base_of(arguments: Sequence[str]) -> TrainConfig:
     file = _value_of(arguments, "--config")
     if file is not None:
         return TrainConfig.from_file(Path(file))

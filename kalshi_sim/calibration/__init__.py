@@ -1,0 +1,1 @@
+"""Latency, trade share and queue power from one's own orders, with errors."""
