@@ -44,5 +44,8 @@ def too_little(name: str, n: int, of: str, needed: int) -> Estimate:
         n: observations there are.
         of: what they are.
         needed: how many it takes.
+
+    Returns:
+        An estimate without a value.
     """
     return Estimate(name, None, None, None, n, of, needed)

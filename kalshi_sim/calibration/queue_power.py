@@ -48,11 +48,11 @@ def queue_power_of(spells: Sequence[Spell], seed: int = 0) -> Estimate:
     for spell in spells:
         zero = np.zeros(len(GRID))
         by_order[spell.order] = by_order.get(spell.order, zero) + log_likelihood(spell)
-    telling = [found for found in by_order.values() if np.ptp(found) > 1e-9]
+    informative = [found for found in by_order.values() if np.ptp(found) > 1e-9]
     of = "orders with fills or places"
-    if len(telling) < NEEDED:
-        return too_little(NAME, len(telling), of, NEEDED)
-    table = np.stack(telling)
+    if len(informative) < NEEDED:
+        return too_little(NAME, len(informative), of, NEEDED)
+    table = np.stack(informative)
     total = table.sum(axis=0)
     rng = np.random.default_rng(seed)
     n = len(table)

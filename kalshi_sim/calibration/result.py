@@ -74,6 +74,12 @@ def calibrate(log: OwnLog, session: Session | None, source: str, seed: int = 0) 
         session: what was recorded while they rested; None: latency alone is estimated.
         source: what the orders come from, for the file.
         seed: of the draws for intervals.
+
+    Returns:
+        The estimates.
+
+    Raises:
+        ConfigError: the recording has no market with rows.
     """
     by_exchange = len(log.at_exchange_ms) >= len(log.round_trip_ms)
     share = power = None

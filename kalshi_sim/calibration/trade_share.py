@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -42,13 +43,21 @@ def trade_share_of(tape: Tape, *, trades_recorded: bool) -> Estimate:
     return Estimate(
         NAME,
         float(whole),
-        max(0.0, float(whole) - _Z * error),
-        min(1.0, float(whole) + _Z * error),
+        *_interval(float(whole), error),
         trades,
         "trades at the best price",
         NEEDED,
         {"standard_error": error, "blocks": k, "removed_contracts": int(removed.sum())},
     )
+
+
+def _interval(share: float, error: float) -> tuple[float, float]:
+    """About a share, on the scale of its odds, which is more nearly normal where it is small."""
+    if not 0.0 < share < 1.0:
+        return max(0.0, share - _Z * error), min(1.0, share + _Z * error)
+    odds, reach = math.log(share / (1 - share)), _Z * error / (share * (1 - share))
+    low, high = (1 / (1 + math.exp(-at)) for at in (odds - reach, odds + reach))
+    return low, high
 
 
 def _by_block(
