@@ -32,6 +32,7 @@ from kalshi_sim.parallel import in_order
 from kalshi_sim.quality import event_columns
 from kalshi_sim.session import NO_TIME, EventKind, Events, MarketInfo, Session
 from kalshi_sim.tape import Tape
+from kalshi_sim.tape_join import Replayed
 from kalshi_sim.tape_rows import best_of
 from kalshi_sim.threads import usable_cpus
 from kalshi_sim.units import (
@@ -281,7 +282,6 @@ def build_tape(
     options = (options or TapeOptions()).changed(
         min_episode_length=min_episode_length, depth=depth, row_interval_ms=row_interval_ms
     )
-    shortest, interval_ms = options.min_episode_length, options.row_interval_ms
     sessions = gate.listed_sessions(sessions)
     if not sessions:
         raise NoViewsError("no sessions given; load at least one")
@@ -291,6 +291,52 @@ def build_tape(
     if market_filter is not None:
         keep = market_filter
         sessions = [s.select([m.ticker for m in s.markets if keep(m)]) for s in sessions]
+    made = replay_sessions(
+        sessions, options, fee_schedule=fee_schedule, payout=payout, progress=progress
+    )
+    if not made.views:
+        raise NoViewsError(
+            no_views_message(
+                [s.session_id for s in sessions], made.skipped, options.min_episode_length
+            )
+        )
+    return Tape(
+        payout=made.payout,
+        depth=options.depth,
+        row_interval_ms=options.row_interval_ms,
+        min_episode_length=options.min_episode_length,
+        rows=made.rows,
+        flow=made.flow,
+        views=tuple(made.views),
+        skipped=tuple(made.skipped),
+    )
+
+
+def replay_sessions(
+    sessions: Sequence[Session],
+    options: TapeOptions,
+    *,
+    fee_schedule: FeeSchedule | None = None,
+    payout: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replayed:
+    """Replay sessions, as `build_tape` does; no view at all is no error.
+
+    Args:
+        sessions: what to replay, checked.
+        options: how.
+        fee_schedule: as for `build_tape`.
+        payout: as for `build_tape`.
+        progress: as for `build_tape`.
+
+    Returns:
+        Rows, flow and views.
+
+    Raises:
+        ConfigError: the payout cannot be.
+        DataError: a session holds events that cannot be right.
+    """
+    shortest, interval_ms = options.min_episode_length, options.row_interval_ms
     schedule = chosen_schedule(fee_schedule, options.fee_schedule)
     coarsest = decide_payout(sessions, schedule)
     if payout not in (None, PAYOUT_CENT, PAYOUT_FINE) or (payout or coarsest) < coarsest:
@@ -343,18 +389,7 @@ def build_tape(
         done += job.stop - job.start
         if progress is not None:
             progress(done, total)
-    if not views:
-        raise NoViewsError(_no_views_message(sessions, skipped, shortest))
-    return Tape(
-        payout=payout,
-        depth=options.depth,
-        row_interval_ms=interval_ms,
-        min_episode_length=shortest,
-        rows=out.i64[:n_rows],
-        flow=out.flow[:n_flow],
-        views=tuple(views),
-        skipped=tuple(skipped),
-    )
+    return Replayed(payout, out.i64[:n_rows], out.flow[:n_flow], views, skipped)
 
 
 def _move(rows: npt.NDArray[Any], to: int, first: int, n: int) -> None:
@@ -363,10 +398,17 @@ def _move(rows: npt.NDArray[Any], to: int, first: int, n: int) -> None:
         rows[to : to + n] = rows[first : first + n]
 
 
-def _no_views_message(
-    sessions: Sequence[Session], skipped: Sequence[SkippedView], min_episode_length: int
+def no_views_message(
+    session_ids: Sequence[int], skipped: Sequence[SkippedView], min_episode_length: int
 ) -> str:
-    ids = ", ".join(str(s.session_id) for s in sessions)
+    """Why sessions make no tape.
+
+    Args:
+        session_ids: of the sessions.
+        skipped: the markets left out.
+        min_episode_length: rows that a market needs.
+    """
+    ids = ", ".join(map(str, session_ids))
     best = max(skipped, key=lambda s: s.rows, default=None)
     longest = "" if best is None else f" (the longest, {best.market_ticker}: {best.reason})"
     return (

@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,16 +25,21 @@ from zlib_ng import zlib_ng
 
 from kalshi_sim import __version__, gate
 from kalshi_sim.config import TapeOptions
-from kalshi_sim.errors import ConfigError, StoreError
+from kalshi_sim.errors import ConfigError, NoViewsError, StoreError
 from kalshi_sim.fees import FeeSchedule, chosen_schedule
 from kalshi_sim.files import remove_leftovers, room_for, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.session import Session
+from kalshi_sim.shared_tapes import fetch, share
 from kalshi_sim.store import SessionStore, default_address, open_store
 from kalshi_sim.tape import MarketSessionView, SkippedView, Tape
-from kalshi_sim.tape_build import build_tape
+from kalshi_sim.tape_build import build_tape, no_views_message, replay_sessions
+from kalshi_sim.tape_join import JoinedTape, Replayed
+from kalshi_sim.units import PAYOUT_CENT, PAYOUT_FINE
 
 DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
+_PARTS: Final = 1000
+"""Steps of progress that a session is."""
 _ARRAYS: Final = ("rows", "flow")
 _HEADER: Final = "tape.json"
 _NPY_HEADER_BYTES: Final = 1 << 16
@@ -42,6 +47,7 @@ _NPY_HEADER_BYTES: Final = 1 << 16
 _BUILDERS: Final = (
     "tape.py",
     "tape_build.py",
+    "tape_join.py",
     "tape_rows.py",
     "views.py",
     "market_state.py",
@@ -101,11 +107,86 @@ def save_tape(tape: Tape, folder: Path) -> None:
     with room_for(folder), whole_folder(folder) as temporary:
         for name in _ARRAYS:
             _save_array(temporary / f"{name}.npy", np.ascontiguousarray(getattr(tape, name)))
-        sums = {name: _checksum(_mapped(temporary / f"{name}.npy")) for name in _ARRAYS}
         described = {n: getattr(tape, n) for n in _Header.__struct_fields__ if n != "checksums"}
-        header = msgspec.json.encode(_Header(**described, checksums=sums))
-        digest = hashlib.sha256(header).hexdigest().encode()
-        (temporary / _HEADER).write_bytes(digest + b"\n" + header + b"\n")
+        _save_header(temporary, described)
+
+
+def _save_header(folder: Path, described: Mapping[str, Any]) -> None:
+    """Describe a tape whose arrays lie in `folder`."""
+    sums = {name: _checksum(_mapped(folder / f"{name}.npy")) for name in _ARRAYS}
+    header = msgspec.json.encode(_Header(**described, checksums=sums))
+    digest = hashlib.sha256(header).hexdigest().encode()
+    (folder / _HEADER).write_bytes(digest + b"\n" + header + b"\n")
+
+
+def _share(
+    progress: Callable[[int, int], None] | None, done: int, total: int
+) -> Callable[[int, int], None] | None:
+    """Progress of one of several sessions, `done` of which are over, as that of all."""
+    if progress is None:
+        return None
+    return lambda part, whole: progress(_PARTS * done + _PARTS * part // whole, _PARTS * total)
+
+
+def _save_joined(
+    store: SessionStore,
+    session_ids: Sequence[int],
+    fingerprints: Mapping[int, str],
+    options: TapeOptions,
+    schedule: FeeSchedule,
+    folder: Path,
+    load: Callable[[SessionStore, Sequence[int]], Sequence[Session]] | None,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write the tape of several sessions, of which one at a time is in memory.
+
+    Sessions whose own tape is in the cache are not replayed.
+
+    Raises:
+        NoViewsError: no market has enough rows.
+        OSError, StoreError: the folder cannot be written, or a session not be read.
+    """
+    payout = PAYOUT_CENT
+    done = 0
+    with room_for(folder), whole_folder(folder) as temporary:
+        while done < len(session_ids):
+            with JoinedTape(temporary, options.depth) as joined:
+                for done, number in enumerate(session_ids, 1):
+                    key = tape_key([fingerprints[number]], options, schedule)
+                    place = folder.parent / key
+                    own = _open_cached(place) or (_open_cached(place) if fetch(place) else None)
+                    if own is not None and own.payout == payout:
+                        made = Replayed(
+                            payout, own.rows, own.flow, list(own.views), list(own.skipped)
+                        )
+                    else:
+                        (session,) = load(store, [number]) if load else [store.load(number)]
+                        pa.default_memory_pool().release_unused()
+                        gate.check_session(session)
+                        fine = payout if payout == PAYOUT_FINE else None
+                        made = replay_sessions(
+                            [session],
+                            options,
+                            fee_schedule=schedule,
+                            payout=fine,
+                            progress=_share(progress, done - 1, len(session_ids)),
+                        )
+                    if made.payout != payout:  # finer money units than those before it: once more
+                        payout, done = made.payout, 0
+                        break
+                    joined.add(made)
+        if not joined.views:
+            shortest = options.min_episode_length
+            raise NoViewsError(no_views_message(session_ids, joined.skipped, shortest))
+        described = {
+            "payout": payout,
+            "depth": options.depth,
+            "row_interval_ms": options.row_interval_ms,
+            "min_episode_length": options.min_episode_length,
+            "views": tuple(joined.views),
+            "skipped": tuple(joined.skipped),
+        }
+        _save_header(temporary, described)
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
@@ -197,6 +278,9 @@ def load_tape(
 ) -> Tape:
     """The tape of stored sessions, from the cache if it is there, else built and cached.
 
+    Of several sessions one at a time is in memory while the tape is built; it is mapped then, so
+    that its pages come and go as they are used.
+
     Args:
         store: where the sessions are, or a folder or URL to open.
         session_ids: one, or several in this order.
@@ -229,9 +313,21 @@ def load_tape(
     if use_cache:
         fingerprints = [store.fingerprint(session_id) for session_id in session_ids]
         folder = cache_folder() / tape_key(fingerprints, options, schedule)
-        cached = _open_cached(folder)
+        cached = _open_cached(folder) or (_open_cached(folder) if fetch(folder) else None)
         if cached is not None:
             return cached
+    if folder is not None and len(session_ids) > 1:
+        try:
+            named = dict(zip(session_ids, fingerprints, strict=True))
+            _save_joined(store, session_ids, named, options, schedule, folder, load, progress)
+        except (OSError, StoreError) as error:  # what a session itself has is found again below
+            _log.warning("the tape was not cached in %s: %s", folder.parent, error)
+        else:
+            prune(folder.parent, limit_bytes(), keep=folder)
+            cached = _open_cached(folder)
+            if cached is not None:
+                share(folder)
+                return cached
     sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
     pa.default_memory_pool().release_unused()  # what reading left behind; the tape needs the room
     tape = build_tape(sessions, options, fee_schedule=schedule, progress=progress)
@@ -239,6 +335,7 @@ def load_tape(
         return tape
     try:
         save_tape(tape, folder)
+        share(folder)
         prune(folder.parent, limit_bytes(), keep=folder)
     except (OSError, StoreError) as error:
         _log.warning("the tape was not cached in %s: %s", folder.parent, error)

@@ -32,6 +32,7 @@ ROOMS = (
     "store",
     "tape_rows",
     "tape",
+    "tape_join shared_tapes",
     "tape_build",
     "tape_cache schedule analysis likeness",
     "fills own own_compiled own_step settings simulator episodes",
