@@ -67,6 +67,9 @@ def spilled(folder: Path | None = None, large_bytes: int = LARGE_BYTES) -> Itera
         folder: where the file is; None: where TMPDIR says, else /var/tmp, which is on a disk.
         large_bytes: the size of arrays from which on they lie in it.
 
+    Yields:
+        None.
+
     Raises:
         StoreError: there was no room, in memory or on disk.
     """

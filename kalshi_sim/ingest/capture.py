@@ -127,7 +127,7 @@ def _session(
     Args:
         session_id: the id of the session.
         recording: all frames.
-        known: markets that a table tells of, by ticker.
+        known: markets of `markets_csv`, by ticker.
         whole_subscription: as of `import_captures`.
         missing_snapshot: as of `import_captures`.
     """

@@ -19,11 +19,16 @@ CHUNK = 1024
 
 
 class Layer(NamedTuple):
-    """One linear layer: weight [out, in], its transpose as a view, bias [out] as an array."""
+    """One linear layer: weight [out, in], its transpose as a view, bias [out] as an array.
+
+    Then whether oneDNN multiplies by the weight, and by its transpose.
+    """
 
     weight: th.Tensor
     transposed: th.Tensor
     bias: losses.F32
+    onednn: bool
+    onednn_back: bool
 
 
 class LayerGradient(NamedTuple):
@@ -96,7 +101,7 @@ class Lane:
             h = x
             net = []
             for layer, out in zip(layers, memory, strict=True):
-                h = linear(h, layer.weight, out)
+                h = linear(h, layer.weight, out, layer.onednn)
                 net.append(h)
                 if layer is not layers[-1]:
                     activate(h.numpy(), layer.bias)
@@ -118,7 +123,7 @@ class Lane:
             d = outputs[-1]
             for i in range(len(layers) - 1, 0, -1):
                 grads[i].weight.addmm_(d.t(), outputs[i - 1])
-                d = linear(d, layers[i].transposed, memory[i - 1])
+                d = linear(d, layers[i].transposed, memory[i - 1], layers[i].onednn_back)
                 differentiate(d.numpy(), outputs[i - 1].numpy(), grads[i - 1].bias)
             grads[0].weight.addmm_(d.t(), x)
 

@@ -8,7 +8,7 @@ thread runs it, and the lanes' gradients are added in their order, so results re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +22,10 @@ from torch import nn
 
 from kalshi_train.learner import activations, losses
 from kalshi_train.learner.lane import CHUNK, Lane, Layer, LayerGradient
+from kalshi_train.learner.products import Shape, quicker_with_onednn
 
 # Fewer rows than this per lane, and waking a thread costs more than it saves.
 MIN_LANE = 256
-MAX_LANES = 8
 
 _ACTIVATIONS: dict[type[nn.Module], tuple[Any, Any]] = {
     nn.Tanh: (activations.bias_tanh, activations.tanh_backward),
@@ -84,7 +84,13 @@ class ActorCritic:
     actor and critic, heads last.
     """
 
-    def __init__(self, policy: ActorCriticPolicy) -> None:
+    def __init__(self, policy: ActorCriticPolicy, by_onednn: Sequence[Shape] | None = None) -> None:
+        """Take a policy's parameters over.
+
+        Args:
+            policy: an `MlpPolicy`.
+            by_onednn: shapes of the weights that oneDNN multiplies; None: as is quicker here.
+        """
         self.policy = policy
         linears = _linears(policy)
         self._parameters = [p for net in linears for m in net for p in (m.weight, m.bias)]
@@ -97,6 +103,11 @@ class ActorCritic:
         self.activate, self.differentiate = _ACTIVATIONS[policy.activation_fn]
         with th.no_grad():
             self.adopt()
+        if by_onednn is None:
+            weights = [(w.shape[0], w.shape[1]) for w in self._views[::2]]
+            by_onednn = quicker_with_onednn([s for a, b in weights for s in ((a, b), (b, a))])
+        self.by_onednn: list[Shape] = [(a, b) for a, b in by_onednn]
+        """Shapes of the weights that oneDNN multiplies."""
         self.nets = self._layers()
         self.lanes: list[Lane] = [Lane(self)]
         self._pool: ThreadPoolExecutor | None = None
@@ -118,7 +129,13 @@ class ActorCritic:
 
     def _layers(self) -> tuple[list[Layer], list[Layer]]:
         layers = [
-            Layer(w, w.t(), b.numpy())
+            Layer(
+                w,
+                w.t(),
+                b.numpy(),
+                onednn=tuple(w.shape) in self.by_onednn,
+                onednn_back=tuple(w.t().shape) in self.by_onednn,
+            )
             for w, b in zip(self._views[::2], self._views[1::2], strict=True)
         ]
         return layers[: self._depth], layers[self._depth :]
@@ -137,7 +154,7 @@ class ActorCritic:
     def threads(self) -> Iterator[None]:
         """Use as many lanes as torch has threads, torch itself one per lane; put back after."""
         n_threads = th.get_num_threads()
-        n_lanes = min(n_threads, MAX_LANES)
+        n_lanes = n_threads
         self.lanes.extend(Lane(self) for _ in range(n_lanes - len(self.lanes)))
         del self.lanes[n_lanes:]
         th.set_num_threads(1)

@@ -33,6 +33,8 @@ class FastOnPolicy(Masking):
 
     _network: ActorCritic | None = None
     _optimiser: FlatOptimiser | None = None
+    by_onednn: list[tuple[int, int]] | None = None
+    """Shapes of the weights that oneDNN multiplies, as was quicker where the model was made."""
 
     @property
     def is_fast(self) -> bool:
@@ -57,7 +59,8 @@ class FastOnPolicy(Masking):
             LOG.warning("%s runs stock code: %s.", type(self).__name__, reason)
             return
         say_if_compiling("sample", "the learner", Path(__file__).parent)
-        self._network = ActorCritic(self.policy)
+        self._network = ActorCritic(self.policy, self.by_onednn)
+        self.by_onednn = self._network.by_onednn
         self._optimiser = FlatOptimiser(self._network, self.policy.optimizer)
         self.rollout_buffer = SharedRolloutBuffer(
             self.n_steps,

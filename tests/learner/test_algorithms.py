@@ -294,13 +294,26 @@ def test_sampling_takes_only_possible_actions() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")  # on purpose
+@pytest.mark.parametrize("lanes", [2, 16])
 @pytest.mark.parametrize("fast_class", [FastPPO, FastA2C])
-def test_a_run_repeats_bit_for_bit(fast_class: Any) -> None:
+def test_a_run_repeats_bit_for_bit(fast_class: Any, lanes: int) -> None:
     def weights() -> npt.NDArray[np.float32]:
-        env = WalkVecEnv(2 * MIN_LANE + 1)
+        env = WalkVecEnv(lanes * MIN_LANE + 1)
         model = fast_class("MlpPolicy", env, n_steps=4, seed=7, device="cpu")
-        with threads(2):
+        if fast_class is FastPPO:
+            model.batch_size = lanes * MIN_LANE
+        used: list[int] = []
+        reduce = model._network.reduce
+
+        def reduced(n: int) -> losses.F64:
+            used.append(n)
+            summed: losses.F64 = reduce(n)
+            return summed
+
+        model._network.reduce = reduced
+        with threads(lanes):
             model.learn(5000)
+        assert max(used) == lanes
         return th.cat([p.detach().flatten() for p in model.policy.parameters()]).numpy()
 
     np.testing.assert_array_equal(weights(), weights())
