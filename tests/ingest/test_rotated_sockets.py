@@ -124,6 +124,7 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (2508556, "overlap"),
         (6001319, "one"),
         (9000159, "overlap"),
+        (14006613, "cut"),
     ],
 )
 def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: str) -> None:
