@@ -57,10 +57,22 @@ def pays(total: int) -> bool:
 
 
 class _Room(threading.local):
-    """Where a thread's kernel notes the values of an envelope, a frame and a message."""
+    """Where a thread's kernel notes the values of an envelope, a frame and a message.
+
+    And where it has its copy of a block, which it writes into.
+    """
 
     def __init__(self) -> None:
         self.objects = (make_found(), make_found(), make_found())
+        self._text = np.empty(0, dtype=np.uint8)
+
+    def copy(self, lines: bytes) -> Text:
+        """A block to write into, until the next one is copied."""
+        if len(self._text) < len(lines):
+            self._text = np.empty(len(lines), dtype=np.uint8)
+        text = self._text[: len(lines)]
+        np.copyto(text, np.frombuffer(lines, dtype=np.uint8))  # other threads go on meanwhile
+        return text
 
 
 _room = _Room()
@@ -103,7 +115,7 @@ def scan(lines: bytes) -> Scanned:
 
 
 def _scanned(lines: bytes, n_lines: int) -> tuple[int, Text, Seen, Int64Array]:
-    text = np.frombuffer(bytearray(lines), dtype=np.uint8)  # the kernel writes into its copy
+    text = _room.copy(lines)
     out = np.empty((N_COLUMNS, n_lines), dtype=np.int64)
     seen = make_seen()
     return _kernel()(text, *_room.objects, seen, out), text, seen, out
