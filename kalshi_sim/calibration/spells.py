@@ -132,8 +132,8 @@ class _Walk:
                 spell = self._seen(spell, places.pop(0)[1], shown - own, done)
             if ts > end or kind in (EventKind.SNAPSHOT, EventKind.GAP):
                 break
-            change = _change(size, traded)
             filled = filled_at.get(i, 0)
+            change = _change(size, max(traded, filled))
             if change.traded:
                 spell.steps.append(self._sight(change.traded, filled))
             if filled:
@@ -150,14 +150,16 @@ class _Walk:
     def _fills(self) -> dict[int, int]:
         """The first fill, by the event of the level that was its trade."""
         for at, size in sorted(self._order.fills)[:1]:
-            trade = nearest(
-                (
-                    (i, ts)
-                    for i, (kind, ts, _, traded) in enumerate(self._rows)
-                    if kind == EventKind.DELTA and traded >= size
-                ),
-                at,
-            )
+            deltas = [
+                (i, ts, change, traded)
+                for i, (kind, ts, change, traded) in enumerate(self._rows)
+                if kind == EventKind.DELTA
+            ]
+            # The local exchange takes what own orders filled from the book without a trade.
+            own = ((i, ts) for i, ts, change, _ in deltas if change == -size and abs(ts - at) <= 1)
+            trade = nearest(own, at)
+            if trade is None:
+                trade = nearest(((i, ts) for i, ts, _, traded in deltas if traded >= size), at)
             if trade is not None:
                 return {trade: size}
             # Without its trade nothing says what was in front of it: the order ends before it.

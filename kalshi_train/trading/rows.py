@@ -42,6 +42,10 @@ def row_type(depth: int) -> np.dtype[np.void]:
     )
 
 
+def _path_of(folder: Path, leg: int) -> Path:
+    return folder / (f"leg-{leg}-{ROWS_NAME}" if leg else ROWS_NAME)
+
+
 class RowWriter:
     """Writes rows; nobody waits for it."""
 
@@ -57,7 +61,7 @@ class RowWriter:
         """
         self.error: OSError | None = None
         """What ended the writing."""
-        path = folder / (f"leg-{leg}-{ROWS_NAME}" if leg else ROWS_NAME)
+        path = _path_of(folder, leg)
         try:
             self._file = path.open("xb")
         except OSError as error:
@@ -113,14 +117,15 @@ class RowWriter:
 class RowReader:
     """Reads the file of a run while it grows."""
 
-    def __init__(self, folder: Path, depth: int) -> None:
+    def __init__(self, folder: Path, depth: int, leg: int = 0) -> None:
         """Read nothing yet.
 
         Args:
             folder: of the run.
             depth: levels a side of its rows.
+            leg: how often the run was begun before.
         """
-        self._path = folder / ROWS_NAME
+        self._path = _path_of(folder, leg)
         self._type = row_type(depth)
         self._at = 0
         self._unpacker = zlib.decompressobj()

@@ -92,6 +92,29 @@ def test_what_is_seen_of_an_order() -> None:
     assert log.left_out == {}
 
 
+def test_a_fill_without_its_trade_had_nothing_in_front() -> None:
+    """As the local exchange fills own orders: their removal alone is in the recording."""
+    session = session_of(
+        snapshot(1_000, yes={40: 30}, no={50: 30}),
+        delta(2_000, 0, 40, 10),  # one's own
+        delta(4_000, 0, 40, -10),  # another's
+        delta(6_000, 0, 40, -20, traded=20),
+        delta(6_000, 0, 40, -4),  # one's own
+    )
+    order = OwnOrder("a", session.markets[0].ticker, 0, 4000, 1000, T0 + 2_000)
+    order.fills = [(T0 + 6_000, 400)]
+    log = OwnLog(orders=[order])
+    (spell,) = spells_of(session, log)
+    assert spell.steps[-3:] == [
+        Sight(Seen.AT_LEAST, 2000),
+        Change(2000, 0, 0),
+        Sight(Seen.EXACTLY, 0),
+    ]
+    order.fills = [(T0 + 6_000, 2100)]
+    assert spells_of(session, log) == []
+    assert log.left_out == {"fills whose trade is not in the recording": 1}
+
+
 def test_a_place_starts_another_spell_only_where_something_was_cancelled() -> None:
     session = session_of(snapshot(1_000, yes={40: 30}, no={50: 30}), delta(2_000, 0, 40, 10))
     order = OwnOrder("a", session.markets[0].ticker, 0, 4000, 1000, T0 + 2_000)

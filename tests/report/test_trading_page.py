@@ -241,6 +241,32 @@ def test_a_run_that_was_read_as_it_grew_is_the_run(finished: Path, tmp_path: Pat
     assert RunSoFar.of_finished(tmp_path).figures()["replay"]["views"] == []
 
 
+def test_a_run_that_was_killed_and_resumed_is_one(finished: Path, tmp_path: Path) -> None:
+    """The second leg has a file of its own; of the first the last rows were not written."""
+    log, rows = ((finished / name).read_bytes() for name in ("decisions.jsonl", "rows.zz"))
+    first = log[: log.index(b'{"t":"left"')]
+    (tmp_path / "rows.zz").write_bytes(rows[: len(rows) // 2])
+    run = RunSoFar(tmp_path)
+    for part in (first, log.replace(b'{"t":"start"', b'{"t":"start","leg":1', 1)):
+        with (tmp_path / "decisions.jsonl").open("ab") as file:
+            file.write(part)
+        if part is not first:
+            (tmp_path / "leg-1-rows.zz").write_bytes(rows)
+        run.read()
+    whole = RunSoFar.of_finished(finished)
+    once, both = (r.figures()["markets"][1] for r in (whole, run))
+    assert both["rows"] == 2 * once["rows"]
+    assert once["rows"] < both["replayed"] < 2 * once["rows"]
+    begin = both["replayed"] - once["rows"]
+    assert run.blocks(1, begin) is not None
+    again, alone = (r.blocks(1, at) for r, at in ((run, begin), (whole, 0)))
+    assert again is not None
+    assert alone is not None
+    assert again["book"] == alone["book"]
+    assert both["models"] == once["models"]
+    assert run.figures()["state"] == "ended"
+
+
 def answer(url: str, **headers: str) -> tuple[int, Any]:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:

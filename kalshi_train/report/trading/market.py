@@ -45,7 +45,9 @@ class MarketSoFar:
         """
         self.ticker = ticker
         self.decided = 0
-        """Rows in the log."""
+        """Rows in the log that are not lost."""
+        self.lost = 0
+        """Rows of which a kill left no book."""
         self.orders = 0
         self.actions: Counter[int] = Counter()
         self.blocked: Counter[str] = Counter()
@@ -92,6 +94,13 @@ class MarketSoFar:
             fill: values of `FILL_COLUMNS`.
         """
         self._fills.append((self.decided - 1, fill))
+
+    def forget_what_was_not_kept(self) -> None:
+        """Leave out rows whose books a kill took with it, before those of another leg come."""
+        kept = self.rows
+        self.lost += self.decided - kept
+        self.decided = self._kept = kept
+        self._fills = [(at, fill) for at, fill in self._fills if at < kept]
 
     def keep(self, records: npt.NDArray[np.void]) -> None:
         """Take books and observations of rows.

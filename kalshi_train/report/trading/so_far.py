@@ -103,9 +103,10 @@ class RunSoFar:
 
     def _take(self, line: dict[str, Any]) -> None:
         if line["t"] == "start":
-            if self.start is None:  # a run that was resumed begins again, with the same settings
+            if self.start is None:
                 self._begin(line)
-            self.ended = None
+            else:
+                self._go_on(line)
         elif line["t"] == "row":
             self._row(line)
         elif line["t"] == "book":
@@ -134,6 +135,14 @@ class RunSoFar:
         self._totals = [0] * len(self.models)
         self._table = self.config.table.rows
         self._labels = [action_label(name) for name in self.config.table.names]
+
+    def _go_on(self, line: dict[str, Any]) -> None:
+        """A run that was stopped begins again, with the same settings; its rows have a new file."""
+        self._read_rows()
+        for market in self.markets.values():
+            market.forget_what_was_not_kept()
+        self._reader = RowReader(self.folder, line["tape"]["depth"], line.get("leg", 0))
+        self.ended = None
 
     def _row(self, line: dict[str, Any]) -> None:
         market = self.markets[line["m"]]
@@ -260,7 +269,7 @@ class RunSoFar:
             }
         return {
             "market": market.ticker,
-            "rows": market.decided,
+            "rows": market.decided + market.lost,
             "replayed": market.rows,
             "orders": market.orders,
             "blocked": dict(market.blocked),
