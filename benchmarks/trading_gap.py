@@ -202,7 +202,8 @@ def total(runs: list[dict[str, Any]]) -> dict[str, Any]:
         out[key] = sum(gap[key] for gap in gaps)
     for model in MODELS:
         each = [gap["models"][model] for gap in gaps]
-        keys = ("contracts", "early", "more", "missed", "missed_own_impact", "profit_cents")
+        keys = ["contracts", "early", "more", "missed", "missed_own_impact"]
+        keys += ["profit_cents", "profit_resting_cents"]
         sums = {key: sum(m[key] for m in each) for key in keys}
         matched = out["contracts"] - sums["missed"]
         sums["recall"] = matched / out["contracts"] if out["contracts"] else None
@@ -248,7 +249,9 @@ def main() -> int:
                 if given.out is not None:
                     with given.out.open("a") as file:
                         file.write(json.dumps(found) + "\n")
-    print(json.dumps(total(runs), indent=2))
+    for what in sessions:
+        of = [found for found in runs if found["session"] == what["name"]]
+        print(what["name"], json.dumps(total(of), indent=2))
     bad = [r for r in runs if r["differences"] or r["verify"] or r["rests"]]
     for r in runs:
         models = r["gap"]["models"] if r["gap"] is not None else None

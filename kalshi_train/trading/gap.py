@@ -49,6 +49,8 @@ class ModelGap:
     """(ms later than the exchange, size)."""
     profit: int = 0
     """Twice the profit, in 1/100 cent times 1/100 contract."""
+    profit_resting: int = 0
+    """Of this, that of orders which took nothing at the exchange."""
     ahead: list[tuple[int, int]] = field(default_factory=list)
     """(predicted, by the exchange) contracts in front of orders that rest in both."""
 
@@ -66,10 +68,11 @@ class Gap:
     alone: int = 0
     """Of these, by orders that no book showed, for they met the run's own."""
     profit: int = 0
+    profit_resting: int = 0
     unseen: int = 0
     """Filled after the book was lost, 1/100 contract: an order is compared up to a gap."""
     not_compared: int = 0
-    """Orders that came where there was no book."""
+    """Orders that came where there was no book, or of which the recording has no frame."""
     shared: int = 0
     """Orders that came or ended within a millisecond of the book."""
     models: dict[str, ModelGap] = field(default_factory=lambda: {m: ModelGap() for m in MODELS})
@@ -84,6 +87,7 @@ class Gap:
             "taken": self.taken / SIZE_SCALE,
             "own_impact": self.alone / SIZE_SCALE,
             "profit_cents": _cents(self.profit),
+            "profit_resting_cents": _cents(self.profit_resting),
             "after_a_gap": self.unseen / SIZE_SCALE,
             "not_compared": self.not_compared,
             "shared_millisecond": self.shared,
@@ -104,6 +108,7 @@ class Gap:
             "missed": gap.missed / SIZE_SCALE,
             "missed_own_impact": gap.missed_alone / SIZE_SCALE,
             "profit_cents": _cents(gap.profit),
+            "profit_resting_cents": _cents(gap.profit_resting),
             "places": len(errors),
             "place_error_median": median(errors) if errors else None,
             "place_error_mean_abs": sum(map(abs, errors)) / len(errors) if errors else None,
@@ -201,9 +206,12 @@ def _market(
         # Of the millisecond in which a book was lost only a part is known.
         lost = min((ms - 1 for ms in gaps if ms >= came), default=predictor.times[-1])
         until = predictor.times[max(0, predictor.row_at(lost))]
-        predicted = predictor.play(order, until)
+        unheard = any(came <= ms <= order.came_ms for ms in gaps) or not order.silent
+        unknown = not order.told and unheard
+        predicted = None if unknown else predictor.play(order, until)
         if predicted is None:
             gap.not_compared += 1
+            gap.unseen += order.filled
         else:
             _order(order, predicted, predictor, mark2, gap, until)
 
@@ -227,7 +235,10 @@ def _order(
     alone = sum(order.alone[fill.trade_id] for fill in seen)
     gap.alone += alone
     worth2 = mark2 if order.side == 0 else mirror(mark2, 2 * PRICE_SCALE)
-    gap.profit += _profit(real, worth2)
+    earned = _profit(real, worth2)
+    rested = not any(fill.taker for fill in seen)
+    gap.profit += earned
+    gap.profit_resting += earned * rested
     for number, name in enumerate(MODELS):
         model, fills = gap.models[name], predicted.fills[number]
         size = sum(fill[2] for fill in fills)
@@ -237,7 +248,9 @@ def _order(
         missed = max(0, filled - size)
         model.missed += missed
         model.missed_alone += min(missed, alone)
-        model.profit += _profit(fills, worth2)
+        earned = _profit(fills, worth2)
+        model.profit += earned
+        model.profit_resting += earned * rested
         early = _compare_times(fills, real, model)
         model.early += early
         broken = (early or size > filled) if name == "through" else missed

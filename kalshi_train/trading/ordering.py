@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.config import FillModel
-from kalshi_sim.ingest.segments import FRAME, MARKER
+from kalshi_sim.ingest.segments import COMMAND, FRAME, MARKER, frame_of
 from kalshi_sim.kernels.layout import BOTH_SIDES, HOLD, IOC
 from kalshi_sim.kernels.layout import C_TIF as TIME_IN_FORCE
 from kalshi_sim.live.band import STATE, settings_of_band
@@ -32,6 +34,10 @@ from kalshi_train.trading.trader import Observation, Traded, Trader, observation
 
 PRIVATE_CHANNELS: Final = ("fill", "user_orders", "market_positions")
 _CLOSED: Final = b'"marker":"close"'
+_OPENED: Final = b'"marker":"open"'
+_ANY: Final = -1
+_ASK_AGAIN_S: Final = 2.0
+_GET_SNAPSHOT: Final = b'"get_snapshot"'
 _SUBSCRIBED: Final = b'"subscribed"'
 _NAMES: Final = tuple(name for name, _ in STATE)
 _GTC, _IOC = "good_till_canceled", "immediate_or_cancel"
@@ -66,6 +72,12 @@ class OrderingTrader(Trader):
         """Orders that rested at the exchange at the end; None: it was not asked."""
         self.doubtful: set[str] = set()
         """Markets whose book may have own orders in it that are not known."""
+        self._streamed = Account()
+        """What the frames alone have said: answers to calls may be ahead of a snapshot."""
+        self._asked_id: int | None = None
+        """Of the command whose snapshots have known own orders in them alone; 0: it is to come;
+        _ANY: any has, for the connection was opened since."""
+        self._asked_s = 0.0
         self._agents: dict[str, RealAgent] = {}
         self._subscribed: set[str] = set()
 
@@ -85,20 +97,37 @@ class OrderingTrader(Trader):
             self._take_private(line)
         elif line.startswith(MARKER) and _CLOSED in line:
             self._lost()
+        elif line.startswith(MARKER) and _OPENED in line and not self.desk.uncertain:
+            self._asked_id = _ANY
+        elif self._asked_id == 0 and line.startswith(COMMAND) and _GET_SNAPSHOT in line:
+            self._asked_id = int(msgspec.json.decode(line)["command"]["id"])
         known, ticker, own = without_own(line, self._rests)
         if ticker:
-            self._snapshot(ticker, own)
+            self._snapshot(ticker, own, line)
         return super().take(known)
 
     def _rests(self, ticker: str) -> Levels:
-        return [[o.side, o.price, o.remaining] for o in self.account.resting(ticker)]
+        return [[o.side, o.price, o.remaining] for o in self._streamed.resting(ticker)]
 
-    def _snapshot(self, ticker: str, own: Levels) -> None:
+    def _snapshot(self, ticker: str, own: Levels, line: bytes) -> None:
         if own:
             self._log.write({"t": "cleaned", "n": self.frames, "m": ticker, "levels": own})
-        self.doubtful.discard(ticker)
-        if ticker in self.desk.uncertain and (own or self.desk.busy[ticker]):
-            self.doubtful.add(ticker)
+        if self._asked_id and ticker in self.doubtful:
+            frame = msgspec.json.decode(frame_of(line) or b"{}")
+            if frame.get("id", 0) >= self._asked_id:
+                self.doubtful.discard(ticker)
+
+    def ask_again(self, ask: Callable[[str], None]) -> None:
+        """What the account has is known: have books sent anew that may have more of it in them.
+
+        Args:
+            ask: asks for the snapshots of all books.
+        """
+        now = time.monotonic()
+        waits = self._asked_id == _ANY or now - self._asked_s <= _ASK_AGAIN_S
+        if self.doubtful and not self.desk.uncertain and not waits:
+            self._asked_id, self._asked_s = 0, now
+            ask("own orders were not known")
 
     def _take_private(self, line: bytes) -> None:
         if _SUBSCRIBED in line:
@@ -108,10 +137,12 @@ class OrderingTrader(Trader):
             return
         kind, message = found
         if kind == "fill":
+            self._streamed.take_fill(message)
             fill = self.account.take_fill(message)
             if fill is not None:
                 self.note_fill(fill)
         elif kind == "user_order":
+            self._streamed.take_order(message)
             self.account.take_order(message)
         else:
             self.account.take_position(message)
@@ -149,6 +180,9 @@ class OrderingTrader(Trader):
     def _lost(self) -> None:
         """A connection was lost: what it would have said of orders is not known."""
         self._subscribed.clear()
+        self._streamed = Account()
+        self._asked_id = None
+        self.doubtful.update(self.markets)
         if self.stopping is None:
             self.desk.doubt(list(self.markets), "the connection was lost")
 

@@ -85,12 +85,11 @@ async def ordering(
         desk.on_fill = trader.note_fill
 
         def certain(tickers: list[str]) -> None:
-            if trader.doubtful:
-                recorder.ask_for_snapshots("own orders were not known")
+            trader.ask_again(recorder.ask_for_snapshots)
 
         desk.on_certain = certain
         desk.doubt(desk.tickers, "the run begins")
-        looking = asyncio.create_task(_look(trader, queue_every_s))
+        looking = asyncio.create_task(_look(trader, recorder, queue_every_s))
         work = Ordering(trader, recorder)
         try:
             yield work
@@ -100,10 +99,11 @@ async def ordering(
             await work.closed()
 
 
-async def _look(trader: OrderingTrader, every_s: float) -> None:
+async def _look(trader: OrderingTrader, recorder: Recorder, every_s: float) -> None:
     """Note where orders stand in their queues, now and then."""
     while True:
         await asyncio.sleep(every_s)
+        trader.ask_again(recorder.ask_for_snapshots)
         try:
             trader.note_places(await trader.desk.queue())
         except OrderError:

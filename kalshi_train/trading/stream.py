@@ -44,6 +44,10 @@ class StreamOrder:
     """Time of the last change of the book before it."""
     came_ms: int = 0
     """When it came, by the exchange."""
+    told: bool = False
+    """A frame said when it came; else it is known from the answer to the call alone."""
+    silent: bool = False
+    """It neither rested nor traded, so that no frame says when it came."""
     ended_ms: int | None = None
     """The same of its cancel; None: it was filled, or rests to the end."""
     fills: list[Fill] = field(default_factory=list)
@@ -121,6 +125,7 @@ class Stream:
             order_id=answer["oid"],
             once=order["tif"] != "good_till_canceled",
             came_ms=answer["ms"] or 0,
+            silent=parse_contracts(answer["filled"]) + parse_contracts(answer["remaining"]) == 0,
         )
         self.orders[sent.client_order_id] = self._by_id[sent.order_id] = sent
 
@@ -198,6 +203,7 @@ class Stream:
             return
         market = self._markets[order.ticker]
         order.arrived_ms, order.came_ms = market.last_ms, message["ts_ms"]
+        order.told = True
         market.waiting.append(order)
 
     def _ends(self, order: StreamOrder) -> None:
@@ -219,6 +225,7 @@ class Stream:
             if not change.used and (change.side, change.price, change.size) == taken:
                 change.used = True
                 order.arrived_ms, order.came_ms = change.before_ms, fill.ms
+                order.told = True
                 order.shared |= change.before_ms == change.ms
                 return
 
