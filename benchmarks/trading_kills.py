@@ -31,7 +31,7 @@ async def series(kills: int, folder: Path, speed: float) -> list[int]:
     keys, account = keys_in(folder)
     resting = []
     async with LocalExchange(session, truth=truth, speed=speed, keys=keys) as exchange:
-        words = to_exchange(exchange, folder, "random")
+        words = (*to_exchange(exchange, folder, "random"), "--pricing", "join")
         for leg in range(kills + 1):
             process = await begun(folder, *words)
             asked = asyncio.create_task(process.communicate())

@@ -163,8 +163,12 @@ def _as_begun(command: _Command, run: Path) -> _Command:
     if (run / STOP_FILE).exists():
         raise ConfigError(f"the file {run / STOP_FILE} stops the run; remove it")
     words = start["words"]
+    kept = [n for n in SIM_FIELDS if n not in _OF_TRAINING]
+    rules: dict[str, Any] = {name: start["config"][name] for name in kept}
     return replace(
         command,
+        rules=_Rules(**rules),
+        limits=Limits(**start["limits"]),
         model=words["model"],
         environment=words["environment"],
         orders=start["orders"],

@@ -90,7 +90,7 @@ def test_a_killed_run_goes_on_where_the_exchange_stands(
 
     async def go() -> str:
         async with LocalExchange(SESSION, truth=TRUTH, speed=15, keys=keys) as exchange:
-            words = to_exchange(exchange, tmp_path, "random")
+            words = (*to_exchange(exchange, tmp_path, "random"), "--pricing", "join")
             first = await begun(tmp_path, *words)
             await until_log(tmp_path, first, lambda log: log.count(b'"t":"sent"') > 12)
             first.kill()
@@ -110,6 +110,9 @@ def test_a_killed_run_goes_on_where_the_exchange_stands(
     check_account(account, tmp_path)
     starts = lines_of(tmp_path, "start")
     assert [line["leg"] for line in starts] == [0, 1]
+    assert starts[0]["config"] == starts[1]["config"]
+    assert starts[0]["config"]["pricing"] == "join"
+    assert starts[0]["limits"] == starts[1]["limits"]
     lines = list(read_log(tmp_path / "run"))
     after = lines[lines.index(starts[1]) :]
     again = next(line for line in after if line["t"] == "reconcile")
