@@ -87,5 +87,5 @@ def check_account(account: Account, folder: Path) -> None:
     intents = Counter(line["id"] for line in lines_of(folder, "order"))
     assert set(intents.values()) == set(ids.values()) == {1}
     assert ids.keys() <= intents.keys()
-    told = Counter((f["trade"], f["oid"]) for f in lines_of(folder, "fill"))
-    assert told == Counter((f["trade_id"], f["order_id"]) for f in account.fills)
+    filled = Counter((f["trade"], f["oid"]) for f in lines_of(folder, "fill"))
+    assert filled == Counter((f["trade_id"], f["order_id"]) for f in account.fills)

@@ -207,7 +207,7 @@ def _market(
         lost = min((ms - 1 for ms in gaps if ms >= came), default=predictor.times[-1])
         until = predictor.times[max(0, predictor.row_at(lost))]
         unheard = any(came <= ms <= order.came_ms for ms in gaps) or not order.silent
-        unknown = not order.told and unheard
+        unknown = not order.heard and unheard
         predicted = None if unknown else predictor.play(order, until)
         if predicted is None:
             gap.not_compared += 1

@@ -44,7 +44,7 @@ class StreamOrder:
     """Time of the last change of the book before it."""
     came_ms: int = 0
     """When it came, by the exchange."""
-    told: bool = False
+    heard: bool = False
     """A frame said when it came; else it is known from the answer to the call alone."""
     silent: bool = False
     """It neither rested nor traded, so that no frame says when it came."""
@@ -203,7 +203,7 @@ class Stream:
             return
         market = self._markets[order.ticker]
         order.arrived_ms, order.came_ms = market.last_ms, message["ts_ms"]
-        order.told = True
+        order.heard = True
         market.waiting.append(order)
 
     def _ends(self, order: StreamOrder) -> None:
@@ -225,7 +225,7 @@ class Stream:
             if not change.used and (change.side, change.price, change.size) == taken:
                 change.used = True
                 order.arrived_ms, order.came_ms = change.before_ms, fill.ms
-                order.told = True
+                order.heard = True
                 order.shared |= change.before_ms == change.ms
                 return
 
