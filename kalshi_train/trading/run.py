@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
@@ -44,6 +45,8 @@ STOP_FILE: Final = "STOP"
 """A file of this name in the run's folder ends the run."""
 _WATCH_S: Final = 0.1
 _SYNC_S: Final = 1.0
+_PATIENCE_S: Final = 2.0
+"""After so long it is said what is waited for."""
 _FEED_S: Final = 2.0
 """Seconds between two lines of the log that show the health of the feed."""
 _NS: Final = 1_000_000_000
@@ -104,7 +107,13 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
         KalshiSimError: the exchange does not answer, or the disk fails.
     """
     _on_one_thread()
+    waiting = threading.Timer(
+        _PATIENCE_S, options.say, ("compiling, which the first run waits for",)
+    )
+    waiting.daemon = True
+    waiting.start()
     warm_up(options.policy, options.config, options.tape)
+    waiting.cancel()
     replay = asyncio.run(is_replay(options.environment.rest))
     found = asyncio.run(
         list_markets(
