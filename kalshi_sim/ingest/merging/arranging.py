@@ -16,6 +16,8 @@ from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
 
 _STEPS_BACK: Final = 1_000
 """A file that begins a second before the one ahead of it ended is less likely than any numbers."""
+_OLDER_MS: Final = 5
+"""A step back of so much is likelier than a file that goes on with an older sid."""
 _ALL_ORDERS: Final = 6
 """Of more pieces than this not every order is tried."""
 
@@ -43,6 +45,7 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         for cost, order in found
         if cost[0] == best[0] and cost[1] <= best[1] + 2 * RESTART_MS
     ]
+    files: list[tuple[Cost, Cost, tuple[Piece, ...]]] = []
     if len(near) > 1:
         files = [(_cost_of_files(order), cost, order) for cost, order in near]
         # The very next number in the next file says more than a step back of some ms.
@@ -62,7 +65,7 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
     likeliest = min(cost[:2] for cost, _ in near)
     near = [(cost, order) for cost, order in near if cost[:2] == likeliest]
     if len(near) == 1:
-        return near[0][1]
+        return _unless_older(near[0][1], [(whole, order) for whole, _, order in files])
     overlapping = [order for _, order in near if any(map(snapshots_shared, order, order[1:]))]
     if len(overlapping) == 1:
         return overlapping[0]
@@ -72,6 +75,35 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         if len(near) == 1:
             return near[0][1]
     raise refused(pieces, "neither times nor numbers decide the order of")
+
+
+def _unless_older(
+    chosen: tuple[Piece, ...], others: Sequence[tuple[Cost, tuple[Piece, ...]]]
+) -> tuple[Piece, ...]:
+    """The chosen order, or the only one with fewer older sids for a small step back."""
+    least = min((whole for whole, _ in others), default=None)
+    likelier = [
+        order
+        for whole, order in others
+        if least is not None
+        and whole[0] == least[0]
+        and _older(order) < _older(chosen)
+        and whole[1] <= least[1] + _OLDER_MS
+    ]
+    return likelier[0] if len(likelier) == 1 else chosen
+
+
+def _older(order: Sequence[Piece]) -> int:
+    """How many pieces go on with a sid that is not the one on which the piece before ends."""
+    known: set[int] = set()
+    latest, out = -1, 0
+    for piece in order:
+        sids = piece.frames.batch.sid[piece.book].tolist()
+        begins_anew = bool(piece.frames.is_snapshot[piece.book[0]])
+        out += not begins_anew and sids[0] != latest and sids[0] in known
+        known.update(sids)
+        latest = sids[-1]
+    return out
 
 
 def is_doubtful(pieces: Sequence[Piece]) -> bool:

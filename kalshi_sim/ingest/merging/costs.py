@@ -11,11 +11,9 @@ from kalshi_sim.session import NO_TIME
 
 RESTART_MS: Final = 20
 """A new connection is as likely as times that run back by so much."""
-_OLDER_MS: Final = 5
-"""A delta on an older sid than the market's last frame is as likely: two seldom go on at a time."""
 Cost = tuple[int, int, int, int]
-"""Frames that continue nothing · restarts, older sids and steps back in time · numbers that are not
-the very next · by how much they are not."""
+"""Frames that continue nothing · restarts and steps back in time · numbers that are not the very
+next · by how much they are not."""
 
 
 def cost_of(order: Sequence[Piece]) -> Cost | None:
@@ -27,7 +25,6 @@ def cost_of(order: Sequence[Piece]) -> Cost | None:
     continues_nothing = restarts = back = not_next = distance = 0
     latest: dict[int, Subscription] = {}
     clock = NO_TIME
-    last_sid: int | None = None
     for at, piece in enumerate(order):
         overlaps = at > 0 and not piece.has_delta and snapshots_shared(order[at - 1], piece) > 0
         if piece.times is not None:
@@ -36,10 +33,6 @@ def cost_of(order: Sequence[Piece]) -> Cost | None:
                 return None
             back += step_back
             clock = max(clock, piece.times[1])
-        sids = piece.frames.batch.sid[piece.book]
-        older = last_sid not in (None, int(sids[0])) and int(sids[0]) in latest
-        back += _OLDER_MS * (older and not bool(piece.frames.is_snapshot[piece.book[0]]))
-        last_sid = int(sids[-1])
         for sid, own in piece.subscriptions.items():
             before = latest.get(sid)
             if own.first < 0:
