@@ -15,6 +15,7 @@ EXTRAS: Final = {
     "postgres": ("asyncpg",),
     "report": ("plotly",),
     "tune": ("optuna", "sqlalchemy", "psycopg", "psycopg_binary"),
+    "ray": ("ray",),
     "live": ("aiohttp", "cryptography"),
     "frames": ("pandas", "polars"),
     "cuda": ("numba_cuda",),

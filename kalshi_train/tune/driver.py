@@ -19,6 +19,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.extras import import_module
 from kalshi_sim.text import dollars
 from kalshi_train.config import TrainConfig
 from kalshi_train.tune.options import TuneOptions
@@ -85,6 +86,8 @@ class Driver:
             "threads": ThreadWorker,
         }
         self._make_worker = make_worker or kinds[options.workers]
+        if options.ray is not None:
+            self._make_worker = _on_ray(options.ray, config)
         self._running: dict[Connection, _Running] = {}
         self._idle: list[Worker] = []
         self._name = ""
@@ -108,6 +111,9 @@ class Driver:
         while True:
             while len(self._running) < self._options.jobs and self._begin():
                 pass
+            for worker in self._idle:  # what is still running may wait for their room
+                worker.close()
+            self._idle.clear()
             if not self._running:
                 return
             for connection in wait(list(self._running), timeout=BEAT_S):
@@ -225,6 +231,24 @@ class Driver:
         self._beaten = time.monotonic()
         for running in self._running.values():
             running.trial.set_user_attr("alive", time.time())
+
+
+def _on_ray(address: str, config: TrainConfig) -> Callable[[], Worker]:
+    """Makes workers on a cluster.
+
+    Raises:
+        ConfigError: there is none.
+        MissingExtraError: the extra `ray` is not installed.
+    """
+    module = import_module("kalshi_train.tune.ray_worker")
+    module.connect(address)
+    cards = int(config.learner.device != "cpu")
+
+    def make() -> Worker:
+        worker: Worker = module.RayWorker(config.num_threads or 1, cards)
+        return worker
+
+    return make
 
 
 def trial_folder(study: Path, number: int) -> Path:

@@ -46,5 +46,8 @@ class TuneOptions(Validated):
     """Trials at the same time."""
     workers: Workers = "processes"
     """Where they run: in processes of their own, or in threads of this one, which take turns."""
+    ray: str | None = None
+    """host:port of the head of a Ray cluster that runs the trials, or auto; then --jobs of them at
+    a time, each with as many processors as it has threads."""
     final: bool = True
     """Train with the best settings and evaluate on the events that no trial has seen."""
