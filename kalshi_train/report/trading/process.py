@@ -50,13 +50,14 @@ class PageProcess:
 
     def __enter__(self) -> PageProcess:
         handle = self._listening.fileno()
-        # Ctrl-C at a terminal ends the run, whose end is then the page's.
+        # Ctrl-C at a terminal ends the run, whose end is then the page's. Of the same session, so
+        # that its low priority counts against the run's.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", _SERVER, str(self._folder.absolute()), str(handle)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[handle],
-            start_new_session=True,
+            process_group=0,
         )
         return self
 

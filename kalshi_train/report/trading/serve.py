@@ -32,7 +32,7 @@ _WATCHED_S: Final = 4.0
 """Who asked within so long is looking."""
 _LAST_S: Final = 2.0
 """At the end whoever is looking can ask once more for so long."""
-_NICE: Final = 5
+_NICE: Final = 19
 
 
 class PageServer:
