@@ -112,8 +112,10 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
     )
     waiting.daemon = True
     waiting.start()
-    warm_up(options.policy, options.config, options.tape)
-    waiting.cancel()
+    try:
+        warm_up(options.policy, options.config, options.tape)
+    finally:
+        waiting.cancel()
     replay = asyncio.run(is_replay(options.environment.rest))
     found = asyncio.run(
         list_markets(
