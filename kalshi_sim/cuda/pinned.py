@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_sim.config import SimConfig
+from kalshi_sim.cuda.arrays import Given, given_bytes, given_over
 from kalshi_sim.cuda.simulator import CudaSimulator
 from kalshi_sim.episodes import Finished
+from kalshi_sim.exclusive import one_at_a_time
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.tape import Tape
 
@@ -17,8 +19,8 @@ from kalshi_sim.tape import Tape
 class PinnedSimulator(CudaSimulator):
     """`CudaSimulator` that gives numpy arrays, as `BatchSimulator` does.
 
-    What a step gives is copied without waiting into memory that the card reaches by itself, and
-    waited for once. The arrays alternate between two buffers.
+    What a step gives lies in one block, which one copy brings into memory that the card reaches by
+    itself; more is fetched only where an episode ended. The arrays alternate between two buffers.
     """
 
     def __init__(
@@ -36,31 +38,18 @@ class PinnedSimulator(CudaSimulator):
             ConfigError: as of `CudaSimulator`.
         """
         super().__init__(tape, n_envs, config, seed)
-        room = self._cuda.pinned_array
         width = self.config.history * N_FEATURES
-        self._rooms: Any = tuple(
-            (
-                room((n_envs, width), np.float32),
-                room(n_envs, np.float32),
-                room(n_envs, np.int8),
-            )
-            for _ in range(2)
-        )
+        pinned, size = self._cuda.pinned_array, given_bytes(n_envs, width)
+        self._rooms = [given_over(pinned(size, np.uint8), n_envs, width) for _ in range(2)]
+        self._actions = pinned(n_envs, np.int64)
         self._turn = 0
-        self._stream = self._cuda.stream()
 
-    def _copied(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """Observations, rewards and done flags of the last step or reset."""
+    def _copied(self) -> Given:
+        """What the last step or reset gave: one copy, which waits for the kernels before it."""
         self._turn ^= 1
-        obs, rewards, done = self._rooms[self._turn]
-        # The kernels run on the default stream, which a stream of one's own does not wait for.
-        self._cuda.synchronize()
-        buffers = self._buffers[self._current]
-        buffers.obs.copy_to_host(obs, stream=self._stream)
-        buffers.rewards.copy_to_host(rewards, stream=self._stream)
-        buffers.done.copy_to_host(done, stream=self._stream)
-        self._stream.synchronize()
-        return obs, rewards, done
+        room = self._rooms[self._turn]
+        self._given[self._current].block.copy_to_host(room.block)
+        return room
 
     def reset(self) -> npt.NDArray[np.float32]:
         """Start a new episode in every environment.
@@ -69,7 +58,8 @@ class PinnedSimulator(CudaSimulator):
             float32 [n_envs, history * 52] observations; overwritten by the step after the next.
         """
         super().reset()
-        return self._copied()[0]
+        observations: npt.NDArray[np.float32] = self._copied().obs
+        return observations
 
     def reset_one(
         self, env: int, view: int | None = None, restart: bool = False
@@ -86,9 +76,10 @@ class PinnedSimulator(CudaSimulator):
         """
         super().reset_one(env, view, restart)
         self._turn ^= 1  # into the array that the latest step or reset gave
-        observation: npt.NDArray[np.float32] = self._copied()[0][env]
+        observation: npt.NDArray[np.float32] = self._copied().obs[env]
         return observation
 
+    @one_at_a_time
     def step(
         self, actions: npt.ArrayLike, restart: bool = True
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], Finished | None]:
@@ -102,5 +93,7 @@ class PinnedSimulator(CudaSimulator):
             Observations float32 [n_envs, history * 52], rewards float32 [n_envs], done flags int8
             [n_envs] and what finished.
         """
-        finished = super().step(actions, restart)[3]
-        return (*self._copied(), finished)
+        self._ask(actions, restart)
+        room = self._copied()
+        finished = self._fetch_ended(restart) if room.done.any() else None
+        return room.obs, room.rewards, room.done, finished

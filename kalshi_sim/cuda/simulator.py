@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kalshi_sim import gate
 from kalshi_sim.config import SimConfig
-from kalshi_sim.cuda.arrays import tape_on_card
+from kalshi_sim.cuda.arrays import given_bytes, given_over, tape_on_card
 from kalshi_sim.cuda.memory import LOG_ROOM, MAX_ROOM, check_memory, record_room, require_room
 from kalshi_sim.cuda.schedule import CudaSchedule
 from kalshi_sim.cuda.target import BLOCK, require_card
@@ -84,16 +84,13 @@ class CudaSimulator(Statistics):
             records=put(np.zeros((n, records, layout.N_RECORD), np.int64)),
         )
         width = self.config.history * N_FEATURES
-        seen = [put(np.zeros((n, width), np.float32)) for _ in range(2)]
+        size = given_bytes(n, width)
+        self._given = [given_over(put(np.zeros(size, np.uint8)), n, width) for _ in range(2)]
         self._buffers: Any = tuple(
-            layout.Buffers(
-                obs=seen[turn],
-                rewards=put(np.zeros(n, np.float32)),
-                done=put(np.zeros(n, np.int8)),
-                before=seen[1 - turn],
-            )
-            for turn in range(2)
+            layout.Buffers(one.obs, one.rewards, one.done, before=other.obs)
+            for one, other in (self._given, self._given[::-1])
         )
+        self._card_actions = put(np.zeros(n, np.int64))
         self.terminal = put(np.zeros((n, width), np.float32))
         """float32 [n_envs, history * 52] on the card: the last observation of each environment's
         latest finished episode."""
@@ -237,16 +234,26 @@ class CudaSimulator(Statistics):
             ValueError: actions of another shape or type, not whole, or outside the table.
             RuntimeError: an environment was never started, or is over and was not started again.
         """
+        self._ask(actions, restart)
+        finished = self._fetch_ended(restart)
+        buffers = self._buffers[self._current]
+        return buffers.obs, buffers.rewards, buffers.done, finished
+
+    def _ask(self, actions: npt.ArrayLike, restart: bool) -> None:
+        """Step by actions of the host; nothing is waited for but their copy."""
         gate.check_actions(actions, self._actions, self.n_actions)
         if self._any_waiting:
             raise RuntimeError("an episode is over or was never started; call reset() first")
-        self._advance(self._cuda.to_device(self._actions), restart)
+        self._card_actions.copy_to_device(self._actions)
+        self._advance(self._card_actions, restart)
+
+    def _fetch_ended(self, restart: bool) -> Finished | None:
+        """The episodes that the last step ended; waits for the card."""
         finished = self._fetch()
         if finished is not None and not restart:
             self._waiting[finished.envs] = True
             self._any_waiting = True
-        buffers = self._buffers[self._current]
-        return buffers.obs, buffers.rewards, buffers.done, finished
+        return finished
 
     @one_at_a_time
     def advance(self, actions: CardArray, stream: Any = 0) -> None:

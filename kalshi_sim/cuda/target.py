@@ -84,17 +84,31 @@ def chosen_device(device: str) -> str:
 _registered: list[bool] = []
 
 
+def rounded_form(libdevice: Any) -> Any:
+    """The card's form of `rounded_sum`.
+
+    Args:
+        libdevice: the module `numba.cuda.libdevice`.
+
+    Returns:
+        Gives an implementation for two types. It has no annotations: numba passes over, without a
+        word, what has others than its implementation.
+    """
+    single: Any = numba.types.float32
+
+    def rounded(a, b):  # type: ignore[no-untyped-def]  # see above
+        if a == single and b == single:
+            return lambda a, b: libdevice.fadd_rn(a, b)  # noqa: PLW0108 (numba compiles it)
+        return lambda a, b: libdevice.dadd_rn(a, b)  # noqa: PLW0108 (numba compiles the lambda)
+
+    return rounded
+
+
 def _register() -> None:
     """Give the card's compiler what `kernels.targets` means for it, once."""
     if _registered:
         return
     extending: Any = importlib.import_module("numba.cuda.extending")
-    libdevice: Any = importlib.import_module("numba.cuda.libdevice")
-
-    def rounded(a: Any, b: Any) -> Any:
-        if a == numba.types.float32 and b == numba.types.float32:
-            return lambda a, b: libdevice.fadd_rn(a, b)  # noqa: PLW0108 (numba compiles it)
-        return lambda a, b: libdevice.dadd_rn(a, b)  # noqa: PLW0108 (numba compiles the lambda)
-
-    extending.overload(rounded_sum)(rounded)
+    form = rounded_form(importlib.import_module("numba.cuda.libdevice"))
+    extending.overload(rounded_sum)(form)
     _registered.append(True)
