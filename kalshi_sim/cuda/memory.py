@@ -47,7 +47,7 @@ def env_bytes(tape: Tape, config: SimConfig) -> int:
     """
     word, real = np.int64().itemsize, np.float32().itemsize
     agent = word * (layout.N_CORE + 4 * layout.MAX_CONSUMED)
-    agent += word * record_room(tape, config) * layout.N_RECORD
+    agent += word * record_room(tape, config) * (2 * layout.N_RECORD + 2)  # and those kept
     width = config.history * N_FEATURES
     buffers = 2 * (real * (width + 1) + 1) + real * width
     kept = LOG_ROOM * (word * (layout.N_CORE + 1) + real * width + 1)

@@ -17,7 +17,7 @@ from kalshi_sim.cuda.schedule import CudaSchedule
 from kalshi_sim.cuda.target import BLOCK, require_card
 from kalshi_sim.episodes import Finished, Statistics
 from kalshi_sim.exclusive import Exclusive, one_at_a_time
-from kalshi_sim.fills import FILL_DTYPE, Fills
+from kalshi_sim.fills import Fills
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.observation import N_FEATURES
 from kalshi_sim.settings import settings_of
@@ -67,6 +67,8 @@ class CudaSimulator(Statistics):
         self._actions = np.zeros(n_envs, np.int64)
         self._current = 0
         self._fills: list[npt.NDArray[Any]] = []
+        self.lost_fills = 0
+        """Fills since the last reset that there was no room to keep."""
         self._fill_views: list[Int64Array] = []
         self._waiting = np.ones(n_envs, np.bool_)
         self._any_waiting = True
@@ -99,6 +101,9 @@ class CudaSimulator(Statistics):
         chunks = -(-n // kernels.GROUP)
         self._counts = put(np.zeros(chunks, np.int64))
         self._sums = put(np.zeros(-(-chunks // kernels.GROUP), np.int64))
+        self._fill_kernels: Any = importlib.import_module("kalshi_sim.cuda.fills")
+        room = n * record_room(self.tape, self.config)
+        self._fill_log = self._fill_kernels.empty_log(max(1, room), self._cuda)
         self._log: Any = None
         self.keep_episodes(LOG_ROOM * n)
         self.schedule = CudaSchedule(self.tape, self.config, n, seed, self._cuda)
@@ -246,6 +251,7 @@ class CudaSimulator(Statistics):
             raise RuntimeError("an episode is over or was never started; call reset() first")
         self._card_actions.copy_to_device(self._actions)
         self._advance(self._card_actions, restart)
+        self._fetch_fills()
 
     def _fetch_ended(self, restart: bool) -> Finished | None:
         """The episodes that the last step ended; waits for the card."""
@@ -287,7 +293,7 @@ class CudaSimulator(Statistics):
         given = (self._tape, self._settings, self.agents)
         self._run(kernels.step_kernel, n, *given, actions, buffers, log, stream=stream)
         if self.config.record_fills:
-            self._collect_fills()
+            self._keep_fills(stream)
         counts, sums, again = self._counts, self._sums, int(restart)
         self._run(kernels.count_kernel, len(counts), buffers.done, counts, stream=stream)
         self._run(kernels.group_kernel, len(sums), counts, sums, stream=stream)
@@ -325,33 +331,44 @@ class CudaSimulator(Statistics):
             truncated=log.done[:n].copy_to_host() == layout.TRUNCATED,
         )
 
-    def _collect_fills(self) -> None:
-        core, records = self.agents.core.copy_to_host(), self.agents.records.copy_to_host()
-        counts = core[:, layout.A_N_RECORDS]
-        envs = np.repeat(np.arange(self.n_envs), counts)
-        if not len(envs):
+    def _keep_fills(self, stream: Any) -> None:
+        """Number the step's fills by environment, and keep them on the card."""
+        fills, log, n = self._fill_kernels, self._fill_log, self.n_envs
+        counts, sums = self._counts, self._sums
+        self._run(fills.fill_count_kernel, len(counts), self.agents.core, counts, stream=stream)
+        self._run(self._kernels.group_kernel, len(sums), counts, sums, stream=stream)
+        self._run(fills.fill_base_kernel, 1, sums, log, stream=stream)
+        self._run(fills.fill_kernel, n, self.agents, counts, sums, log, stream=stream)
+
+    def _fetch_fills(self) -> None:
+        if not self.config.record_fills:
             return
-        made = records[np.arange(records.shape[1]) < counts[:, None]]
-        fills = np.empty(len(envs), FILL_DTYPE)
-        fills["env"] = envs
-        for column, name in enumerate(FILL_DTYPE.names[1:] if FILL_DTYPE.names else ()):
-            fills[name] = made[:, column]
-        self._fills.append(fills)
-        self._fill_views.append(core[envs, layout.A_VIEW])
+        made, views, lost = self._fill_kernels.fetched(self._fill_log)
+        self.lost_fills += lost
+        if len(made):
+            self._fills.append(made)
+            self._fill_views.append(views)
 
     def fills(self) -> Fills:
         """Fills since the last call or reset; see `BatchSimulator.fills`.
 
+        After steps by `advance` those are missing for which the card had no more room; `lost_fills`
+        counts them.
+
         Returns:
             Structured array [fills] of dtype `FILL_DTYPE`.
         """
+        self._fetch_fills()
         out = Fills.of(self._fills, self._fill_views, self.tape)
-        self._clear_fills()
+        self._fills.clear()
+        self._fill_views.clear()
         return out
 
     def _clear_fills(self) -> None:
+        self._fetch_fills()
         self._fills.clear()
         self._fill_views.clear()
+        self.lost_fills = 0
 
     def card_masks(self, stream: Any = 0) -> CardArray:
         """Which actions are valid now.

@@ -6,6 +6,7 @@ NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python -m tests.support.card_faces
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,33 @@ def memory(tape: Tape) -> None:
     assert message.endswith("choose fewer sessions, fewer environments or device cpu")
 
 
+def fills(tape: Tape) -> None:
+    """Steps on the card keep their fills there, in the processor's order; those beyond the room are
+    counted."""
+    config = replace(CONFIG, record_fills=True)
+    own, card = (TorchVecEnv(tape, ENVS, config, seed=3, device=d) for d in ("cpu", "cuda"))
+    for _ in range(2):
+        own.reset()
+        card.reset()
+        for chosen in map(torch.from_numpy, actions()):
+            own.step(chosen)
+            card.step(chosen)
+        made = own.simulator.fills()
+        kept: Any = card.simulator
+        if kept.lost_fills == 0 and kept._fill_log.rows.shape[0] > 1:
+            theirs = kept.fills()
+            np.testing.assert_array_equal(np.asarray(made), np.asarray(theirs))
+            np.testing.assert_array_equal(made.views, theirs.views)
+            kept._fill_log = kept._fill_kernels.empty_log(1, kept._cuda)
+    assert len(made) > 2
+    np.testing.assert_array_equal(np.asarray(made)[:1], np.asarray(kept.fills()))
+    assert kept.lost_fills == len(made) - 1
+
+
 if __name__ == "__main__":
     assert layout.TRUNCATED == 2
     made = build_tape([generate_session(1, markets=3, minutes=3, deltas=300, seed=2)])
     vec_env(made)
     torch_env(made)
+    fills(made)
     memory(made)
