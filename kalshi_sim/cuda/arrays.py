@@ -71,5 +71,8 @@ def given_bytes(n_envs: int, width: int) -> int:
     Args:
         n_envs: environments.
         width: columns of an observation.
+
+    Returns:
+        Their number.
     """
     return n_envs * (np.float32().itemsize * (width + 1) + 1)
