@@ -323,8 +323,10 @@ def _report(command: _Command, run: Path) -> int:
     pages = import_module("kalshi_train.report.trading.page")
     so_far = import_module("kalshi_train.report.trading.so_far").RunSoFar.of_finished(run)
     path = run / pages.PAGE_NAME
-    pages.write_page(so_far, path)
-    figures = so_far.figures()
+    found = import_module("kalshi_train.trading.gap").gap_of(run)
+    gap = None if found is None else found.as_dict()
+    pages.write_page(so_far, path, gap)
+    figures = so_far.figures() | {"gap": gap}
     if command.json:
         print(json.dumps(figures | {"page": str(path)}, indent=2))
     else:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from kalshi_sim.cli.tables import Layout, print_pairs, print_table
 from kalshi_sim.text import dollars, numbered, printable
+
+COLUMNS: Final = (
+    *("fill model", "contracts", "recall", "precision", "later by", "before it", "never there"),
+    *("missed", "profit", "place error"),
+)
 
 
 def show(gap: dict[str, Any], layout: Layout | None = None) -> None:
@@ -15,22 +20,24 @@ def show(gap: dict[str, Any], layout: Layout | None = None) -> None:
         gap: as `kalshi_train.trading.gap.Gap.as_dict` gives it.
         layout: which columns are shown.
     """
-    columns = [
-        *("fill model", "contracts", "recall", "precision", "later by", "before it", "never there"),
-        *("missed", "profit", "place error"),
-    ]
-    print_table("simulation and exchange", columns, rows_of(gap), layout=layout, least=[])
-    after = f"{gap['after_a_gap']:,.0f} contracts filled after a gap"
-    print_pairs(
-        "",
-        [
-            ("orders", f"{gap['orders']:,} compared in {numbered(gap['markets'], 'market')}"),
-            ("not compared", f"{gap['not_compared']:,} orders without a book, {after} in it"),
-            ("own impact", f"{gap['taken']:,.0f} contracts taken, {gap['own_impact']:,.0f} met"),
-        ],
-    )
+    print_table("simulation and exchange", COLUMNS, rows_of(gap), layout=layout, least=[])
+    print_pairs("", notes_of(gap))
     for text in gap["described"]:
         print(f"  {printable(text, 500)}")
+
+
+def notes_of(gap: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the table is of, as names and texts.
+
+    Args:
+        gap: as for `show`.
+    """
+    after = f"{gap['after_a_gap']:,.0f} contracts filled after a gap"
+    return [
+        ("orders", f"{gap['orders']:,} compared in {numbered(gap['markets'], 'market')}"),
+        ("not compared", f"{gap['not_compared']:,} orders without a book, {after} in it"),
+        ("own impact", f"{gap['taken']:,.0f} contracts taken, {gap['own_impact']:,.0f} met"),
+    ]
 
 
 def rows_of(gap: dict[str, Any]) -> list[list[str]]:

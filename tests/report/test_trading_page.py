@@ -21,9 +21,10 @@ from kalshi_sim.ingest.segments import segments_in
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.cli.trade import main
 from kalshi_train.evaluation.policies import BASELINES
-from kalshi_train.report.trading.page import PAGE_NAME
+from kalshi_train.report.trading.page import PAGE_NAME, write_page
 from kalshi_train.report.trading.process import PageProcess
 from kalshi_train.report.trading.so_far import RunSoFar
+from kalshi_train.trading.gap_table import COLUMNS, rows_of
 from kalshi_train.trading.log import read_log
 from kalshi_train.trading.trader import Trader
 from tests.report.browsing import ladder, opened
@@ -296,3 +297,31 @@ def test_a_log_that_is_none_is_told_in_a_line(
 ) -> None:
     assert main(["--report", str(tmp_path)]) == 2
     assert "name the folder of a run of kalshi-trade" in capsys.readouterr().err
+
+
+def test_the_gap_to_the_exchange_is_shown(browser: Browser, finished: Path, tmp_path: Path) -> None:
+    model = {"contracts": 12.0, "recall": 0.5, "precision": None, "delay_ms_median": 3.0}
+    model |= {"early": 1.0, "more": 2.0, "missed": 4.0, "missed_own_impact": 1.0}
+    model |= {"profit_cents": -150.0, "places": 2, "place_error_mean_abs": 1.0}
+    gap: dict[str, Any] = {
+        "orders": 5,
+        "markets": 1,
+        "not_compared": 1,
+        "after_a_gap": 0.0,
+        "taken": 3.0,
+    }
+    gap |= {"own_impact": 2.0, "contracts": 20.0, "profit_cents": 75.0, "models": {"queue": model}}
+    run = RunSoFar.of_finished(finished)
+    write_page(run, tmp_path / "with.html", gap)
+    write_page(run, tmp_path / "without.html")
+    page, complaints = opened(browser, tmp_path / "with.html")
+    cells = page.eval_on_selector_all(
+        "#gap tr", "rows => rows.map(r => [...r.cells].map(c => c.textContent))"
+    )
+    assert cells == [list(COLUMNS), *rows_of(gap)]
+    assert "3 contracts taken, 2 met" in page.inner_text("#gap-notes")
+    without, more = opened(browser, tmp_path / "without.html")
+    assert without.locator("#exchange-gap").is_hidden()
+    assert complaints + more == []
+    page.context.close()
+    without.context.close()

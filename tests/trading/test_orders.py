@@ -15,6 +15,7 @@ from kalshi_sim.live.exchange.faults import Fault
 from kalshi_sim.synthetic.session import generate_with_truth
 from kalshi_sim.units import SIZE_SCALE, parse_contracts
 from kalshi_train.cli.trade import main
+from kalshi_train.trading.gap_table import rows_of
 from kalshi_train.trading.log import read_log
 from support.ordering import (
     begun,
@@ -81,6 +82,10 @@ def test_orders_of_a_policy_are_the_exchanges_and_end_with_the_run(
     assert (through["more"], through["early"]) == (0, 0)
     assert touch["missed"] <= touch["missed_own_impact"]
     assert touch["contracts"] > through["contracts"]
+    assert main(["--report", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gap"] == gap
+    data = (tmp_path / "run" / "page.html").read_text("utf-8").split('id="run-data">')[1]
+    assert json.JSONDecoder().raw_decode(data)[0]["gap"]["rows"] == rows_of(gap)
 
 
 def test_a_killed_run_goes_on_where_the_exchange_stands(

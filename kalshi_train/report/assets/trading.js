@@ -43,6 +43,7 @@ function show() {
   showHealth(run);
   drawEquity(run);
   showMarkets(run);
+  showGap(run);
   showRecent(run);
   showSettings(run);
 }

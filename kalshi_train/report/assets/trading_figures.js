@@ -130,6 +130,17 @@ function showMarkets(run) {
   $("markets").replaceChildren(header(["market"], names), element("tbody", {}, ...rows));
 }
 
+// Each order at the exchange and by every fill model: known once the run is over.
+function showGap(run) {
+  $("exchange-gap").hidden = !run.gap;
+  if (!run.gap) return;
+  const { columns, rows, notes } = run.gap;
+  $("gap").replaceChildren(header(columns.slice(0, 1), columns.slice(1)), element("tbody", {},
+    ...rows.map(([name, ...texts]) => element("tr", {}, element("th", { scope: "row" }, name),
+      ...texts.map((text, i) => element("td", { data: { figure: columns[i + 1], model: name } }, text))))));
+  pairs("gap-notes", notes);
+}
+
 function showRecent(run) {
   $("no-actions").hidden = run.recent.length > 0;
   $("recent").hidden = !run.recent.length;

@@ -12,6 +12,7 @@ from kalshi_sim.files import whole_file
 from kalshi_train.report.blocks import DEFAULT_ROWS
 from kalshi_train.report.html import asset, data_block, escaped, script_json, shown
 from kalshi_train.report.trading.so_far import RunSoFar
+from kalshi_train.trading.gap_table import COLUMNS, notes_of, rows_of
 
 PAGE_NAME: Final = "page.html"
 _SCRIPTS: Final = (
@@ -60,18 +61,23 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def make_page(run: RunSoFar, *, served: bool, rows: int = DEFAULT_ROWS) -> str:
+def make_page(
+    run: RunSoFar, *, served: bool, rows: int = DEFAULT_ROWS, gap: dict[str, Any] | None = None
+) -> str:
     """The page.
 
     Args:
         run: what it shows.
         served: it asks for what comes later, and for the rows of the replay; else it holds them.
         rows: most rows of the replay that it holds.
+        gap: between simulation and exchange, as `kalshi_train.trading.gap.Gap.as_dict` gives it;
+            shown if it is given.
 
     Returns:
         HTML.
     """
     found = run.figures()
+    found["gap"] = gap and {"columns": COLUMNS, "rows": rows_of(gap), "notes": notes_of(gap)}
     blocks: list[str] = []
     replay = run.replay()
     replay["left_out"] = 0
@@ -108,16 +114,17 @@ def _profit(found: dict[str, Any], view: int) -> float:
     return abs(float(models[found["chosen"]]["profit_cents"])) if models else 0.0
 
 
-def write_page(run: RunSoFar, path: Path) -> None:
+def write_page(run: RunSoFar, path: Path, gap: dict[str, Any] | None = None) -> None:
     """Write the page, whole or not at all.
 
     Args:
         run: what it shows.
         path: where.
+        gap: as for `make_page`.
 
     Raises:
         ConfigError: the file cannot be written.
         StoreError: the disk is full.
     """
     with whole_file(path) as temporary:
-        temporary.write_text(make_page(run, served=False), "utf-8")
+        temporary.write_text(make_page(run, served=False, gap=gap), "utf-8")
