@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,10 @@ from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
 from tests.ingest.test_true_books import assert_true
 from tests.support.captures import Recording
-from tests.support.imported import imported, says
+from tests.support.imported import NOTED, imported, says
 from tests.support.layouts import files_of
 from tests.support.replayed import gaps
-from tests.support.wire import MARKET, book, delta, received, write
+from tests.support.wire import MARKET, T0, book, delta, received, snapshot, write
 
 OTHER, THIRD = "KXGAME-26MAR18AB-B", "KXGAME-26MAR18AB-C"
 Lines = list[dict[str, Any]]
@@ -125,6 +126,7 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (6001319, "one"),
         (9000159, "overlap"),
         (14006613, "cut"),
+        (21001381, "cut"),
     ],
 )
 def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: str) -> None:
@@ -132,3 +134,80 @@ def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: 
     files = files_of(recording, layout, random.Random(seed))
     session = imported(tmp_path, [[line.text for line in file] for file in files])
     assert_true(recording, layout, files, session)
+
+
+TWICE = "taken as an overlap, read once"
+
+
+def in_ms(line: dict[str, Any], ms: int) -> dict[str, Any]:
+    return {"recv_ts_ms": T0 + ms, "raw": json.dumps(line)}
+
+
+@pytest.mark.parametrize(
+    "again", [in_ms(snapshot(None, [["0.4000", "9.00"]]), 5), in_ms(delta(None, 5), 5)]
+)
+def test_an_equal_frame_of_the_same_ms_may_have_been_sent_twice(
+    tmp_path: Path, again: dict[str, Any]
+) -> None:
+    """Where one file ends with it and the other begins with it, and it has no number."""
+    begin, end = in_ms(snapshot(None, [["0.3900", "7.00"]]), 0), in_ms(delta(None, 7), 7)
+    session = of_files(tmp_path, [begin, again], [again, end])
+    assert says(session, TWICE)
+    assert session.quality.markets[MARKET].repeated_frames == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            [received(snapshot(None, [["0.4000", "9.00"]]), 0)],
+            [received(snapshot(None, [["0.4000", "9.00"]]), 0), received(delta(None, 5), 5)],
+        ),
+        (
+            [in_ms(book(1), 0), in_ms(delta(2, 5), 5)],
+            [in_ms(delta(2, 5), 5), in_ms(delta(3, 7), 7)],
+        ),
+        (
+            [
+                in_ms(snapshot(None, [["0.4000", "9.00"]]), 0),
+                *(in_ms(delta(None, 4), 4), in_ms(delta(None, 5), 5)),
+            ],
+            [
+                *(in_ms(delta(None, 4), 4), in_ms(delta(None, 5), 5)),
+                in_ms(delta(None, 7), 7),
+            ],
+        ),
+        (
+            [
+                *(in_ms(snapshot(None, [["0.4000", "9.00"]]), 0), in_ms(delta(None, 5), 5)),
+                in_ms(delta(None, 7), 7),
+            ],
+            [in_ms(delta(None, 5), 5)],
+        ),
+        (
+            [
+                in_ms(snapshot(None, [["0.4000", "9.00"]]), 0),
+                *(in_ms(delta(None, 2, market=OTHER), 4), in_ms(delta(None, 5), 5)),
+            ],
+            [
+                *(in_ms(delta(None, 2, market=OTHER), 4), in_ms(delta(None, 5), 5)),
+                in_ms(delta(None, 7), 7),
+            ],
+        ),
+    ],
+    ids=["nanoseconds", "numbers", "several moments", "amid a file", "other markets"],
+)
+def test_what_distinguishes_an_overlap_from_a_frame_that_was_sent_twice(
+    tmp_path: Path, first: Lines, second: Lines
+) -> None:
+    session = of_files(tmp_path, first, second)
+    assert not says(session, TWICE)
+    assert session.quality.markets[MARKET].repeated_frames > 0
+
+
+@pytest.mark.parametrize(("seed", "layout"), [(19002244, "market and overlap")])
+def test_captures_that_nothing_decides_are_noted(tmp_path: Path, seed: int, layout: str) -> None:
+    """They once were imported without a word."""
+    files = files_of(Recording(seed), layout, random.Random(seed))
+    session = imported(tmp_path, [[line.text for line in file] for file in files])
+    assert says(session, *NOTED)

@@ -80,7 +80,11 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
 def _unless_older(
     chosen: tuple[Piece, ...], others: Sequence[tuple[Cost, tuple[Piece, ...]]]
 ) -> tuple[Piece, ...]:
-    """The chosen order, or the only one with fewer older sids for a small step back."""
+    """The chosen order, or the only one with fewer older sids for a small step back.
+
+    Where no fewer files begin with the very next number: of sockets with sids of their own in one
+    file each goes on after the other.
+    """
     least = min((whole for whole, _ in others), default=None)
     likelier = [
         order
@@ -89,6 +93,7 @@ def _unless_older(
         and whole[0] == least[0]
         and _older(order) < _older(chosen)
         and whole[1] <= least[1] + _OLDER_MS
+        and _links(order) >= _links(chosen)
     ]
     return likelier[0] if len(likelier) == 1 else chosen
 

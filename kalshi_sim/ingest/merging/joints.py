@@ -67,8 +67,8 @@ def join_pieces(frames: Frames, rows: Int64Array) -> Stream:
         ticker = frames.tickers[int(frames.batch.market[rows[0]])]
         known = names_of(frames, {*frames.file_of[[*dropped, *dropped.values()]].tolist()})
         notes.append(
-            f"{known}: {taken} equal snapshots of {ticker} lie in several of these files: taken as "
-            "an overlap, read once; with receive times they would be distinguished"
+            f"{known}: {taken} equal frames of {ticker} lie in several of these files: taken as "
+            "an overlap, read once; with receive times in nanoseconds they would be distinguished"
         )
     if len(pieces) == 1:
         return Stream(book, np.zeros(len(book), np.int64), dropped, tuple(notes))

@@ -10,6 +10,7 @@ from itertools import permutations, product
 import numpy as np
 
 from kalshi_sim.ingest.merging.view import Frames, UInt64Array
+from kalshi_sim.ingest.wire_time import NS_PER_MS
 from kalshi_sim.session import NO_TIME, EventKind, Int64Array
 
 
@@ -18,8 +19,8 @@ class Piece:
     """Frames of one market that follow one another: those of a file, or of files that overlap.
 
     rows int64 [n]: the frames in order of arrival · dropped: frames of its files that repeat one
-    of these -> the frame they repeat · taken: how many of them are snapshots that may as well be
-    of new subscriptions to an unchanged book.
+    of these -> the frame they repeat · taken: how many of them may as well have been sent twice:
+    snapshots of new subscriptions to an unchanged book, frames without numbers of one moment.
     """
 
     frames: Frames
@@ -134,7 +135,8 @@ def without_overlaps(pieces: list[Piece]) -> list[Piece]:
     """Pieces that share a run at their joint become one, read once.
 
     A run that holds snapshots alone, without receive times, may as well be a new subscription
-    to an unchanged book: see `snapshots_shared`.
+    to an unchanged book: see `snapshots_shared`. Frames without numbers that were received in one
+    millisecond may as well have been sent twice: taken as an overlap, and counted.
     """
     if len(pieces) == 1 or not _share_lines(pieces):
         return pieces
@@ -159,11 +161,11 @@ def _overlap(one: Piece, other: Piece) -> tuple[int, int, bool] | None:
     Where it begins in `one`, how long it is, and whether it can be nothing else.
     """
     for start, length in _shared_runs(one, other):
-        if _is_certain(other, length):
+        if _is_certain(one, other, start, length):
             return start, length, True
         files = _files_overlap(one, other, start, length)
-        if files is not None:
-            return start, length, files
+        if files is not None or _is_timed(other, length):
+            return start, length, bool(files)
     return None
 
 
@@ -190,13 +192,38 @@ def _shared_runs(one: Piece, other: Piece) -> Iterator[tuple[int, int]]:
             yield start, length
 
 
-def _is_certain(piece: Piece, length: int) -> bool:
-    """Whether a shared run of the first frames of `piece` can be nothing but an overlap."""
+def _is_certain(one: Piece, other: Piece, start: int, length: int) -> bool:
+    """Whether a shared run can be nothing but an overlap."""
+    return _is_timed(other, length) and not _is_of_one_moment(one, start, length)
+
+
+def _is_timed(piece: Piece, length: int) -> bool:
+    """Whether the first frames of `piece` are not snapshots alone, or each has its time."""
     run = piece.rows[:length]
     frames = piece.frames
     if (frames.batch.kind[run] != EventKind.SNAPSHOT).any() or frames.received(run):
         return True
     return bool((frames.batch.ts_ms[run] != NO_TIME).all())  # when each snapshot was sent
+
+
+def _is_of_one_moment(piece: Piece, start: int, length: int) -> bool:
+    """Whether a run may have been sent twice, one after the other: nothing distinguishes them.
+
+    Changes alone or snapshots alone, without numbers, of one millisecond in which `piece` ends.
+    """
+    frames = piece.frames
+    rest = piece.rows[start:]
+    run = rest[:length]
+    if (frames.seq[run] >= 0).any() or not frames.is_book[run].all():
+        return False
+    if len(np.unique(frames.is_snapshot[run])) > 1:
+        return False
+    received = frames.received(rest)
+    times = frames.batch.recv_ns if received else frames.batch.ts_ms
+    moment = int(times[run[0]])
+    if received and moment % NS_PER_MS:
+        return False  # a finer clock
+    return bool((times[run] == moment).all() and (times[rest] <= moment).all())
 
 
 def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool | None:
@@ -209,7 +236,7 @@ def _files_overlap(one: Piece, other: Piece, start: int, length: int) -> bool | 
     for first, second in product(one.files, other.files):
         a, b = whole_file(one.frames, first), whole_file(one.frames, second)
         for at, run in _shared_runs(a, b):
-            certain = _is_certain(b, run)
+            certain = _is_certain(a, b, at, run)
             if not (certain or run == len(b.rows)):
                 continue
             runs = (a.rows[at : at + run], b.rows[:run])
