@@ -46,8 +46,10 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     metadata = next((tmp_path / "captures").glob("*.csv"))
     metadata.rename(tmp_path / "markets.csv")
     commands = [line for line in lines() if line.startswith(".venv/bin/")]
-    # kalshi-trade needs an exchange: tests/trading runs it at one.
-    named = {f".venv/bin/{name}" for name in SCRIPTS if name != "kalshi-trade"}
+    # One needs an exchange, one several events: tests/trading and tests/tune run them.
+    named = {f".venv/bin/{name}" for name in SCRIPTS} - {
+        f".venv/bin/kalshi-{name}" for name in ("trade", "tune")
+    }
     assert {line.split()[0] for line in commands} == named
     evaluation = [line for line in commands if "kalshi-evaluate" in line]
     for line in [line for line in commands if line not in evaluation]:
