@@ -22,7 +22,7 @@ BENCH_ARGS ?=
 # Worker processes of `make test`; hypothesis and numba leave little to gain beyond the cores.
 PYTEST_WORKERS ?= 2
 # Tests of one file stay together: what they share (a recording, a server) is made once.
-PARALLEL = -n $(PYTEST_WORKERS) --dist loadfile
+PARALLEL = -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # What runs again without compilation and with bounds checks: everything that drives the kernels.
 KERNEL_TESTS := -m kernel
 

@@ -57,6 +57,31 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+LONGEST = (
+    "tests/cli/test_cli.py",
+    "tests/training/test_every_algorithm.py",
+    "tests/environments/test_wrappers.py",
+    "tests/evaluation/test_contrib.py",
+    "tests/training/test_interrupting.py",
+    "tests/ingest/test_true_books.py",
+    "benchmarks/tests/test_kill_series.py",
+    "tests/training/test_warm_up.py",
+    "tests/test_file_sets.py",
+    "tests/test_examples.py",
+    "tests/live/recorder/test_record_command.py",
+    "tests/cli/test_cli_postgres.py",
+    "tests/test_notebook.py",
+    "tests/training/test_kill.py",
+    "tests/trading/test_orders.py",
+    "tests/live/test_document.py",
+    "tests/tune/test_tune.py",
+    "tests/store/test_pg_faults.py",
+    "tests/test_full_disk.py",
+    "tests/report/test_recordings.py",
+)
+"""Files that take longest begin first: else one worker ends minutes after the others."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of what is not here are deselected; the report's header says why."""
     missing = set()
@@ -68,6 +93,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if needing:
         config.hook.pytest_deselected(items=needing)
         items[:] = [i for i in items if i not in needing]
+    place = {config.rootpath / name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 def pytest_report_header() -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
 from tests.support.imports import Import, all_imports, circles, imports, modules, room
 
 PACKAGES = ("kalshi_sim", "kalshi_train")
@@ -306,3 +307,7 @@ def test_tests_of_one_module_have_its_name() -> None:
     named = {f"test_{room(m).rpartition('.')[2]}" for m in modules(*PACKAGES)}
     assert sorted(tests - named - APART.keys()) == []
     assert sorted(APART.keys() - tests) == []
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [name for name in LONGEST if not (Path(__file__).parents[1] / name).is_file()] == []

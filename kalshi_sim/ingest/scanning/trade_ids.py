@@ -1,8 +1,9 @@
 """Numbers of trades: of each `trade_id` one of 62 bits, wherever and by whomever it is read.
 
-Two of ten million different ids share a number with a chance of one in ten thousand billion, which
-is less than that of an error of memory meanwhile. A table of all ids would give them numbers
-without any, and take most of the memory of a large import.
+Trades of one market alone are compared by it. Two of a hundred thousand different ids share a
+number with a chance of one in a billion (n * n / 2**63); one of the trades would be taken for the
+other's repetition. A table of all ids would leave nothing to chance, and take most of the memory of
+a large import.
 """
 
 from __future__ import annotations
