@@ -33,8 +33,9 @@ _SET_HANDLER: Final = 304
 """The place of `PyDataMem_SetHandler` in NumPy's table of functions, which keeps its order."""
 _HEADER: Final = 64
 """Bytes before an array's data that say how it was allocated; data stay aligned to a line."""
-_FD, _END, _LIVE, _LARGE = range(4)
-"""What the allocator keeps: the file, its end, how many arrays it holds, bytes of a large one."""
+_FD, _END, _LIVE, _LARGE, _OWNER = range(5)
+"""What the allocator keeps: the file, its end, how many arrays it holds, bytes of a large one, and
+the process that made it."""
 _NEVER: Final = 2**62
 """No array is so large: the block is over."""
 _MAPPED, _OFFSET, _SIZE = range(3)
@@ -61,7 +62,8 @@ class _Handler(ctypes.Structure):
 def spilled(folder: Path | None = None, large_bytes: int = LARGE_BYTES) -> Iterator[None]:
     """Let large arrays that NumPy makes in a block lie in a file; those that remain stay there.
 
-    Threads that are to do so too run in a copy of this one's context.
+    Threads that are to do so too run in a copy of this one's context. A process that is forked
+    later shares the arrays with its parent, also what either writes into them.
 
     Args:
         folder: where the file is; None: where TMPDIR says, else /var/tmp, which is on a disk.
@@ -81,7 +83,7 @@ def spilled(folder: Path | None = None, large_bytes: int = LARGE_BYTES) -> Itera
         folder = on_disk if os.access(on_disk, os.W_OK) else Path(tempfile.gettempdir())
     with tempfile.TemporaryFile(dir=folder) as file:
         fd = os.dup(file.fileno())
-    state = (ctypes.c_int64 * 4)(fd, 0, 0, large_bytes)
+    state = (ctypes.c_int64 * 5)(fd, 0, 0, large_bytes, os.getpid())
     functions = _functions()
     handler = _Handler(
         b"kalshi_sim", 1, ctypes.addressof(state), *(function.address for function in functions)
@@ -154,7 +156,8 @@ def _in_file() -> tuple[Any, Any]:
     reserve = _of_system("posix_fallocate", number, number, word, word)
     punch = _of_system("fallocate", number, number, number, word, word)
     close = _of_system("close", number, number)
-    at_fd, at_end, at_live, at_large = (8 * i for i in (_FD, _END, _LIVE, _LARGE))
+    process = _of_system("getpid", number)
+    at_fd, at_end, at_live, at_large, at_owner = (8 * i for i in (_FD, _END, _LIVE, _LARGE, _OWNER))
     at_mapped, at_offset = (8 * i for i in (_MAPPED, _OFFSET))
     page, how, never = mmap.PAGESIZE, _PUNCH, _NEVER
     protection, shared = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED
@@ -179,7 +182,8 @@ def _in_file() -> tuple[Any, Any]:
     def give_back(state: int, base: int) -> None:
         length, offset = int(_load(base + at_mapped)), int(_load(base + at_offset))
         unmap(base, length)
-        punch(int(_load(state + at_fd)), how, offset, length)
+        if process() == _load(state + at_owner):  # a child's arrays are its parent's too
+            punch(int(_load(state + at_fd)), how, offset, length)
         _store(state + at_live, _load(state + at_live) - 1)
         if _load(state + at_large) == never and _load(state + at_live) == 0:
             close(int(_load(state + at_fd)))

@@ -111,3 +111,24 @@ def test_an_import_in_a_file_is_the_import_in_memory(
     assert in_file(found.events.size)
     assert found.events.equals(expected.events)
     assert (found.markets, found.quality) == (expected.markets, expected.quality)
+
+
+def test_a_forked_process_takes_nothing_from_its_parent(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+import numpy as np
+from pathlib import Path
+from kalshi_sim.spilling import spilled
+with spilled(Path(sys.argv[1])):
+    kept = np.ones({LARGE})
+child = os.fork()
+if child == 0:
+    del kept
+    os._exit(0)
+os.waitpid(child, 0)
+print(kept.sum())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, f"{float(LARGE)}\n"), run.stderr
