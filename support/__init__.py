@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: a real PostgreSQL server, and a writer of kalshiflow tables."""
+"""What tests and benchmarks share: real servers, writers of tables, captures of known truth."""

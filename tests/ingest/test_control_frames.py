@@ -9,8 +9,8 @@ import pytest
 
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import Session
-from tests.support.imported import UNASSIGNED, says
-from tests.support.replayed import gaps
+from support.imported import UNASSIGNED, says
+from support.replayed import gaps
 from tests.support.wire import MARKET, T0, book, delta, received, write
 
 OTHER, THIRD = "KXGAME-26MAR18AB-B", "KXGAME-26MAR18AB-C"

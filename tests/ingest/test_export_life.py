@@ -20,8 +20,8 @@ from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.ingest.export import Exported, export_captures
 from kalshi_sim.session import NO_TIME, EventKind, FeeUpdate, GridUpdate, Pause
 from kalshi_sim.units import PRICE_SCALE
-from tests.support.captures import Recording
-from tests.support.layouts import LAYOUTS, texts_of
+from support.captures import Recording
+from support.layouts import LAYOUTS, texts_of
 from tests.support.lives import fee_frame, life_frame, random_life, ranges
 from tests.support.modes import INTERPRETED
 from tests.support.wire import MARKET, T0, book, delta, imported, received, trade

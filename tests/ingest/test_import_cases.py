@@ -14,7 +14,7 @@ from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
 from kalshi_sim.store import open_store
-from tests.support.replayed import books
+from support.replayed import books
 
 CASES = sorted(
     path.parent.name

@@ -11,7 +11,7 @@ import pytest
 from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind, Session
-from tests.support.replayed import books
+from support.replayed import books
 from tests.support.wire import MARKET, book, delta, frame, imported, rows, snapshot, trade, write
 
 OTHER = "KXGAME-26MAR18AB-B"

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from kalshi_sim import Session
 from kalshi_sim.errors import DataError
 from kalshi_sim.session import EventKind, Events
-from tests.support.captures import Recording
-from tests.support.imported import NOTED, ORDER, TWO_SOCKETS, imported, says
-from tests.support.layouts import LAYOUTS, texts_of
+from support.captures import Recording
+from support.imported import NOTED, ORDER, TWO_SOCKETS, imported, says
+from support.layouts import LAYOUTS, texts_of
+from support.replayed import books
 from tests.support.modes import INTERPRETED, examples
-from tests.support.replayed import books
 
 WAYS = int(os.environ.get("KALSHI_SIM_TEST_WAYS", "40"))
 """In how many random ways each real recording is cut and joined."""

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from kalshi_sim import Session
 from kalshi_sim.errors import DataError
 from kalshi_sim.session import EventKind
+from support.captures import Line, Recording
+from support.imported import NOTED, RESTARTED, UNASSIGNED, UNNUMBERED, imported, says
+from support.layouts import LAYOUTS, files_of
+from support.replayed import books, gaps
+from support.truth import truth
 from tests.ingest.test_true_books import assert_rightly_refused
-from tests.support.captures import Line, Recording
-from tests.support.imported import NOTED, RESTARTED, UNASSIGNED, UNNUMBERED, imported, says
-from tests.support.layouts import LAYOUTS, files_of
 from tests.support.modes import INTERPRETED, examples
-from tests.support.replayed import books, gaps
-from tests.support.truth import truth
 
 _CAPTURES = 1 if INTERPRETED else 4
 """Of each example."""

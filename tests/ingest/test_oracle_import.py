@@ -15,14 +15,14 @@ from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.reference.captures import WireEvent, slow_import
 from kalshi_sim.reference.file_order import Undecided
 from kalshi_sim.session import NO_TIME, EventKind, Events
+from support.captures import Line, Recording
+from support.imported import NOTED, says
+from support.layouts import LAYOUTS, files_of
+from support.replayed import books
+from support.truth import truth
 from tests.ingest.test_true_books import assert_rightly_refused
-from tests.support.captures import Line, Recording
-from tests.support.imported import NOTED, says
-from tests.support.layouts import LAYOUTS, files_of
 from tests.support.modes import INTERPRETED, examples
 from tests.support.recorded import Recorded
-from tests.support.replayed import books
-from tests.support.truth import truth
 
 FILES = {
     "ufc": "ufc-2026-03-07/KXUFCFIGHT-26MAR07TOBNUR-NUR.ndjson.gz",

@@ -13,11 +13,11 @@ import pytest
 from kalshi_sim import Session
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind
+from support.captures import Recording
+from support.imported import NOTED, imported, says
+from support.layouts import files_of
+from support.replayed import gaps
 from tests.ingest.test_true_books import assert_true
-from tests.support.captures import Recording
-from tests.support.imported import NOTED, imported, says
-from tests.support.layouts import files_of
-from tests.support.replayed import gaps
 from tests.support.wire import MARKET, T0, book, delta, received, snapshot, write
 
 OTHER, THIRD = "KXGAME-26MAR18AB-B", "KXGAME-26MAR18AB-C"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from kalshi_sim import Session
-from tests.support.captures import Recording
-from tests.support.imported import SHARED, says
-from tests.support.imported import imported as of_texts
-from tests.support.layouts import files_of
-from tests.support.replayed import books
+from support.captures import Recording
+from support.imported import SHARED, says
+from support.imported import imported as of_texts
+from support.layouts import files_of
+from support.replayed import books
 from tests.support.wire import MARKET, book, delta, imported, received, trade
 
 Lines = list[dict[str, Any]]

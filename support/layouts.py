@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from tests.support.captures import Line, Recording
+from support.captures import Line, Recording
 
 LAYOUTS: Final = (
     "one",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kalshi_sim.session import EventKind, Events
-from tests.support.captures import Book
+from support.captures import Book
 
 
 def books(events: Events) -> list[tuple[int | None, Book]]:

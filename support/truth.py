@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kalshi_sim.reference.captures import WireEvent, match_trades
 from kalshi_sim.session import EventKind
-from tests.support.captures import Book, Line, Recording
+from support.captures import Book, Line, Recording
 
 
 @dataclass
