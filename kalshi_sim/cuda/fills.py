@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import cuda
 
-from kalshi_sim.cuda.kernels import GROUP
+from kalshi_sim.cuda.kernels import GROUP, L_BASE, L_COUNT, L_LOST, sums_before, take_room
 from kalshi_sim.fills import FILL_DTYPE
 from kalshi_sim.kernels.layout import A_N_RECORDS, A_VIEW, N_RECORD, Agents
 
 Int64Array = npt.NDArray[np.int64]
 
 _cuda: Any = cuda
-# places in FillLog.ints
-F_COUNT, F_LOST, F_BASE, N_FILL_LOG = range(4)
+N_FILL_LOG = L_BASE + 1
 # columns of FillLog.rows before those of a record
 W_ENV, W_VIEW, W_RECORD = range(3)
 N_WIDE = W_RECORD + N_RECORD
@@ -29,7 +28,8 @@ class FillLog(NamedTuple):
     """Fills that were not fetched yet."""
 
     ints: Int64Array
-    """[N_FILL_LOG] fills kept, fills there was no room for, kept before this step"""
+    """[N_FILL_LOG] at L_COUNT, L_LOST and L_BASE: fills kept, fills there was no room for, kept
+    before this step"""
     rows: Int64Array
     """[room, N_WIDE] environment, view, and the record"""
 
@@ -59,15 +59,7 @@ def fill_base_kernel(sums: Int64Array, log: FillLog) -> None:
         log: fills that were not fetched; changed.
     """
     if _cuda.grid(1) == 0:
-        before = 0
-        for g in range(len(sums)):
-            found = sums[g]
-            sums[g] = before
-            before += found
-        room = len(log.rows) - log.ints[F_COUNT]
-        log.ints[F_BASE] = log.ints[F_COUNT]
-        log.ints[F_COUNT] += min(before, room)
-        log.ints[F_LOST] += max(0, before - room)
+        take_room(log.ints, len(log.rows), sums_before(sums, 0, len(sums)))
 
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
@@ -84,7 +76,7 @@ def fill_kernel(agents: Agents, counts: Int64Array, sums: Int64Array, log: FillL
     if i >= len(agents.core):
         return
     c = i // GROUP
-    at = log.ints[F_BASE] + sums[c // GROUP] + counts[c]
+    at = log.ints[L_BASE] + sums[c // GROUP] + counts[c]
     for j in range(c * GROUP, i):
         at += agents.core[j, A_N_RECORDS]
     for k in range(agents.core[i, A_N_RECORDS]):
@@ -107,7 +99,7 @@ def fetched(log: FillLog) -> tuple[npt.NDArray[Any], Int64Array, int]:
     """
     on_card: Any = log
     ints = on_card.ints.copy_to_host()
-    n = int(ints[F_COUNT])
+    n = int(ints[L_COUNT])
     fills = np.empty(n, FILL_DTYPE)
     views = np.zeros(n, np.int64)
     if ints.any():
@@ -117,7 +109,7 @@ def fetched(log: FillLog) -> tuple[npt.NDArray[Any], Int64Array, int]:
         fills["env"], views = rows[:, W_ENV], rows[:, W_VIEW].copy()
         for column, name in enumerate(FILL_DTYPE.names[1:] if FILL_DTYPE.names else ()):
             fills[name] = rows[:, W_RECORD + column]
-    return fills, views, int(ints[F_LOST])
+    return fills, views, int(ints[L_LOST])
 
 
 def empty_log(room: int, cuda_module: Any) -> FillLog:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from numba import cuda
 
 from kalshi_sim.cuda.turns import Turns, begin_turn, hand_out
+from kalshi_sim.kernels.jit import hot_jit
 from kalshi_sim.kernels.layout import (
     HOLD,
     N_CORE,
@@ -38,7 +39,7 @@ BoolArray = npt.NDArray[np.bool_]
 _cuda: Any = cuda
 GROUP = 64
 """Environments, or counts, that one thread adds up."""
-# places in Log.ints
+# places in the ints of a log, here of `Log`
 L_COUNT, L_LOST, L_BASE, L_WRONG, N_LOG = range(5)
 
 
@@ -56,6 +57,40 @@ class Log(NamedTuple):
     """[room, N_CORE]"""
     obs: Float32Array
     """[room, history * 52] the last observations; one row where they are not kept"""
+
+
+@hot_jit
+def sums_before(counts: Int64Array, begin: int, end: int) -> int:
+    """Each count from `begin` to `end` becomes the sum of those before it.
+
+    Args:
+        counts: int64 [any]; changed.
+        begin, end: of those that are added up.
+
+    Returns:
+        The sum of all.
+    """
+    before = 0
+    for k in range(begin, end):
+        found = counts[k]
+        counts[k] = before
+        before += found
+    return before
+
+
+@hot_jit
+def take_room(ints: Int64Array, room: int, more: int) -> None:
+    """Note in a log that a step gives it `more` entries.
+
+    Args:
+        ints: int64 [L_BASE + 1 or more] of the log; L_COUNT, L_LOST and L_BASE are changed.
+        room: entries it has room for.
+        more: entries.
+    """
+    left = room - ints[L_COUNT]
+    ints[L_BASE] = ints[L_COUNT]
+    ints[L_COUNT] += min(more, left)
+    ints[L_LOST] += max(0, more - left)
 
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
@@ -109,12 +144,7 @@ def group_kernel(counts: Int64Array, sums: Int64Array) -> None:
     """
     g = _cuda.grid(1)
     if g < len(sums):
-        before = 0
-        for c in range(g * GROUP, min((g + 1) * GROUP, len(counts))):
-            found = counts[c]
-            counts[c] = before
-            before += found
-        sums[g] = before
+        sums[g] = sums_before(counts, g * GROUP, min((g + 1) * GROUP, len(counts)))
 
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types
@@ -127,17 +157,10 @@ def turn_kernel(sums: Int64Array, turns: Turns, log: Log, restart: int) -> None:
         restart: 1 to start finished environments again.
     """
     if _cuda.grid(1) == 0:
-        before = 0
-        for g in range(len(sums)):
-            found = sums[g]
-            sums[g] = before
-            before += found
-        room = len(log.envs) - log.ints[L_COUNT]
-        log.ints[L_BASE] = log.ints[L_COUNT]
-        log.ints[L_COUNT] += min(before, room)
-        log.ints[L_LOST] += max(0, before - room)
+        finished = sums_before(sums, 0, len(sums))
+        take_room(log.ints, len(log.envs), finished)
         if restart == 1:
-            begin_turn(turns, before)
+            begin_turn(turns, finished)
 
 
 @_cuda.jit  # type: ignore[untyped-decorator]  # numba has no types

@@ -1,4 +1,8 @@
-"""Whole episodes on a card, one thread each: the loop of `kernels.play`, of the same functions."""
+"""Whole episodes on a card, one thread each: the loop of `kernels.play`, of the same functions.
+
+The loops are two: a processor calls `step_agents`, the simulator's machine code that is there, and
+compiles nothing of it again; a card has no such calls, and its loop ends after some rows too.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,9 @@ import numpy.typing as npt
 from numba import cuda
 
 from kalshi_sim.kernels import layout
-from kalshi_sim.kernels.layout import A_N_RECORDS, A_ROW, A_START, Agents, Buffers, TapeArrays
-from kalshi_sim.kernels.step import mask_agent, start_agent, step_agent
-from kalshi_train.evaluation.kernels import (
-    MASKED_NETWORK,
-    SHAPE_KIND,
-    Decider,
-    Track,
-    decide,
-    note_row,
-)
+from kalshi_sim.kernels.layout import A_ROW, A_START, Agents, Buffers, TapeArrays
+from kalshi_sim.kernels.step import start_agent, step_agent
+from kalshi_train.evaluation.kernels import Decider, Track, next_action, note_row, note_step
 
 Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
@@ -108,16 +105,9 @@ def play_kernel(
         if track.counts[1] + records.shape[0] > len(track.fills):
             return
         row = agent[A_ROW] - agent[A_START]
-        if decider.shape[SHAPE_KIND] == MASKED_NETWORK:
-            mask_agent(tape, settings, agents, i, decider.valid)
-        action = decide(decider, obs, row)
+        action = next_action(tape, settings, agents, i, decider, obs, row)
         step_agent(tape, settings, agents, i, action, buffers)
-        for k in range(agent[A_N_RECORDS]):
-            for column in range(layout.N_RECORD):
-                track.fills[track.counts[1], column] = records[k, column]
-            track.counts[1] += 1
-        note_row(track, agent, obs)
-        track.actions[row] = action
+        note_step(track, agent, records, obs, row, action)
         if buffers.done[i] != 0:
             episodes.done[i] = buffers.done[i]
             return

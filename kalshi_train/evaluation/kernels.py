@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.batch import step_agents
-from kalshi_sim.kernels.jit import hot_jit
+from kalshi_sim.kernels.jit import hot_jit, inlined_jit
 from kalshi_sim.kernels.layout import (
     A_AHEAD,
     A_CASH,
@@ -298,6 +298,59 @@ def note_row(track: Track, agent: Int64Array, obs: Float32Array) -> None:
     track.counts[0] = row + 1
 
 
+@inlined_jit
+def next_action(
+    tape: TapeArrays,
+    settings: Settings,
+    agents: Agents,
+    env: int,
+    decider: Decider,
+    obs: Float32Array,
+    step: int,
+) -> int:
+    """The action that environment `env` takes from where it stands.
+
+    Args:
+        tape: what is played.
+        settings: of the simulation.
+        agents: all environments.
+        env: the environment.
+        decider: the policy; `valid` is overwritten if it is masked.
+        obs: float32 [history * 52] what the environment sees.
+        step: number of the step in the episode.
+    """
+    if decider.shape[SHAPE_KIND] == MASKED_NETWORK:
+        mask_agent(tape, settings, agents, env, decider.valid)
+    return decide(decider, obs, step)
+
+
+@inlined_jit
+def note_step(
+    track: Track,
+    agent: Int64Array,
+    records: Int64Array,
+    obs: Float32Array,
+    step: int,
+    action: int,
+) -> None:
+    """Record a step that was made: its fills, its action, and the row it led to.
+
+    Args:
+        track: where to.
+        agent: int64 [N_CORE] after the step.
+        records: int64 [room, layout.N_RECORD] the step's fills.
+        obs: float32 [history * 52] after the step.
+        step: number of the step in the episode.
+        action: that was taken.
+    """
+    for k in range(agent[A_N_RECORDS]):
+        for column in range(layout.N_RECORD):
+            track.fills[track.counts[1], column] = records[k, column]
+        track.counts[1] += 1
+    note_row(track, agent, obs)
+    track.actions[step] = action
+
+
 @hot_jit
 def play(
     tape: TapeArrays,
@@ -332,17 +385,10 @@ def play(
     note_row(track, agent, obs)
     while track.counts[1] + records.shape[0] <= len(track.fills):
         row = agent[A_ROW] - agent[A_START]
-        if decider.shape[SHAPE_KIND] == MASKED_NETWORK:
-            mask_agent(tape, settings, agents, env, decider.valid)
-        action = decide(decider, obs, row)
+        action = next_action(tape, settings, agents, env, decider, obs, row)
         actions[env] = action
         step_agents(tape, settings, agents, actions, buffers, env, env + 1)
-        for k in range(agent[A_N_RECORDS]):
-            for column in range(layout.N_RECORD):
-                track.fills[track.counts[1], column] = records[k, column]
-            track.counts[1] += 1
-        note_row(track, agent, obs)
-        track.actions[row] = action
+        note_step(track, agent, records, obs, row, action)
         if buffers.done[env] != 0:
             return int(buffers.done[env])
     return 0

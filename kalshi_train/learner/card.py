@@ -18,9 +18,6 @@ import torch as th
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.distributions import CategoricalDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from kalshi_sim.cuda.simulator import CudaSimulator
@@ -29,7 +26,7 @@ from kalshi_train.learner import card_losses as losses
 from kalshi_train.learner.card_env import CardEnv
 from kalshi_train.learner.card_rollout import CardRolloutBuffer, rollout_bytes
 from kalshi_train.learner.masking import Masking
-from kalshi_train.learner.rollout import unsupported
+from kalshi_train.learner.supported import unsupported
 from kalshi_train.learner.turns import turn
 
 Self = TypeVar("Self", bound="CardOnPolicy")
@@ -63,23 +60,11 @@ class CardOnPolicy(Masking):
     def _setup_model(self) -> None:
         with turn(self, seeding=True):
             super()._setup_model()
-        reason = unsupported(self.observation_space, self.action_space) or _unsupported(self.policy)
-        if self.rollout_buffer_class is not RolloutBuffer or self.rollout_buffer_kwargs:
-            reason = "a rollout buffer of its own was asked for"
+        reason = unsupported(self)
         if reason is not None:
             raise ConfigError(f"training on a card needs MlpPolicy on float32: {reason}")
         self._check_room()
-        self.rollout_buffer = CardRolloutBuffer(
-            self.n_steps,
-            self.observation_space,
-            self.action_space,
-            device=self.device,
-            gamma=self.gamma,
-            gae_lambda=self.gae_lambda,
-            n_envs=self.n_envs,
-        )
-        if self.mask:
-            self.rollout_buffer.keep_masks()
+        self._make_rollout_buffer(CardRolloutBuffer)
 
     def _check_room(self) -> None:
         """Be sure that a rollout fits onto the card."""
@@ -246,17 +231,6 @@ class CardOnPolicy(Masking):
         variance = returns.var(correction=0)
         explained = 1.0 - (returns - values).var(correction=0) / variance
         return th.where(variance == 0, th.nan, explained).float()
-
-
-def _unsupported(policy: Any) -> str | None:
-    """Why a policy cannot be evaluated here, or None if it can."""
-    if type(policy) is not ActorCriticPolicy:
-        return f"the policy is a {type(policy).__name__}, not an MlpPolicy"
-    if policy.use_sde or not isinstance(policy.action_dist, CategoricalDistribution):
-        return "the actions are not discrete"
-    if not isinstance(policy.features_extractor, FlattenExtractor):
-        return f"features come from a {type(policy.features_extractor).__name__}"
-    return None
 
 
 class CardPPO(CardOnPolicy, PPO):

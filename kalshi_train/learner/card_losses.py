@@ -114,7 +114,7 @@ def act(
     logits, values = logits_and_values(policy, observations, masks)
     shares = functional.softmax(logits, dim=-1)
     actions = shares.div(th.empty_like(shares).exponential_()).argmax(dim=-1)
-    return actions, values, logits.gather(-1, actions[:, None])[:, 0]
+    return actions, values, _chosen(logits, actions)
 
 
 def _normalized(advantages: th.Tensor) -> th.Tensor:
@@ -124,6 +124,21 @@ def _normalized(advantages: th.Tensor) -> th.Tensor:
 def _entropy(logits: th.Tensor) -> th.Tensor:
     finite = th.clamp(logits, min=th.finfo(logits.dtype).min)  # before the other: autograd adds up
     return -(finite * functional.softmax(logits, dim=-1)).sum(-1)
+
+
+def _chosen(logits: th.Tensor, actions: th.Tensor) -> th.Tensor:
+    """The log-probabilities of the actions that were taken, float32 [n]."""
+    return logits.gather(-1, actions[:, None])[:, 0]
+
+
+def _together(
+    policy_loss: th.Tensor, logits: th.Tensor, values: th.Tensor, rows: Rows, weights: Weights
+) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+    """The loss of all parts, the values' alone, and the entropy."""
+    value_loss = functional.mse_loss(rows.returns, values)
+    entropy_loss = -th.mean(_entropy(logits))
+    loss = policy_loss + weights.ent_coef * entropy_loss + weights.vf_coef * value_loss
+    return loss, value_loss, -entropy_loss
 
 
 def ppo_loss(policy: Any, rows: Rows, weights: Weights) -> tuple[th.Tensor, th.Tensor]:
@@ -138,7 +153,7 @@ def ppo_loss(policy: Any, rows: Rows, weights: Weights) -> tuple[th.Tensor, th.T
         The loss, and what is logged of it, float32 [N_FIGURES].
     """
     logits, values = logits_and_values(policy, rows.observations, rows.masks)
-    log_probs = logits.gather(-1, rows.actions[:, None])[:, 0]
+    log_probs = _chosen(logits, rows.actions)
     advantages = rows.advantages
     if weights.normalize and len(advantages) > 1:
         advantages = _normalized(advantages)
@@ -149,13 +164,11 @@ def ppo_loss(policy: Any, rows: Rows, weights: Weights) -> tuple[th.Tensor, th.T
     policy_loss = -th.min(free, bounded).mean()
     if held is not None:
         values = rows.values + th.clamp(values - rows.values, -held, held)
-    value_loss = functional.mse_loss(rows.returns, values)
-    entropy_loss = -th.mean(_entropy(logits))
-    loss = policy_loss + weights.ent_coef * entropy_loss + weights.vf_coef * value_loss
+    loss, value_loss, entropy = _together(policy_loss, logits, values, rows, weights)
     with th.no_grad():
         kl = th.mean((ratio - 1) - log_ratio)
         clipped = th.mean((th.abs(ratio - 1) > clip).float())
-        figures = th.stack([policy_loss, value_loss, -entropy_loss, kl, clipped, loss])
+        figures = th.stack([policy_loss, value_loss, entropy, kl, clipped, loss])
     return loss, figures
 
 
@@ -171,13 +184,11 @@ def a2c_loss(policy: Any, rows: Rows, weights: Weights) -> tuple[th.Tensor, th.T
         The loss, and what is logged of it, float32 [N_FIGURES].
     """
     logits, values = logits_and_values(policy, rows.observations, rows.masks)
-    log_probs = logits.gather(-1, rows.actions[:, None])[:, 0]
+    log_probs = _chosen(logits, rows.actions)
     advantages = _normalized(rows.advantages) if weights.normalize else rows.advantages
     policy_loss = -(advantages * log_probs).mean()
-    value_loss = functional.mse_loss(rows.returns, values)
-    entropy_loss = -th.mean(_entropy(logits))
-    loss = policy_loss + weights.ent_coef * entropy_loss + weights.vf_coef * value_loss
+    loss, value_loss, entropy = _together(policy_loss, logits, values, rows, weights)
     with th.no_grad():
         none = th.zeros_like(loss)
-        figures = th.stack([policy_loss, value_loss, -entropy_loss, none, none, loss])
+        figures = th.stack([policy_loss, value_loss, entropy, none, none, loss])
     return loss, figures

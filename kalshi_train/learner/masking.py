@@ -46,6 +46,21 @@ class Masking(OnPolicyAlgorithm):
         self.mask = mask
         super().__init__(*args, **kwargs)
 
+    def _make_rollout_buffer(self, kind: Any) -> None:
+        """Keep rollouts in a buffer of class `kind`, and their masks if there are any."""
+        buffer: Any = kind(
+            self.n_steps,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            n_envs=self.n_envs,
+        )
+        if self.mask:
+            buffer.keep_masks()
+        self.rollout_buffer = buffer
+
     def predict(
         self,
         observation: Any,

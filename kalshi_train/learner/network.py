@@ -13,11 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch as th
-from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from kalshi_train.learner import activations, losses
@@ -33,16 +30,8 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[Any, Any]] = {
 }
 
 
-def unsupported(policy: Any) -> str | None:
-    """Why `policy` cannot be evaluated here, or None if it can."""
-    if type(policy) is not ActorCriticPolicy:
-        return f"the policy is a {type(policy).__name__}, not an MlpPolicy"
-    if policy.use_sde or not isinstance(policy.action_dist, CategoricalDistribution):
-        return "the actions are not discrete"
-    if not isinstance(policy.features_extractor, FlattenExtractor):
-        return f"features come from a {type(policy.features_extractor).__name__}"
-    if policy.observation_space.dtype != np.float32:
-        return f"observations are {policy.observation_space.dtype}, not float32"
+def unsupported(policy: ActorCriticPolicy) -> str | None:
+    """Why an `MlpPolicy` of float32 cannot be evaluated here, or None if it can."""
     if policy.activation_fn not in _ACTIVATIONS:
         return f"the activation is {policy.activation_fn.__name__}, neither Tanh nor ReLU"
     if not all(

@@ -20,7 +20,7 @@ from kalshi_train.learner.network import ActorCritic
 from kalshi_train.learner.network import unsupported as unsupported_policy
 from kalshi_train.learner.optimiser import FlatOptimiser
 from kalshi_train.learner.rollout import SharedRolloutBuffer
-from kalshi_train.learner.rollout import unsupported as unsupported_spaces
+from kalshi_train.learner.supported import unsupported
 from kalshi_train.learner.turns import turn
 
 LOG = logging.getLogger("kalshi_train.learner.algorithms")
@@ -41,18 +41,11 @@ class FastOnPolicy(Masking):
         """Whether the fast path is in use, not stock code."""
         return self._network is not None
 
-    def _unsupported(self) -> str | None:
-        if self.rollout_buffer_class is not RolloutBuffer or self.rollout_buffer_kwargs:
-            return "a rollout buffer of its own was asked for"
-        return unsupported_spaces(self.observation_space, self.action_space) or unsupported_policy(
-            self.policy
-        )
-
     def _setup_model(self) -> None:
         with turn(self, seeding=True):
             super()._setup_model()
         self._network = self._optimiser = None
-        reason = self._unsupported()
+        reason = unsupported(self) or unsupported_policy(self.policy)
         if reason is not None and self.mask:
             raise ConfigError(f"mask=True needs MlpPolicy on float32 on the CPU: {reason}")
         if reason is not None:
@@ -62,17 +55,7 @@ class FastOnPolicy(Masking):
         self._network = ActorCritic(self.policy, self.by_onednn)
         self.by_onednn = self._network.by_onednn
         self._optimiser = FlatOptimiser(self._network, self.policy.optimizer)
-        self.rollout_buffer = SharedRolloutBuffer(
-            self.n_steps,
-            self.observation_space,
-            self.action_space,
-            device=self.device,
-            gamma=self.gamma,
-            gae_lambda=self.gae_lambda,
-            n_envs=self.n_envs,
-        )
-        if self.mask:
-            self.rollout_buffer.keep_masks()
+        self._make_rollout_buffer(SharedRolloutBuffer)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_network", "_optimiser"]

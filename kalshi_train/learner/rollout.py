@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
@@ -102,16 +101,3 @@ class SharedRolloutBuffer(RolloutBuffer):
                     for name in ("values", "log_probs", "advantages", "returns")
                 ),
             )
-
-
-def unsupported(observation_space: spaces.Space, action_space: spaces.Space) -> str | None:  # type: ignore[type-arg]  # any space
-    """Why rollouts of these spaces cannot be kept here, or None if they can.
-
-    Args:
-        observation_space, action_space: of the environments.
-    """
-    if not isinstance(observation_space, spaces.Box) or observation_space.dtype != np.float32:
-        return "observations are not a Box of float32"
-    if not isinstance(action_space, spaces.Discrete):
-        return "the actions are not discrete"
-    return None
