@@ -71,7 +71,7 @@ def flat(model: Any) -> np.ndarray:
 
 PPO_CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "value clipping": {"clip_range_vf": 0.1, "ent_coef": 0.02, "vf_coef": 0.8},
+    "value clipping": {"clip_range_vf": 0.002, "ent_coef": 0.02, "vf_coef": 0.8},
     "a shorter last minibatch, falling rates": {
         "batch_size": 80,
         "normalize_advantage": False,
