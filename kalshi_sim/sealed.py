@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import write_json
+from kalshi_sim.text import printable
 
 _DIGEST: Final = "digest"
 
@@ -35,12 +36,15 @@ def read_sealed(path: Path, what: str) -> dict[str, Any]:
         The values by name.
 
     Raises:
-        ConfigError: the file cannot be read, is no JSON object, or does not fit its digest.
+        ConfigError: the file cannot be read, is no JSON object, names a value twice, or does not
+            fit its digest.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"), object_pairs_hook=_each_once)
     except OSError as error:
         raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(values, dict):
@@ -51,6 +55,16 @@ def read_sealed(path: Path, what: str) -> dict[str, Any]:
             f"{path} is not as it was written: damaged, or changed by hand; "
             f'if you changed it, remove its entry "{_DIGEST}"'
         )
+    return values
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which would keep the last of two values without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in values if names.count(name) > 1)
+        raise ConfigError(f"{printable(twice)} is given twice; leave one of them")
     return values
 
 

@@ -267,8 +267,8 @@ class ObjectStore:
                 continue
             if claim and age < _CLAIM_S:
                 raise StoreError(
-                    f"another program is saving session {session_id} in {self._place.shown}; try "
-                    "again in two minutes"
+                    f"another program is saving session {session_id} in {self._place.shown}, or "
+                    "was ended while it did; try again in two minutes"
                 )
             if claim or age > _LEFT_S:
                 left.append(f"{folder}/{name}")

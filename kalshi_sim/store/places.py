@@ -46,6 +46,8 @@ class ObjectPlace:
             ) from None
         self._root = root.rstrip("/")
         self._has_folders = isinstance(self._system, pafs.PyFileSystem)
+        if not self._root and not self._has_folders:
+            raise ConfigError(f"{self.shown} names no bucket; it should be like s3://bucket/path")
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.shown!r})"
@@ -77,11 +79,29 @@ class ObjectPlace:
         where = f"{self._root}/{folder}".rstrip("/")
         with self._failures("read"):
             found = self._system.get_file_info(pafs.FileSelector(where, allow_not_found=True))
+        if not found:
+            self._check_bucket()
         return {
             info.base_name: 0.0 if info.mtime is None else info.mtime.timestamp()
             for info in found
             if info.type == pafs.FileType.File
         }
+
+    def _check_bucket(self) -> None:
+        """Tell a bucket that is not there from one in which nothing is.
+
+        Raises:
+            StoreError: it is not there.
+        """
+        if self._has_folders:  # made where it is missing
+            return
+        bucket = self._root.partition("/")[0]
+        try:
+            info = self._system.get_file_info(bucket)
+        except (OSError, pa.ArrowException):  # who may list it need not be told of it
+            return
+        if info.type == pafs.FileType.NotFound:
+            raise StoreError(f"cannot read {self.shown}: there is no bucket {printable(bucket)}")
 
     def exists(self, name: str) -> bool:
         """Whether there is an object.

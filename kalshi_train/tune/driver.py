@@ -18,7 +18,7 @@ from typing import Final
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from kalshi_sim.errors import ConfigError
+from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.extras import import_module
 from kalshi_sim.text import dollars
 from kalshi_train.config import TrainConfig
@@ -97,7 +97,7 @@ class Driver:
         """Run trials until there are as many as the options say, and all have ended.
 
         Raises:
-            StoreError: the study cannot be read or written.
+            StoreError: the study or what a trial needs cannot be read or written.
             RuntimeError: a trial ended by an error of the program.
         """
         folder = self._options.study
@@ -193,6 +193,11 @@ class Driver:
             self._idle.append(self._running.pop(connection).worker)
         else:
             assert isinstance(message, Fault)
+            if not message.of_program:
+                raise StoreError(
+                    f"trial {running.trial.number} could not go on: {message.text}; then the same "
+                    "command goes on with the study"
+                )
             raise RuntimeError(f"trial {running.trial.number} failed:\n{message.text}")
 
     def _tell(self, trial: Trial, outcome: Outcome) -> None:

@@ -20,8 +20,8 @@ from ray.exceptions import RayError
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.text import printable
-from kalshi_train.tune.trial import Outcome, Task, run_trial
-from kalshi_train.tune.workers import Report
+from kalshi_train.tune.trial import Outcome, Task
+from kalshi_train.tune.workers import Fault, Report, answer_to
 
 
 class TrialActor:
@@ -30,19 +30,19 @@ class TrialActor:
     def __init__(self) -> None:
         self._answers: queue.Queue[bool] = queue.Queue()
 
-    def run(self, task: Task) -> Iterator[Report | Outcome]:
+    def run(self, task: Task) -> Iterator[Report | Outcome | Fault]:
         """Run a trial.
 
         Args:
             task: the trial.
 
         Yields:
-            The value after each evaluation, then what it came to.
+            The value after each evaluation, then what it came to, or what kept it from that.
 
         Raises:
-            BaseException: the trial ended by an error of the program.
+            BaseException: the process is to end.
         """
-        said: queue.Queue[Report | Outcome | BaseException] = queue.Queue()
+        said: queue.Queue[Report | Outcome | Fault | BaseException] = queue.Queue()
 
         def report(step: int, value: float) -> bool:
             said.put(Report(step, value))
@@ -50,7 +50,7 @@ class TrialActor:
 
         def work() -> None:
             try:
-                said.put(run_trial(task, report))
+                said.put(answer_to(task, report))
             except BaseException as error:
                 said.put(error)
 
@@ -60,7 +60,7 @@ class TrialActor:
             if isinstance(message, BaseException):
                 raise message
             yield message
-            if isinstance(message, Outcome):
+            if not isinstance(message, Report):
                 return
 
     def answer(self, end: bool) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -195,28 +197,47 @@ def _dimension(name: str, entry: Any, where: str) -> Dimension:
         if len(entry) > 1 or not isinstance(choices, list) or not choices:
             raise ConfigError(usage)
         texts = tuple(json.dumps(choice) for choice in choices)
-        if len(set(texts)) < len(texts):
+        if any(choices.count(choice) > 1 for choice in choices):  # 1 and 1.0 are one
             raise ConfigError(f"{where}: {name} has a choice twice")
         return Dimension(name, choices=texts)
     low, high, step = entry.get("low"), entry.get("high"), entry.get("step")
     if hint not in (int, float):
         raise ConfigError(f"{where}: {name} is no number; give its choices")
     numbers: list[Any] = [low, high] + ([] if step is None else [step])
-    if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
+    if not all(_is_number(n) for n in numbers):
         raise ConfigError(usage)
     assert low is not None
     assert high is not None
     if hint is int and any(n != int(n) for n in numbers):
         raise ConfigError(f"{where}: {name} is a whole number; so must its range be")
     log = entry.get("log", False)
-    if low >= high or not isinstance(log, bool) or (log and low <= 0):
+    if not isinstance(log, bool):
+        raise ConfigError(f'{where}: "log" of {name} is true or false')
+    if low >= high or (log and low <= 0):
         raise ConfigError(
             f"{where}: {name} from {low} to {high} is no range"
             + ("; with log it begins above 0" if log else "")
         )
-    if step is not None and (log or step <= 0):
-        raise ConfigError(f"{where}: {name} takes a step above 0, and none with log")
+    if step is not None:
+        _check_step(low, high, step, log, f"{where}: {name}")
     return Dimension(name, low, high, log, step, whole=hint is int)
+
+
+def _check_step(low: float, high: float, step: float, log: bool, what: str) -> None:
+    if log or step <= 0 or step > high - low:
+        raise ConfigError(f"{what} takes a step above 0 that its range has room for, none with log")
+    # Exact, as decimals: 0.3 is three steps of 0.1.
+    rest = (Fraction(str(high)) - Fraction(str(low))) % Fraction(str(step))
+    if rest:
+        fits = float(Fraction(str(high)) - rest)
+        raise ConfigError(
+            f"{what} from {low} to {high} is no whole number of steps of {step}; "
+            f"let it end at {fits:.12g}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _hint(name: str, where: str) -> Any:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -178,9 +179,19 @@ def _open_storage(options: TuneOptions) -> RDBStorage:
         address = parse_address(options.storage)
         if address.kind != "postgresql":
             raise ConfigError("--storage is a postgresql:// address; without it a file is used")
-        make_folder(options.study)
         place = address.text.removeprefix("postgresql://")
-        return RDBStorage(f"postgresql+psycopg://{place}", engine_kwargs={"pool_pre_ping": True})
+        try:
+            url = sqlalchemy.make_url(f"postgresql+psycopg://{place}")
+        except (ValueError, sqlalchemy.exc.ArgumentError):  # the message may repeat a password
+            raise ConfigError(
+                f"--storage: {without_password(options.storage)} cannot be understood; it should "
+                "be like postgresql://user:password@host:5432/database, with what is special in a "
+                "password quoted as in a URL"
+            ) from None
+        make_folder(options.study)
+        return RDBStorage(
+            url.render_as_string(hide_password=False), engine_kwargs={"pool_pre_ping": True}
+        )
 
 
 @contextmanager

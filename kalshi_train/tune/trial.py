@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.errors import ConfigError, KalshiSimError, StoreError
 from kalshi_train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -128,6 +128,9 @@ def run_trial(task: Task, report: Report) -> Outcome:
 
     Returns:
         What it came to; a setting that cannot be is a trial that failed.
+
+    Raises:
+        StoreError: the disk is full, say: no other settings would fare better.
     """
     from kalshi_train.training.run import train
 
@@ -149,6 +152,8 @@ def run_trial(task: Task, report: Report) -> Outcome:
             progress.end_run()
     except _Pruned:
         return outcome("pruned")
+    except StoreError:
+        raise
     except KalshiSimError as error:
         return outcome("failed", str(error))
     return outcome("complete")

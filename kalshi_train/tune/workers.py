@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final, Protocol
 
+from kalshi_sim.errors import StoreError
 from kalshi_train.tune.trial import Outcome, Task, run_trial
 
 _WORKER: Final = "kalshi_train.tune.worker"
@@ -34,9 +36,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Fault:
-    """A trial ended by an error of the program, not of its settings."""
+    """A trial ended by an error of the program or of where it ran, not of its settings."""
 
     text: str
+    of_program: bool = True
 
 
 class _GivenUpError(Exception):
@@ -112,14 +115,27 @@ def serve(connection: Connection) -> None:
     with connection, suppress(EOFError, OSError, _GivenUpError):
         while True:
             task: Task = connection.recv()
-            answer: Outcome | Fault
-            try:
-                answer = run_trial(task, report)
-            except _GivenUpError:
-                raise
-            except Exception:
-                answer = Fault(traceback.format_exc())
-            connection.send(answer)
+            connection.send(answer_to(task, report))
+
+
+def answer_to(task: Task, report: Callable[[int, float], bool]) -> Outcome | Fault:
+    """Run a trial; what ends it otherwise than as one is an answer too.
+
+    Args:
+        task: the trial.
+        report: called after each held-out evaluation.
+
+    Returns:
+        What it came to, or what kept it from that.
+    """
+    try:
+        return run_trial(task, report)
+    except _GivenUpError:
+        raise
+    except StoreError as error:
+        return Fault(str(error), of_program=False)
+    except Exception:
+        return Fault(traceback.format_exc())
 
 
 def end_with(connection: socket.socket) -> None:

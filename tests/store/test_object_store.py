@@ -161,7 +161,7 @@ def test_of_two_writers_of_one_session_one_gives_way(
     store: ObjectStore, session: Session, object_server: ObjectServer, bucket: str
 ) -> None:
     object_server.put(f"{bucket}/a/sessions/session-4/other.claim", b"claim")
-    with pytest.raises(StoreError, match="another program is saving session 4"):
+    with pytest.raises(StoreError, match=r"is saving session 4 .*, or was ended while it did; try"):
         store.save(session)
     assert not store.exists(4)
 
@@ -248,6 +248,15 @@ def test_commands_take_an_address_and_show_no_key(
     assert f"s3://{bucket}/s" in said
     for secret in (SECRET, SECRET.replace("/", "%2F"), KEY):
         assert secret not in said
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_store(object_server: ObjectServer) -> None:
+    absent = open_store(object_server.address("absent/s"))
+    for ask in (absent.list_sessions, absent.next_session_id, lambda: absent.load(4)):
+        with pytest.raises(StoreError, match=r"^cannot read s3://absent/s\S* there is no bucket"):
+            ask()
+    with pytest.raises(ConfigError, match=r"^s3:// names no bucket"):
+        open_store("s3://")
 
 
 @pytest.mark.parametrize(

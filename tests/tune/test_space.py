@@ -72,9 +72,23 @@ def test_a_file_names_settings_of_every_part(tmp_path: Path) -> None:
         ({"pricing": {"choices": ["cross", "cross"]}}, "has a choice twice"),
         ({"exploration_fraction": {"low": 0.1, "high": 0.5}}, "is a setting of dqn"),
         ({"gamma": {"low": 0.9, "high": 1.0, "step": -1}}, "takes a step above 0"),
+        ({"n_epochs": {"low": 2, "high": 4, "step": 10}}, "takes a step above 0 that its range"),
+        ({"n_epochs": {"low": 2, "high": 11, "step": 2}}, "steps of 2; let it end at 10"),
+        ({"gamma": {"low": 0.9, "high": 0.99, "step": 0.04}}, "of 0.04; let it end at 0.98"),
+        ({"n_epochs": {"low": 2, "high": float("inf")}}, "n_epochs needs"),
+        ({"gamma": {"low": 0.9, "high": 1.0, "step": float("nan")}}, "gamma needs"),
+        ({"gamma": {"low": 0.9, "high": 1.0, "log": 1}}, '"log" of gamma is true or false'),
+        ({"gamma": {"choices": [1, 1.0]}}, "has a choice twice"),
     ],
 )
 def test_a_wrong_entry_is_named(entry: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=r"^space.json: ") as caught:
         SearchSpace.from_json(entry, TrainConfig(), "space.json")
     assert said in str(caught.value)
+
+
+def test_what_a_file_gives_twice_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "space.json"
+    file.write_text('{"gamma": {"low": 0.9, "high": 1}, "gamma": {"low": 0.1, "high": 0.2}}')
+    with pytest.raises(ConfigError, match=r"space.json: gamma is given twice"):
+        SearchSpace.of(TrainConfig(), file)

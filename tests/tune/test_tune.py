@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -38,6 +39,8 @@ SPACE = {
     "pricing": {"choices": ["cross", "join"]},
 }
 RUN = {"total_timesteps": 512, "n_envs": 8, "n_steps": 32, "eval_freq": 256, "n_epochs": 1}
+ROOM = 160_000
+"""Bytes of a file: a study has room in it, a model not."""
 FLAGS = [w for k, v in RUN.items() for w in (f"--{k.replace('_', '-')}", str(v))]
 
 
@@ -253,6 +256,20 @@ def test_trials_that_cannot_be_fail_alone(config: TrainConfig, tmp_path: Path) -
     assert "is larger than a rollout of 64" in together[0].message
 
 
+def test_a_full_disk_ends_the_study_and_no_trial(config: TrainConfig, tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps({"gamma": {"low": 0.9, "high": 0.99}}))
+    one = options(tmp_path / "study", space, trials=1, trial_seeds=1, final=False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"^trial 0 could not go on: cannot write .*\.zip"):
+            tune(config, one)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert tune(config, one).counts == {"complete": 1}
+
+
 def test_trials_below_the_median_are_ended_early(config: TrainConfig, tmp_path: Path) -> None:
     space = tmp_path / "space.json"
     space.write_text(json.dumps({"learning_rate": {"low": 1e-4, "high": 3e-2, "log": True}}))
@@ -303,6 +320,7 @@ def test_the_command_shows_a_study(
         (["--resume-from", "x"], "x"),
         (["--model-save-path", "m"], "writes into the folder of --study"),
         (["--storage", "mysql://u:hunter2@h/db"], "a store at mysql: (address not shown)"),
+        (["--storage", "postgresql://u:hunter2@h:x/db"], "URL cannot be understood; it should"),
         (["--storage", "folder"], "--storage is a postgresql:// address"),
         (["--trials", "-1"], "trials=-1: must be a whole number from 0"),
         (["--eval-fraction", "0"], "nothing is held out to compare trials on"),
