@@ -162,6 +162,7 @@ def _as_begun(command: _Command, run: Path) -> _Command:
         raise ConfigError(f"{run} sent no orders: there is nothing to go on with; begin anew")
     if (run / STOP_FILE).exists():
         raise ConfigError(f"the file {run / STOP_FILE} stops the run; remove it")
+    _refuse_other_words(command)
     words = start["words"]
     kept = [n for n in SIM_FIELDS if n not in _OF_TRAINING]
     rules: dict[str, Any] = {name: start["config"][name] for name in kept}
@@ -179,6 +180,22 @@ def _as_begun(command: _Command, run: Path) -> _Command:
         seed=words["seed"],
         out=run,
     )
+
+
+def _refuse_other_words(command: _Command) -> None:
+    """What a run was begun with stays: a word that says otherwise would be passed over."""
+    plain = _default(SimConfig())
+    asked = ("model", "environment", "orders", "markets", "event", "series", "limit", "seed", "out")
+    given = [n if n == "model" else f"--{n}" for n in asked]
+    given = [
+        w for w, n in zip(given, asked, strict=True) if getattr(command, n) != getattr(plain, n)
+    ]
+    given += ["settings"] * (command.rules != plain.rules)
+    given += ["limits"] * (command.limits != plain.limits)
+    if given:
+        raise ConfigError(
+            f"--resume goes on with what the run was begun with; leave out: {', '.join(given)}"
+        )
 
 
 def _place(command: _Command) -> Any:
@@ -307,7 +324,7 @@ def _trade(command: _Command, policy: Any, tape: TapeOptions) -> int:
         show(result, Layout(command.wide, command.columns))
         print(f"the run is in {out}; compare it: kalshi-trade --verify {out}")
     writer.check_whole()
-    return 0
+    return _BAD if result.get("resting", 0) != 0 else 0
 
 
 def _page(port: int | None, folder: Path) -> contextlib.AbstractContextManager[Any]:
@@ -399,7 +416,11 @@ def _parse(arguments: Sequence[str], base: SimConfig) -> _Command:
     Raises:
         ConfigError: one line that says what is wrong.
     """
+    return parse_command(_Command, "kalshi-trade", _DESCRIPTION, arguments, _default(base))
+
+
+def _default(base: SimConfig) -> _Command:
+    """A command line without words, on top of settings."""
     kept = [n for n in SIM_FIELDS if n not in _OF_TRAINING]
     rules: dict[str, Any] = {name: getattr(base, name) for name in kept}
-    default = _Command(rules=_Rules(**rules))
-    return parse_command(_Command, "kalshi-trade", _DESCRIPTION, arguments, default)
+    return _Command(rules=_Rules(**rules))

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 from kalshi_sim.live.interface import SIDES
@@ -33,6 +33,9 @@ _AGAIN_S: Final = 0.2
 _LONGEST_S: Final = 5.0
 _CLOSE_S: Final = 20.0
 _NOT_FOUND, _SERVER, _TOO_MANY = 404, 500, 429
+FORBIDDEN: Final = (401, 403)
+"""The key has no right to what is asked."""
+_COUNTS: Final = ("fill_count", "remaining_count")
 
 
 class Desk:
@@ -70,6 +73,8 @@ class Desk:
         """Called with fills that REST alone said."""
         self.on_certain: Callable[[list[str]], None] = lambda tickers: None
         """Called with markets that are certain again."""
+        self.on_forbidden: Callable[[OrderError], None] = lambda error: None
+        """Called where the key has no right to what is asked: asking again changes nothing."""
         self._client = client
         self._log = log
         self._say = say
@@ -129,7 +134,8 @@ class Desk:
         why = next((self.uncertain[t] for t in tickers if t in self.uncertain), "")
         resting = await self._client.orders(status="resting")
         for shown in resting:
-            order = self.account.take_order(shown)
+            with _understood():
+                order = self.account.take_order(shown)
             if order.client_order_id in self.sent and order.ticker in tickers:
                 await self._cancel(order, why, waits=False)
         await self._learn(tickers, why)
@@ -142,12 +148,13 @@ class Desk:
         resting = await self._client.orders(status="resting")
         fills = await self._client.fills()
         positions = await self._client.positions()
-        cash = await self._client.cash()
-        self.account.set_right(tickers, resting, positions)
-        for message in reversed(fills):
-            fill = self.account.take_fill(message)
-            if fill is not None and fill.ticker in tickers:
-                self.on_fill(fill)
+        with _understood():
+            cash = await self._client.cash()
+            self.account.set_right(tickers, resting, positions)
+            for message in reversed(fills):
+                fill = self.account.take_fill(message)
+                if fill is not None and fill.ticker in tickers:
+                    self.on_fill(fill)
         self._log.write(
             {
                 "t": "reconcile",
@@ -196,6 +203,7 @@ class Desk:
         self._log.flush()
         until = time.monotonic() + _CLOSE_S
         left: int | None = None
+        wait = _AGAIN_S
         while left != 0 and time.monotonic() < until:
             try:
                 await self._client.cancel_all()
@@ -206,7 +214,12 @@ class Desk:
                 left = sum(o["client_order_id"] in self.sent for o in resting)
             except OrderError as error:
                 self._say(f"orders cannot be cancelled yet: {printable(str(error), 200)}")
-                await asyncio.sleep(_AGAIN_S)
+                if error.status in FORBIDDEN:
+                    break
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_S)
+        if left != 0:
+            self._say("orders may rest at the exchange yet: --resume takes back those of the run")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -246,15 +259,19 @@ class Desk:
         self.counts["sent"] += 1
         try:
             answer = await self._client.create(order)
+            with _understood():
+                filled, left = (parse_contracts(answer[k]) for k in _COUNTS)
+                order_id = str(answer["order_id"])
         except OrderError as error:
             self._refuse(order, error)
-            if error.status == 0 or error.status == _TOO_MANY or error.status >= _SERVER:
+            if error.status in FORBIDDEN:
+                self.on_forbidden(error)
+            elif error.status == 0 or error.status == _TOO_MANY or error.status >= _SERVER:
                 self.doubt([order.ticker], f"an order was not answered ({error.status})")
             return
-        filled, left = (parse_contracts(answer[k]) for k in ("fill_count", "remaining_count"))
         side, yes = SIDES.index(order.side), parse_dollars(order.price)
         made = OwnOrder(
-            order_id=answer["order_id"],
+            order_id=order_id,
             client_order_id=order.client_order_id,
             ticker=order.ticker,
             side=side,
@@ -306,6 +323,8 @@ class Desk:
         self.counts["withdrawn"] += 1
         try:
             answer = await self._client.cancel(order.order_id, order.ticker)
+            with _understood():
+                reduced = parse_contracts(answer["reduced_by"])
         except OrderError as error:
             said = {"status": error.status, "text": printable(str(error), 200)}
             self._log.write({"t": "withdrawn", **about, **said, **_now()})
@@ -315,7 +334,6 @@ class Desk:
                 self.doubt([order.ticker], f"a cancel was not answered ({error.status})")
             return 0
         self._log.write({"t": "withdrawn", **about, "reduced": answer["reduced_by"], **_now()})
-        reduced = parse_contracts(answer["reduced_by"])
         self.account.withdrawn(order, reduced)
         if waits:
             await self._until_filled(order, order.filled)
@@ -348,11 +366,28 @@ class Desk:
                             await locks.enter_async_context(self._locks[ticker])
                         await self.reconcile(tickers)
                 except OrderError as error:
+                    if error.status in FORBIDDEN:
+                        self.on_forbidden(error)
+                        return
                     self._say(f"waiting for the exchange: {printable(str(error), 200)}")
                     await asyncio.sleep(wait)
                     wait = min(2 * wait, _LONGEST_S)
         finally:
             self._reconciling = None
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """What an answer lacks is no answer: it is not certain what the exchange did.
+
+    Raises:
+        OrderError: something in it is missing, or is not what it should be.
+    """
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        said = printable(f"{type(error).__name__}: {error}", 100)
+        raise OrderError(f"the exchange's answer is not understood ({said})") from error
 
 
 def _now() -> dict[str, int]:

@@ -135,7 +135,14 @@ class OrderingTrader(Trader):
         found = private_message(line)
         if found is None:
             return
-        kind, message = found
+        try:
+            self._fold(*found)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            self._log.write({"t": "odd", "n": self.frames, "why": type(error).__name__})
+            self.desk.doubt(self.desk.tickers, "a frame on the account was not understood")
+        self.desk.heard()
+
+    def _fold(self, kind: str, message: Any) -> None:
         if kind == "fill":
             self._streamed.take_fill(message)
             fill = self.account.take_fill(message)
@@ -146,7 +153,6 @@ class OrderingTrader(Trader):
             self.account.take_order(message)
         else:
             self.account.take_position(message)
-        self.desk.heard()
 
     def note_fill(self, fill: Fill) -> None:
         """Write a fill down.

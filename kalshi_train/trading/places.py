@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.live.orders.client import OrderClient, OrderError
 from kalshi_sim.live.orders.hosts import OrderPlace
 from kalshi_sim.live.recorder.options import Credentials
 from kalshi_sim.live.recorder.recorder import Recorder
-from kalshi_train.trading.desk import Desk
+from kalshi_train.trading.desk import FORBIDDEN, Desk
 from kalshi_train.trading.log import DecisionLog
 from kalshi_train.trading.ordering import OrderingTrader
 
@@ -53,6 +54,28 @@ class Ordering:
             self._recorder.stop()
 
 
+def _no_right(error: OrderError) -> ConfigError:
+    return ConfigError(f"{error}; orders need a key of this environment with the right to trade")
+
+
+async def check_key(place: OrderPlace, credentials: Credentials | None) -> None:
+    """Refuse a key that the account is not shown to, before anything is begun.
+
+    Args:
+        place: where orders go.
+        credentials: the account's key.
+
+    Raises:
+        ConfigError: the key is not accepted; an exchange that does not answer is waited for later.
+    """
+    async with OrderClient(place.root, credentials) as client:
+        try:
+            await client.cash()
+        except OrderError as error:
+            if error.status in FORBIDDEN:
+                raise _no_right(error) from None
+
+
 @asynccontextmanager
 async def ordering(
     trader: OrderingTrader,
@@ -63,6 +86,7 @@ async def ordering(
     sent: Collection[str],
     queue_every_s: float,
     say: Callable[[str], None],
+    fail: Callable[[Exception], None],
 ) -> AsyncIterator[Ordering]:
     """Orders reach the exchange inside the block; at its end none of them rests.
 
@@ -75,6 +99,7 @@ async def ordering(
         sent: client order ids of the run before.
         queue_every_s: between two looks at the places of orders in their queues.
         say: called with sentences.
+        fail: called with what ends the run.
 
     Yields:
         What ends it.
@@ -88,6 +113,7 @@ async def ordering(
             trader.ask_again(recorder.ask_for_snapshots)
 
         desk.on_certain = certain
+        desk.on_forbidden = lambda error: fail(_no_right(error))
         desk.doubt(desk.tickers, "the run begins")
         looking = asyncio.create_task(_look(trader, recorder, queue_every_s))
         work = Ordering(trader, recorder)

@@ -33,7 +33,7 @@ from kalshi_train.trading.legs import Earlier, earlier
 from kalshi_train.trading.limits import Limits
 from kalshi_train.trading.log import DecisionLog
 from kalshi_train.trading.ordering import PRIVATE_CHANNELS, OrderingTrader
-from kalshi_train.trading.places import Ordering, ordering
+from kalshi_train.trading.places import Ordering, check_key, ordering
 from kalshi_train.trading.recording import SEGMENTS
 from kalshi_train.trading.rows import RowWriter
 from kalshi_train.trading.trader import Trader
@@ -124,6 +124,8 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
     )
     if not found:
         raise ConfigError("the selection matches no market now; choose others")
+    if options.orders is not None:
+        asyncio.run(check_key(options.orders, options.credentials))
     following = Following(
         sorted(found),
         replay=replay,
@@ -132,9 +134,14 @@ def trade(options: RunOptions) -> tuple[Trader, HeardWriter]:
         fee_schedule=chosen_schedule(None, options.tape.fee_schedule),
     )
     models = band_of(options.config)
-    before = earlier(options.out) if options.resume else Earlier()
-    log = DecisionLog(options.out, resume=options.resume)
-    recorder, writer = _recorder(options, sorted(found), replay)
+    if options.resume:  # the recording's lock first: the log may be that of a run that goes on yet
+        recorder, writer = _recorder(options, sorted(found), replay)
+        before = earlier(options.out)
+        log = DecisionLog(options.out, resume=True)
+    else:
+        before = Earlier()
+        log = DecisionLog(options.out)
+        recorder, writer = _recorder(options, sorted(found), replay)
     log.write(
         {
             "t": "start",
@@ -272,6 +279,7 @@ class _Run:
                         self._sent,
                         self._options.queue_every_s,
                         self._options.say,
+                        self._fail,
                     )
                 )
             tasks = [asyncio.create_task(coroutine) for coroutine in work]

@@ -106,6 +106,10 @@ def test_a_killed_run_goes_on_where_the_exchange_stands(
             await until_log(
                 tmp_path, second, lambda log: log.partition(b'"leg":1')[2].count(b'"t":"sent"') > 5
             )
+            third = await begun(tmp_path, "--resume", str(tmp_path / "run"))
+            _, refused = await third.communicate()
+            assert third.returncode == 2
+            assert b"another recorder writes to" in refused
             second.send_signal(signal.SIGTERM)
             _, err = await asked
             assert second.returncode == 0, err.decode()
@@ -127,6 +131,53 @@ def test_a_killed_run_goes_on_where_the_exchange_stands(
     assert taken == resting
     assert main(["--verify", str(tmp_path / "run")]) == 0
     assert "0 differences" in capsys.readouterr().out
+    words = ["hold", "--seed", "3", "--latency-ms", "5", "--resume", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert "leave out: model, --seed, settings" in capsys.readouterr().err
+
+
+def test_a_second_interrupt_leaves_nothing_at_the_exchange(tmp_path: Path) -> None:
+    keys, account = keys_in(tmp_path)
+
+    def resting() -> int:
+        return sum(order.remaining > 0 for order in account.orders.values())
+
+    async def go() -> tuple[int | None, str]:
+        async with LocalExchange(SESSION, truth=TRUTH, speed=15, keys=keys) as exchange:
+            process = await begun(tmp_path, *to_exchange(exchange, tmp_path, "join-both-sides"))
+            asked = asyncio.create_task(process.communicate())
+            await until_log(tmp_path, process, lambda log: resting() > 2)
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, err = await asked
+        return process.returncode, err.decode()
+
+    code, err = asyncio.run(go())
+    assert code == 130, err
+    assert "Traceback" not in err
+    assert resting() == 0
+
+
+def test_a_key_without_the_right_is_refused_in_a_line(tmp_path: Path) -> None:
+    keys, account = keys_in(tmp_path)
+    account.scopes = frozenset({"read"})
+    keys_in(tmp_path / "unknown")
+
+    async def go() -> list[tuple[int | None, str]]:
+        async with LocalExchange(SESSION, truth=TRUTH, speed=15, keys=keys) as exchange:
+            out = []
+            for folder in (tmp_path, tmp_path / "unknown"):
+                process = await begun(folder, *to_exchange(exchange, folder, "join-both-sides"))
+                _, err = await process.communicate()
+                out.append((process.returncode, err.decode().splitlines()[-1]))
+        return out
+
+    for code, said in asyncio.run(go()):
+        assert code == 2
+        assert "orders need a key of this environment with the right to trade" in said
+    assert lines_of(tmp_path, "end")[-1]["resting"] is None
+    assert not (tmp_path / "unknown" / "run").exists()
 
 
 @pytest.mark.parametrize(

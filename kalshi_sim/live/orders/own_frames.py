@@ -33,7 +33,7 @@ Levels = list[list[int]]
 """[side, price in 1/100 cent, size in 1/100 contract] of own orders."""
 
 
-def private_message(line: bytes) -> tuple[str, dict[str, Any]] | None:
+def private_message(line: bytes) -> tuple[str, Any] | None:
     """What a line says of the account.
 
     Args:
@@ -46,7 +46,7 @@ def private_message(line: bytes) -> tuple[str, dict[str, Any]] | None:
         if all(word in line for word in words) and line.startswith(FRAME):
             frame = msgspec.json.decode(frame_of(line) or b"null")
             if isinstance(frame, dict) and frame.get("type") == kind:
-                return kind, frame["msg"]
+                return kind, frame.get("msg")
     return None
 
 
