@@ -88,7 +88,7 @@ class ObjectPlace:
         }
 
     def _check_bucket(self) -> None:
-        """Tell a bucket that is not there from one in which nothing is.
+        """Distinguish a bucket that is not there from one in which nothing is.
 
         Raises:
             StoreError: it is not there.
@@ -98,7 +98,7 @@ class ObjectPlace:
         bucket = self._root.partition("/")[0]
         try:
             info = self._system.get_file_info(bucket)
-        except (OSError, pa.ArrowException):  # who may list it need not be told of it
+        except (OSError, pa.ArrowException):  # who may list it need not see it
             return
         if info.type == pafs.FileType.NotFound:
             raise StoreError(f"cannot read {self.shown}: there is no bucket {printable(bucket)}")
