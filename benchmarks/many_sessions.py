@@ -1,10 +1,11 @@
 """Hundreds of generated sessions in an S3-compatible store: replayed, trained on, evaluated.
 
-    python -m benchmarks.many_sessions [200] [--workers 1 2 4]
+    python -m benchmarks.many_sessions [200] [--limit MB] [--workers 1 2 4]
 
 Runs the commands as they are, in processes of their own, and samples their memory: what is their
-own (anonymous), and the mapped pages of tapes, which the system takes back when memory is short.
-With --workers the sessions are replayed into tapes by so many processes, and nothing else is done.
+own (anonymous), and the mapped pages of libraries and tapes. With --limit they run in a control
+group that has no more memory than that, file cache included. With --workers the sessions are
+replayed into tapes by so many processes, and nothing else is done.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.control_group import ControlGroup, limited_to
 from kalshi_sim import open_store
 from kalshi_sim.synthetic.session import generate_session
 from support.object_store import ObjectServer, object_server_running
@@ -50,17 +52,17 @@ class Ran:
     def line(self, name: str) -> str:
         """For people."""
         return (
-            f"{name:<28}{self.seconds:8.1f} s   own {self.own / 1e6:7,.0f} MB   "
+            f"{name:<34}{self.seconds:8.1f} s   own {self.own / 1e6:7,.0f} MB   "
             f"mapped {self.mapped / 1e6:7,.0f} MB"
         )
 
 
-def run(code: str, *arguments: str, env: dict[str, str]) -> Ran:
+def run(code: str, *arguments: str, env: dict[str, str], group: ControlGroup | None = None) -> Ran:
     """Run Python code in a process of its own, and sample its memory."""
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, "-c", code if group is None else group.joined(code), *arguments],
             stdout=out,
             stderr=subprocess.STDOUT,
             env=os.environ | env,
@@ -92,7 +94,9 @@ def fill(address: str, sessions: int) -> None:
             store.save(generate_session(number, markets=MARKETS, minutes=MINUTES, seed=number))
 
 
-def train_and_evaluate(address: str, sessions: int, folder: Path) -> None:
+def train_and_evaluate(
+    address: str, sessions: int, folder: Path, group: ControlGroup | None
+) -> None:
     """Both commands on so many sessions, with an empty cache and again with a full one."""
     env = {"KALSHI_SIM_TAPES": str(folder / f"tapes-{sessions}")}
     ids = ",".join(map(str, range(1, sessions + 1)))
@@ -103,15 +107,18 @@ def train_and_evaluate(address: str, sessions: int, folder: Path) -> None:
             *("--store", address, "--sessions", ids, "--model-save-path", str(model)),
             *("--total-timesteps", str(STEPS), "--no-tensorboard", "--json"),
             env=env,
+            group=group,
         )
         print(trained.line(f"train, {sessions} sessions, {which}"), flush=True)
-        evaluated = run(
-            _EVALUATE,
-            *(str(model), "--store", address, "--heldout", "--baselines", "none"),
-            *("--report", "None", "--json"),
-            env=env,
-        )
-        print(evaluated.line(f"evaluate, {sessions}, {which}"), flush=True)
+        for what, markets in (("held out", ["--heldout"]), ("all", ["--sessions", ids])):
+            evaluated = run(
+                _EVALUATE,
+                *(str(model), "--store", address, *markets, "--baselines", "none"),
+                *("--report", "None", "--json"),
+                env=env,
+                group=group,
+            )
+            print(evaluated.line(f"evaluate {what}, {sessions}, {which}"), flush=True)
     size = sum(f.stat().st_size for f in Path(env["KALSHI_SIM_TAPES"]).rglob("*.npy"))
     last = trained.output[trained.output.index("{") :]
     rows = json.loads(last)["data"]
@@ -147,6 +154,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sessions", type=int, nargs="*", default=[200])
+    parser.add_argument("--limit", type=int, help="MB that the commands may use")
     parser.add_argument("--workers", type=int, nargs="*", default=[])
     asked = parser.parse_args()
     with object_server_running() as server, tempfile.TemporaryDirectory() as temporary:
@@ -158,8 +166,13 @@ def main() -> None:
             if asked.workers:
                 for workers in asked.workers:
                     replay(address, sessions, workers, Path(temporary))
+            elif asked.limit is None:
+                train_and_evaluate(address, sessions, Path(temporary), None)
             else:
-                train_and_evaluate(address, sessions, Path(temporary))
+                with limited_to(asked.limit * 10**6) as group:
+                    train_and_evaluate(address, sessions, Path(temporary), group)
+                    peak = group.peak_bytes()
+                print(f"{'control group':<28}{peak / 1e6:8,.0f} MB of {asked.limit:,} at most")
 
 
 def _address(server: ObjectServer) -> str:

@@ -17,6 +17,7 @@ from kalshi_sim.features import FEATURES
 from kalshi_sim.frames import Tabular, tape_table
 from kalshi_sim.kernels import layout
 from kalshi_sim.kernels.rows import RowViews, row_views
+from kalshi_sim.mapped import MappedFiles
 from kalshi_sim.tape_rows import (
     best_of,
     book_of,
@@ -67,6 +68,8 @@ class Tape(Tabular):
     """The same, as kernels read it."""
     saved_in: Path | None = field(init=False, default=None, repr=False)
     """The folder whose files this tape maps, set by `tape_cache.open_tape`."""
+    mapped: MappedFiles | None = field(init=False, default=None, repr=False)
+    """Those files, where they are so large that their pages are given back."""
 
     def __init__(
         self,
@@ -78,6 +81,8 @@ class Tape(Tabular):
         flow: Int64Array | None = None,
         views: tuple[MarketSessionView, ...] = (),
         skipped: tuple[SkippedView, ...] = (),
+        *,
+        mapped: MappedFiles | None = None,
         **arrays: Any,
     ) -> None:
         """A tape of `rows`, or of `arrays` as the class describes them, or of both.
@@ -95,6 +100,7 @@ class Tape(Tabular):
             flow: int64 [entries, 5] what left, came and was traded at a price.
             views: the markets, by their rows.
             skipped: markets left out, with the reason.
+            mapped: the files that `rows` and `flow` lie in, if they are to be read in rounds.
             arrays: ts_ms int64 [rows] (ms UTC, ascending within a view), px and qty int64
                 [rows, 2, depth] (0 = none), mark2 int64 [rows], features float32 [rows, 40],
                 flow_offsets int64 [rows + 1], states int32 [rows].
@@ -111,6 +117,7 @@ class Tape(Tabular):
         names = [f.name for f in fields(self) if f.init]
         for name, value in zip(names, given, strict=True):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "mapped", mapped)
         tape_gate.check_tape(self)
         self._set_arrays()
 
@@ -200,6 +207,29 @@ class Tape(Tabular):
         """
         return best_of(row_views(self.rows[rows]))
 
+    def marks2(self, rows: slice) -> Int64Array:
+        """`mark2[rows]`, without making `mark2`.
+
+        Args:
+            rows: which rows, n of them.
+
+        Returns:
+            int64 [n] twice the mark of YES.
+        """
+        return mark2_of(row_views(self.rows[rows]))
+
+    def spans_ms(self) -> Int64Array:
+        """Times of the first and last row of each view.
+
+        Returns:
+            int64 [views, 2] ms UTC.
+        """
+        spans = np.zeros((len(self.views), 2), np.int64)
+        for i, view in enumerate(self.views):
+            self.will_read([i])
+            spans[i] = self.ts_ms[view.start], self.ts_ms[view.stop - 1]
+        return spans
+
     def book(self, rows: slice) -> tuple[Int64Array, Int64Array]:
         """`px[rows]` and `qty[rows]`, without making those of all rows.
 
@@ -285,6 +315,20 @@ class Tape(Tabular):
         """
         chosen = gate.check_indices("the selected views", views, len(self.views))
         return self._with_views(tuple(self.views[i] for i in chosen.tolist()))
+
+    def will_read(self, views: npt.ArrayLike) -> None:
+        """To be called before views are read: of a large mapped tape it bounds the memory.
+
+        Pages that were read before are given back once they are many (`kalshi_sim.mapped`); values
+        never change. Does nothing for a tape in memory.
+
+        Args:
+            views: indices of views [k].
+        """
+        if self.mapped is not None:
+            read = self.arrays.views[np.asarray(views)]
+            rows = int((read[:, layout.V_STOP] - read[:, layout.V_START]).sum())
+            self.mapped.will_read(rows * self.mapped.size // len(self.rows))
 
     def _with_views(self, views: tuple[MarketSessionView, ...]) -> Tape:
         made = object.__new__(Tape)

@@ -29,9 +29,10 @@ from kalshi_sim.errors import ConfigError, NoViewsError, StoreError
 from kalshi_sim.fees import FeeSchedule, chosen_schedule
 from kalshi_sim.files import remove_leftovers, room_for, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
+from kalshi_sim.mapped import MappedFiles
 from kalshi_sim.session import Session
 from kalshi_sim.shared_tapes import fetch, share
-from kalshi_sim.store import SessionStore, default_address, open_store
+from kalshi_sim.store import SessionStore, default_address, fingerprints, open_store
 from kalshi_sim.tape import MarketSessionView, SkippedView, Tape
 from kalshi_sim.tape_build import build_tape, no_views_message, replay_sessions
 from kalshi_sim.tape_join import JoinedTape, Replayed
@@ -44,6 +45,8 @@ _ARRAYS: Final = ("rows", "flow")
 _HEADER: Final = "tape.json"
 _NPY_HEADER_BYTES: Final = 1 << 16
 """At most so long is the header of a file of `np.save`, version 1."""
+_BLOCK_BYTES: Final = 1 << 26
+"""So much of a file is compared with its checksum at a time."""
 _BUILDERS: Final = (
     "tape.py",
     "tape_build.py",
@@ -113,7 +116,8 @@ def save_tape(tape: Tape, folder: Path) -> None:
 
 def _save_header(folder: Path, described: Mapping[str, Any]) -> None:
     """Describe a tape whose arrays lie in `folder`."""
-    sums = {name: _checksum(_mapped(folder / f"{name}.npy")) for name in _ARRAYS}
+    files = MappedFiles()
+    sums = {n: _checksum(files.map(folder / f"{n}.npy"), files) for n in _ARRAYS}
     header = msgspec.json.encode(_Header(**described, checksums=sums))
     digest = hashlib.sha256(header).hexdigest().encode()
     (folder / _HEADER).write_bytes(digest + b"\n" + header + b"\n")
@@ -131,7 +135,7 @@ def _share(
 def _save_joined(
     store: SessionStore,
     session_ids: Sequence[int],
-    fingerprints: Mapping[int, str],
+    names: Mapping[int, str],
     options: TapeOptions,
     schedule: FeeSchedule,
     folder: Path,
@@ -152,7 +156,7 @@ def _save_joined(
         while done < len(session_ids):
             with JoinedTape(temporary, options.depth) as joined:
                 for done, number in enumerate(session_ids, 1):
-                    key = tape_key([fingerprints[number]], options, schedule)
+                    key = tape_key([names[number]], options, schedule)
                     place = folder.parent / key
                     own = _open_cached(place) or (_open_cached(place) if fetch(place) else None)
                     if own is not None and own.payout == payout:
@@ -200,7 +204,8 @@ def _save_array(path: Path, array: np.ndarray) -> None:
 def open_tape(folder: Path) -> Tape:
     """Map a saved tape into memory, read-only; its pages are shared by all processes.
 
-    Every byte is compared with the checksums that were written with it.
+    Every byte is compared with the checksums that were written with it. Of a tape larger than
+    `mapped.MOST_BYTES` no more than that and the views just played are kept mapped.
 
     Raises:
         OSError: it is not there or cannot be read.
@@ -212,26 +217,33 @@ def open_tape(folder: Path) -> Tape:
     header = msgspec.json.decode(text, type=_Header)
     parts: dict[str, Any] = {n: getattr(header, n) for n in header.__struct_fields__}
     checksums = parts.pop("checksums")
+    files = MappedFiles()
     for name in _ARRAYS:  # as plain arrays: numba knows those at once
         path = folder / f"{name}.npy"
         if not path.exists():
             raise ValueError(f"{path.name} is missing")
-        file = _mapped(path)
-        if _checksum(file) != checksums.get(name):
+        file = files.map(path)
+        if _checksum(file, files) != checksums.get(name):
             raise ValueError(f"{path.name} is damaged")
         parts[name] = _array_in(file)
-    tape = Tape(**parts)
+    tape = Tape(**parts, mapped=files if files.are_large else None)
     object.__setattr__(tape, "saved_in", folder.absolute())
     return tape
 
 
-def _mapped(path: Path) -> npt.NDArray[np.uint8]:
-    return np.asarray(np.memmap(path, np.uint8, mode="r"))
+def _checksum(file: npt.NDArray[np.uint8], files: MappedFiles) -> int:
+    """CRC-32 of a file: at the speed of memory, and sure to find what disks and cables do.
 
-
-def _checksum(file: npt.NDArray[np.uint8]) -> int:
-    """CRC-32 of a file: at the speed of memory, and sure to find what disks and cables do."""
-    return zlib_ng.crc32(file.data)
+    Args:
+        file: its bytes, uint8 [n].
+        files: what it belongs to.
+    """
+    found = 0
+    for begin in range(0, len(file), _BLOCK_BYTES):
+        block = file[begin : begin + _BLOCK_BYTES]
+        files.will_read(len(block))
+        found = zlib_ng.crc32(block.data, found)
+    return found
 
 
 def _array_in(file: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
@@ -311,14 +323,14 @@ def load_tape(
     session_ids = _listed_ids(session_ids)
     folder = None
     if use_cache:
-        fingerprints = [store.fingerprint(session_id) for session_id in session_ids]
-        folder = cache_folder() / tape_key(fingerprints, options, schedule)
+        names = fingerprints(store, session_ids)
+        folder = cache_folder() / tape_key(names, options, schedule)
         cached = _open_cached(folder) or (_open_cached(folder) if fetch(folder) else None)
         if cached is not None:
             return cached
     if folder is not None and len(session_ids) > 1:
         try:
-            named = dict(zip(session_ids, fingerprints, strict=True))
+            named = dict(zip(session_ids, names, strict=True))
             _save_joined(store, session_ids, named, options, schedule, folder, load, progress)
         except (OSError, StoreError) as error:  # what a session itself has is found again below
             _log.warning("the tape was not cached in %s: %s", folder.parent, error)

@@ -57,11 +57,15 @@ def check_tape(tape: Tape) -> None:
     views = row_views(tape.rows)
     end: int | None = None
     for begin in range(0, rows, _BLOCK_ROWS):
+        if tape.mapped is not None:
+            tape.mapped.will_read(views.i64[begin : begin + _BLOCK_ROWS].nbytes)
         end = _check_rows(tape, views, slice(begin, begin + _BLOCK_ROWS), end)
     if end is not None and end > len(tape.flow):
         raise ConfigError(f"tape: flow has {len(tape.flow)} entries, its rows {end}")
     for view in tape.views:
         check_view(view, rows)
+        if tape.mapped is not None:
+            tape.mapped.will_read(tape.rows[view.rows].nbytes)
         states = views.i32[view.rows, layout.ROW_STATE]
         if states.min() < 0 or states.max() > len(view.later_states):
             raise ConfigError(f"tape: a row of {view.market_ticker!r} is in a state it lacks")

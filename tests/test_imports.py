@@ -22,7 +22,7 @@ ROOMS = (
     "events market_info quality_report session gaps",
     "origins",
     "exclusive",
-    "threads parallel spilling",
+    "threads parallel spilling mapped",
     "kernels",
     "grid",
     "fees quality gate tape_gate",

@@ -26,6 +26,8 @@ def tape_on_card(tape: Tape, cuda: Any) -> layout.TapeArrays:
         name: cuda.to_device(np.ascontiguousarray(getattr(tape.arrays, name)))
         for name in ("flow", "views", "bands", "pauses")
     }
+    if tape.mapped is not None:
+        tape.mapped.give_back()
     views = {name: words.view(dtype) for name, dtype in narrow.items()}
     return layout.TapeArrays(i64=words, **views, **rest)
 

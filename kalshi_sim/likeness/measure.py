@@ -80,7 +80,7 @@ def market_flow(session: Session, tape: Tape, view: MarketSessionView) -> Market
         ts_ms=ts,
         spread=np.where((best > 0).all(axis=1), tape.payout - best.sum(axis=1), -1),
         sizes=qty,
-        mark2=tape.mark2[view.rows],
+        mark2=tape.marks2(view.rows),
         row=row,
         side=side,
         distance=-(-behind // cent),

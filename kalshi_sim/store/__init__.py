@@ -123,6 +123,26 @@ class ManagedStore(SessionStore, Protocol):
         ...
 
 
+def fingerprints(store: SessionStore, session_ids: Sequence[int]) -> list[str]:
+    """`store.fingerprint` of each session, as fast as the store can.
+
+    Args:
+        store: has the sessions; it may have a method `fingerprints` of its own.
+        session_ids: which sessions.
+
+    Returns:
+        A text for each, in this order.
+
+    Raises:
+        SessionNotFoundError: one of them is not there; it names the first such.
+        StoreError: the store cannot be read.
+    """
+    together = getattr(store, "fingerprints", None)
+    if together is not None:
+        return list(together(session_ids))
+    return [store.fingerprint(number) for number in session_ids]
+
+
 def open_store(
     url: str | os.PathLike[str] | None = None, *, skip_bad_rows: bool = False
 ) -> ManagedStore:

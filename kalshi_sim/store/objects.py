@@ -196,6 +196,15 @@ class ObjectStore:
         """
         return self._existing(session_id).fingerprint
 
+    def fingerprints(self, session_ids: Sequence[int]) -> list[str]:
+        """`fingerprint` of each, several of which are fetched at the same time.
+
+        Raises:
+            SessionNotFoundError: one of them is not there; it names the first such.
+            StoreError: the store cannot be read.
+        """
+        return list(in_order(session_ids, self.fingerprint, _REQUESTS))
+
     def next_session_id(self) -> int:
         """A session id that is free: one more than the largest that is no date."""
         return next_after(max((n for n in self._ids() if n not in DATES), default=0))

@@ -38,8 +38,7 @@ def folds_of(config: TrainConfig, folds: int) -> list[TrainConfig]:
     tape = all_markets(config)
     begins: dict[str, int] = {}
     ends_at: dict[str, int] = {}
-    for view in tape.views:
-        begin, last = int(tape.ts_ms[view.start]), int(tape.ts_ms[view.stop - 1])
+    for view, (begin, last) in zip(tape.views, tape.spans_ms().tolist(), strict=True):
         begins[view.event] = min(begin, begins.get(view.event, begin))
         ends_at[view.event] = max(last, ends_at.get(view.event, last))
     times = sorted(begins.values())

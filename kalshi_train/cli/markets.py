@@ -25,11 +25,9 @@ def check_sessions(store: str | None, session_ids: Sequence[int]) -> None:
         SessionNotFoundError: the store lacks one.
         StoreError: the store or a session cannot be read.
     """
-    from kalshi_sim.store import open_store
+    from kalshi_sim.store import fingerprints, open_store
 
-    place = open_store(store)
-    for number in session_ids:
-        place.fingerprint(number)
+    fingerprints(open_store(store), session_ids)
 
 
 def markets_to_play(

@@ -156,7 +156,6 @@ def load_what_can_be_read(
         NoViewsError: no market has enough rows.
     """
     failed: Exception | None = None
-    loaded: dict[int, Session] = {}
     left = list(session_ids)
 
     def leave_out(session_id: int, error: Exception) -> None:
@@ -166,13 +165,13 @@ def load_what_can_be_read(
         logger.warning("left out: %s", error)
 
     def load(store: SessionStore, ids: Sequence[int]) -> list[Session]:
-        for session_id in ids:
-            if session_id not in loaded:
-                try:
-                    loaded[session_id] = store.load(session_id)
-                except DataError as error:
-                    raise _DamagedError(session_id, error) from error
-        return [loaded[session_id] for session_id in ids]
+        return [one(store, session_id) for session_id in ids]
+
+    def one(store: SessionStore, session_id: int) -> Session:
+        try:
+            return store.load(session_id)  # not kept for another try: hundreds would not fit
+        except DataError as error:
+            raise _DamagedError(session_id, error) from error
 
     for session_id in dict.fromkeys(session_ids):
         if not store.exists(session_id):

@@ -134,11 +134,10 @@ def prepare(config: TrainConfig, sessions: Sequence[Session] | None = None) -> T
     if config.eval_sessions:
         split = split_by_session(views, config.eval_sessions)
     elif config.eval_from is not None:
-        spans = [(tape.ts_ms[v.start], tape.ts_ms[v.stop - 1]) for v in views]
         times = {"eval_from": config.eval_from, "eval_until": config.eval_until}
         begin, end = (split_time_ms(n, t) if t is not None else None for n, t in times.items())
         assert begin is not None
-        split = split_by_time(views, np.array(spans, np.int64), begin, end)
+        split = split_by_time(views, tape.spans_ms()[keep], begin, end)
     else:
         split = split_by_event(views, config.eval_fraction, seed)
     if not len(split.heldout) and config.eval_fraction > 0:
@@ -164,6 +163,7 @@ def mean_spread_cents(tape: Tape) -> npt.NDArray[np.float64]:
     """
     out = np.full(len(tape.views), np.inf)
     for i, view in enumerate(tape.views):
+        tape.will_read([i])
         best = tape.best_bids(view.rows)
         two_sided = (best > 0).all(axis=1)
         if two_sided.any():

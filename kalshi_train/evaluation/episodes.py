@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 FILL_ROOM: Final = 16_384
 """Fills an episode can have before the compiled loop comes back to make room."""
+ROUND: Final = 1024
+"""Views whose agents a compiled policy holds at a time."""
 BATCH: Final = 256
 """Views that a policy which is not compiled plays side by side."""
 
@@ -101,8 +103,14 @@ def play_all(
 
         card = Card(tape)
         return card.play([rules], policy, lambda _, one: use(one), seed=seed, views=chosen)[0]
-    threads = min(len(chosen), n_threads or os.cpu_count() or 1)
-    return _play_compiled(tape, rules, policy, use, chosen, seed, detail, threads)
+    threads = n_threads or os.cpu_count() or 1
+    return [
+        result
+        for begin in range(0, len(chosen), ROUND)
+        for result in _play_compiled(
+            tape, rules, policy, use, chosen[begin : begin + ROUND], seed, detail, threads
+        )
+    ]
 
 
 def _play_compiled(
@@ -118,18 +126,19 @@ def _play_compiled(
     simulator = BatchSimulator(tape, len(views), config, n_threads=1)
     buffers = _buffers_of_one_step(simulator)
     actions = np.zeros(len(views), np.int64)
-    kernel.start_agents(
-        tape.arrays,
-        simulator.settings,
-        simulator.agents,
-        np.arange(len(views), dtype=np.int64),
-        np.array(views, np.int64),
-        np.zeros(len(views), np.int64),
-        buffers,
-    )
 
     def run(env: int) -> T:
         view = tape.views[views[env]]
+        tape.will_read([views[env]])
+        kernel.start_agents(
+            tape.arrays,
+            simulator.settings,
+            simulator.agents,
+            np.array([env], np.int64),
+            np.array([views[env]], np.int64),
+            np.zeros(1, np.int64),
+            buffers,
+        )
         room = FILL_ROOM if config.record_fills else 0
         track = make_track(len(view), room, detail, buffers.obs.shape[1])
         decider = policy.decider(view, seed, simulator.n_actions)

@@ -52,7 +52,7 @@ def spread_capture2(tape: Tape, view: MarketSessionView, fills: Int64Array) -> I
         int64 [n].
     """
     row = fills[:, layout.R_ROW] - fills[:, layout.R_MAKER]
-    return edge2(fills, tape.mark2[view.start + row], tape.payout)
+    return edge2(fills, tape.marks2(view.rows)[row], tape.payout)
 
 
 def mark_out2(
@@ -75,7 +75,7 @@ def mark_out2(
     then = ts[fills[:, layout.R_ROW]] + seconds * MS_PER_SECOND
     row = np.searchsorted(ts, then, side="right") - 1
     known = then <= ts[-1]
-    return edge2(fills, tape.mark2[view.start + row], tape.payout), known
+    return edge2(fills, tape.marks2(view.rows)[row], tape.payout), known
 
 
 def mark_sums(tape: Tape, view: MarketSessionView, fills: Int64Array) -> Marks:

@@ -65,6 +65,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         played: the episode.
     """
     view, core = played.view, played.core
+    tape.will_read([played.index])
     cent = money_per_cent(tape.payout)
     rows = len(played.equity2)
     ts = tape.ts_ms[view.start : view.start + rows]
@@ -200,6 +201,7 @@ def total_curve(tape: Tape, episodes: Sequence[Episode]) -> tuple[Int64Array, In
     """
     ts, change = [], []
     for e in episodes:
+        tape.will_read([e.index])
         ts.append(tape.ts_ms[e.view.start + e.curve_rows[1:]])
         change.append(np.diff(e.curve_equity2))
     when = np.concatenate(ts)

@@ -67,6 +67,7 @@ def _fills(tape: Tape, run: Run, episode: Episode) -> pa.Table:
     fills, view = episode.fills, episode.view
     cent = money_per_cent(tape.payout)
     row = fills[:, layout.R_ROW]
+    tape.will_read([episode.index])
     columns = {
         **_named(run, episode, len(fills)),
         "row": row,
@@ -86,6 +87,7 @@ def _fills(tape: Tape, run: Run, episode: Episode) -> pa.Table:
 
 def _equity(tape: Tape, run: Run, episode: Episode) -> pa.Table:
     rows = episode.curve_rows
+    tape.will_read([episode.index])
     return pa.table(
         {
             **_named(run, episode, len(rows)),

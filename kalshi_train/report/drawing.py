@@ -139,7 +139,7 @@ class SessionAxis:
     """
 
     def __init__(self, tape: Tape) -> None:
-        spans = sorted((int(tape.ts_ms[v.start]), int(tape.ts_ms[v.stop - 1])) for v in tape.views)
+        spans = sorted(tape.spans_ms().tolist())
         self._spans = [list(spans[0])]
         for begin, end in spans[1:]:
             if begin - self._spans[-1][1] > DEAD_MS:

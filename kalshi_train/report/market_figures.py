@@ -141,7 +141,7 @@ def _add_prices(figure: go.Figure, tape: Tape, market: MarketSessionView) -> Non
     lines = (
         ("best bid", BID_COLOUR, bid),
         ("best ask", ASK_COLOUR, ask),
-        ("mark", "#8b95a3", tape.mark2[market.rows] / (2 * money_per_cent(tape.payout))),
+        ("mark", "#8b95a3", tape.marks2(market.rows) / (2 * money_per_cent(tape.payout))),
     )
     ts = tape.ts_ms[market.rows]
     for name, colour, values in lines:

@@ -15,7 +15,7 @@ from kalshi_sim import open_store
 from kalshi_sim.cli.commands import main
 from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Events, Session
-from kalshi_sim.store import ManagedStore
+from kalshi_sim.store import ManagedStore, fingerprints
 from kalshi_sim.store.objects import ObjectStore
 from kalshi_sim.store.parquet import ParquetStore
 from kalshi_sim.store.places import ObjectPlace
@@ -44,6 +44,18 @@ def store(object_server: ObjectServer, bucket: str) -> ObjectStore:
     found = open_store(object_server.address(f"{bucket}/a/sessions"))
     assert isinstance(found, ObjectStore)
     return found
+
+
+def test_many_fingerprints_are_those_of_each(store: ObjectStore, session: Session) -> None:
+    numbers = [3, 1, 4, 1, 20]
+    for number in set(numbers):
+        store.save(replace(session, session_id=number))
+    found = fingerprints(store, numbers)
+    assert found == [store.fingerprint(n) for n in numbers]
+    assert len(set(found)) == len(set(numbers))
+    assert fingerprints(store, []) == []
+    with pytest.raises(SessionNotFoundError, match=r"has no session 7; it has 1, 3, 4, 20$"):
+        fingerprints(store, [1, 7, 8])
 
 
 def test_a_session_comes_back_as_it_was(

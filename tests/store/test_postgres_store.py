@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kalshi_sim.errors import DataError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Events, Session
-from kalshi_sim.store import SessionStore, open_store
+from kalshi_sim.store import SessionStore, fingerprints, open_store
 from kalshi_sim.store.postgres.copy import Decoder, encode
 from kalshi_sim.store.postgres.store import PostgresStore
 from support.kalshiflow_writer import create_schema, random_recording, write_session
@@ -187,6 +187,21 @@ def test_an_id_held_by_both_is_told_and_never_guessed(database: Database) -> Non
     for table in ("kalshi_sim_sessions", "kalshi_sim_events"):
         execute(database.url, f"UPDATE {table} SET session_id = 10 WHERE session_id = 9")
     assert store.load(9).source == "kalshiflow A"
+
+
+def test_many_fingerprints_are_those_of_each(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PostgresStore(database.url)
+    create_schema(database.url)
+    recorded = write_session(database.url, random_recording(0, "C"), "C")
+    for number in (31, 32, 33):
+        store.save(session(number, (5, 7), seed=number))
+    numbers = [33, recorded, 31, 32, 31]
+    monkeypatch.setattr("kalshi_sim.store.postgres.store._FINGERPRINTS", 2)
+    assert fingerprints(store, numbers) == [store.fingerprint(n) for n in numbers]
+    with pytest.raises(SessionNotFoundError, match="no session 7;"):
+        fingerprints(store, [31, 32, 33, 7, 8])
 
 
 def test_fingerprint_changes_with_the_recorded_rows(database: Database) -> None:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from kalshi_sim.errors import ConfigError, SessionNotFoundError, StoreError
 from kalshi_sim.session import Session, SessionInfo, validate_events
@@ -17,6 +17,11 @@ from kalshi_sim.store.numbers import next_after
 from kalshi_sim.store.postgres import tables as pg_tables
 from kalshi_sim.store.postgres.connection import Target, in_transaction, run, twin
 from kalshi_sim.store.urls import parse_address
+
+_FINGERPRINTS: Final = 64
+"""So many sessions are named in one transaction."""
+_SHOWN: Final = 5
+"""So many of them are in a message."""
 
 
 class PostgresStore:
@@ -139,6 +144,15 @@ class PostgresStore:
         """
         return run(self.async_fingerprint(session_id))
 
+    def fingerprints(self, session_ids: Sequence[int]) -> list[str]:
+        """`fingerprint` of each, many of them over one connection.
+
+        Raises:
+            SessionNotFoundError: one of them is not there; it names the first such.
+            StoreError: the database cannot be read.
+        """
+        return run(self.async_fingerprints(session_ids))
+
     def exists(self, session_id: int) -> bool:
         """Whether the recorder's tables or our own hold the session.
 
@@ -195,13 +209,27 @@ class PostgresStore:
     async def async_fingerprint(self, session_id: int) -> str:
         """`fingerprint` as a coroutine."""
 
-        async def body(connection: Any) -> str:
-            if await self._is_recorded(connection, session_id):
-                rows = await kalshiflow.fingerprint(connection, session_id)
-                return f"{rows} skip_bad_rows={self.skip_bad_rows}"
-            return await pg_tables.fingerprint(connection, session_id)
+        return (await self.async_fingerprints([session_id]))[0]
 
-        text = await in_transaction(self._target, body, doing=f"reading session {session_id}")
+    async def async_fingerprints(self, session_ids: Sequence[int]) -> list[str]:
+        """`fingerprints` as a coroutine."""
+        found: list[str] = []
+        for begin in range(0, len(session_ids), _FINGERPRINTS):
+            some = session_ids[begin : begin + _FINGERPRINTS]
+
+            async def body(connection: Any, some: Sequence[int] = some) -> list[str]:
+                return [await self._fingerprint(connection, number) for number in some]
+
+            named = ", ".join(map(str, some[:_SHOWN])) + (", …" if len(some) > _SHOWN else "")
+            found += await in_transaction(self._target, body, doing=f"reading session {named}")
+        return found
+
+    async def _fingerprint(self, connection: Any, session_id: int) -> str:
+        if await self._is_recorded(connection, session_id):
+            rows = await kalshiflow.fingerprint(connection, session_id)
+            text = f"{rows} skip_bad_rows={self.skip_bad_rows}"
+        else:
+            text = await pg_tables.fingerprint(connection, session_id)
         return hashlib.sha256(text.encode()).hexdigest()
 
     async def async_save(self, session: Session, *, overwrite: bool = False) -> SessionInfo:
