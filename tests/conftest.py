@@ -15,6 +15,7 @@ from tests.support.modes import examples
 
 pytest_plugins = [
     "support.postgres",
+    "support.google_store",
     "support.object_store",
     "tests.support.recorded",
     "tests.support.small_disk",

@@ -157,11 +157,15 @@ class ObjectPlace:
             StoreError: the place cannot be written.
         """
         full = self._full(name)
-        with self._failures("write to"):
-            if self._has_folders:
-                self._system.create_dir(full.rpartition("/")[0], recursive=True)
-            with self._system.open_output_stream(full) as stream:
-                yield stream
+        try:
+            with self._failures("write to"):
+                if self._has_folders:
+                    self._system.create_dir(full.rpartition("/")[0], recursive=True)
+                with self._system.open_output_stream(full) as stream:
+                    yield stream
+        except FileNotFoundError:
+            bucket = printable(self._root.partition("/")[0])
+            raise StoreError(f"cannot write to {self.shown}: there is no bucket {bucket}") from None
 
     def write(self, name: str, data: bytes) -> None:
         """A small object, in one request: there whole or not at all.
