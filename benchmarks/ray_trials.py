@@ -7,7 +7,6 @@ All trials must end, with the same figures and the same best as one after the ot
 
 from __future__ import annotations
 
-import logging
 import sys
 import tempfile
 import threading
@@ -16,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import ray
-from ray.cluster_utils import Cluster
 
 from kalshi_sim import open_store
+from kalshi_sim.cluster import connect
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_train.config import TrainConfig
 from kalshi_train.tune import TuneOptions, TuneResult, tune
+from support.ray_cluster import ray_cluster
 
 _RAY: Final[Any] = ray  # some of its functions have no types
 
@@ -58,28 +58,25 @@ def main() -> None:
         begin = time.perf_counter()
         alone = tune(config, TuneOptions(study=folder / "alone", workers="threads", **how))
         print(f"in turn: {time.perf_counter() - begin:.1f} s, {alone.counts}", flush=True)
-        cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        second = cluster.add_node(num_cpus=1)
-        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-        print(f"nodes: {len(_RAY.nodes())}", flush=True)
-        killed: list[int] = []
+        with ray_cluster() as cluster:
+            connect(cluster.address)
+            print(f"nodes: {len(_RAY.nodes())}", flush=True)
+            killed: list[int] = []
 
-        def kill(done: int, total: int) -> None:
-            if done >= trials // 4 and not killed:
-                killed.append(done)
-                threading.Thread(target=cluster.remove_node, args=(second, False)).start()
+            def kill(done: int, total: int) -> None:
+                if done >= trials // 4 and not killed:
+                    killed.append(done)
+                    threading.Thread(target=cluster.kill).start()
 
-        begin = time.perf_counter()
-        options = TuneOptions(study=folder / "ray", ray=cluster.address, jobs=2, **how)
-        found = tune(config, options, progress=kill)
-        alive = sum(bool(node["Alive"]) for node in _RAY.nodes())
-        print(
-            f"on two nodes, one killed after {killed[0]} trials ({alive} alive at the end): "
-            f"{time.perf_counter() - begin:.1f} s, {found.counts}",
-            flush=True,
-        )
-        _RAY.shutdown()
-        cluster.shutdown()
+            begin = time.perf_counter()
+            options = TuneOptions(study=folder / "ray", ray=cluster.address, jobs=2, **how)
+            found = tune(config, options, progress=kill)
+            alive = sum(bool(node["Alive"]) for node in _RAY.nodes())
+            print(
+                f"on two nodes, one killed after {killed[0]} trials ({alive} alive at the end): "
+                f"{time.perf_counter() - begin:.1f} s, {found.counts}",
+                flush=True,
+            )
         assert alive == 1, "no node was killed"
         assert figures(found) == figures(alone), "trials differ"
         assert found.best is not None

@@ -27,5 +27,9 @@ class NoViewsError(KalshiSimError, ValueError):
     """No market of the sessions has enough rows for an episode."""
 
 
+class ClusterError(KalshiSimError, RuntimeError):
+    """A cluster lost what it was working on too often, or is gone."""
+
+
 class MissingExtraError(KalshiSimError, ModuleNotFoundError):
     """A library that an extra of the package installs is not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from kalshi_sim.extras import import_module
@@ -183,3 +184,19 @@ def open_store(
 def default_address() -> str:
     """The store that is meant where none is named: DATABASE_URL, else the folder `sessions`."""
     return os.environ.get("DATABASE_URL", "").strip() or DEFAULT_FOLDER
+
+
+def absolute_address(url: str | None) -> str:
+    """The same store for a process that works in another folder, or on another machine.
+
+    Args:
+        url: as `open_store` takes it.
+
+    Returns:
+        An address, with the credentials that `url` has; a folder from the root.
+
+    Raises:
+        ConfigError: `url` is an address of another kind.
+    """
+    address = parse_address(url or default_address())
+    return str(Path(address.text).absolute()) if address.kind == "folder" else address.text

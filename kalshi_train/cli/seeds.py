@@ -1,9 +1,9 @@
-"""Several runs of `kalshi-train` one after the other, and how far their results lie apart."""
+"""Several runs of `kalshi-train`, here or on a cluster, and how far their results lie apart."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,19 @@ def configs_of(config: TrainConfig, seeds: int) -> list[TrainConfig]:
 
 
 def train_all(
-    configs: Sequence[TrainConfig], folder: Path, command: Sequence[str] | None = None
+    configs: Sequence[TrainConfig],
+    folder: Path,
+    command: Sequence[str] | None = None,
+    *,
+    ray: str | None = None,
 ) -> dict[str, Any]:
-    """Train one after the other, and write what they came to into `folder`.
+    """Train one after the other, or on a cluster, and write what they came to into `folder`.
 
     Args:
         configs: of the runs.
         folder: where `runs.json` goes.
         command: the words of the command line that asked for them.
+        ray: host:port of the head of a Ray cluster that trains them; None: this process.
 
     Returns:
         Figures of every run, their mean, spread and the best, as JSON has them.
@@ -62,25 +67,26 @@ def train_all(
         KalshiSimError: a run could not be made.
         Interrupted: Ctrl-C; what was trained is saved.
     """
+    done: dict[int, dict[str, Any]] = {}
+    for index, run in _each(configs, command, ray):
+        done[index] = run
+        write_json(folder / SEVERAL, _summary([done[i] for i in sorted(done)]))
+    return _summary([done[i] for i in sorted(done)])
+
+
+def _each(
+    configs: Sequence[TrainConfig], command: Sequence[str] | None, ray: str | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Places and figures of the runs, as they end."""
+    if ray is not None:
+        from kalshi_train.training.on_cluster import train_on_cluster
+
+        yield from train_on_cluster(configs, ray, command)
+        return
     from kalshi_train.training.run import train
 
-    runs: list[dict[str, Any]] = []
-    for config in configs:
-        result = train(config, command=command)
-        heldout = result.heldout or {}
-        runs.append(
-            {
-                "seed": config.seed,
-                "folder": str(config.run_folder),
-                "heldout_profit_cents": heldout.get("mean_profit_cents"),
-                "standard_error_cents": heldout.get("standard_error_cents"),
-                "training_profit_cents": result.training["avg_profit_cents"],
-                "steps_per_second": result.steps_per_second,
-                "verdict": result.verdict,
-            }
-        )
-        write_json(folder / SEVERAL, _summary(runs))
-    return _summary(runs)
+    for index, config in enumerate(configs):
+        yield index, train(config, command=command).figures(config)
 
 
 def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _DESCRIPTION = """Train an agent on recorded Kalshi order books.
   kalshi-train --sessions 6,7,8,9 --algorithm a2c --curriculum
   kalshi-train --resume-from trained_models
   kalshi-train --session 9 --seeds 5 --model-save-path runs/first
+  kalshi-train --session 9 --seeds 8 --ray 10.0.0.1:6379
   kalshi-train --sessions 6,7,8,9 --eval-from 2026-03-18
 
 The model, checkpoints, logs and results go into the folder of
@@ -67,6 +68,15 @@ class _Run:
             "next; each in a folder of its own (fold-<k>).",
         ),
     ] = None
+    ray: Annotated[
+        str | None,
+        arg(
+            metavar="ADDRESS",
+            help="Train the runs of --seeds or --walk-forward on a Ray cluster: host:port of its "
+            "head, or auto. Each takes as many processors as it has threads (--num-threads, here "
+            "one by default).",
+        ),
+    ] = None
     json: Annotated[bool, FlagCreatePairsOff, arg(help="Print the results as JSON.")] = False
 
 
@@ -105,6 +115,13 @@ def _train(command: _Command) -> int:
 
     require_extra("train")
     config = command.run
+    if command.asked.ray is not None:
+        if command.asked.seeds is None and command.asked.walk_forward is None:
+            raise ConfigError(
+                "--ray spreads several runs over a cluster; say which, with --seeds N or "
+                "--walk-forward K"
+            )
+        require_extra("ray")
     if config.resume_from is None:  # else a checkpoint that does not fit is reported first
         named_sessions(config)
     check_sessions(config.store, config.session_ids)  # before torch is imported
@@ -126,7 +143,7 @@ def _train(command: _Command) -> int:
 
 
 def _several(command: _Command) -> int:
-    """Several runs one after the other: of several seeds, or forward in time."""
+    """Several runs: of several seeds, or forward in time."""
     from kalshi_train.cli.folds import folds_of
     from kalshi_train.cli.seeds import configs_of, show_runs, train_all
 
@@ -138,7 +155,7 @@ def _several(command: _Command) -> int:
     else:
         assert asked.seeds is not None
         runs = configs_of(config, asked.seeds)
-    summary = train_all(runs, config.run_folder, command.words)
+    summary = train_all(runs, config.run_folder, command.words, ray=asked.ray)
     if asked.json:
         print(json.dumps(summary, allow_nan=False))
     else:

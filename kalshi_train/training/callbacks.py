@@ -79,6 +79,7 @@ class TrainingCallback(BaseCallback):
         data_digest: str,
         stop: StopRequest | None = None,
         after_evaluation: AfterEvaluation | None = None,
+        folder: Path | None = None,
     ):
         """Set up for one call of `learn`.
 
@@ -93,6 +94,7 @@ class TrainingCallback(BaseCallback):
             data_digest: names the views that the environments play.
             stop: whether the run is to be saved and ended; None: it never is.
             after_evaluation: called with each held-out result; what it raises ends the run.
+            folder: where the run writes; by default the one its settings name.
         """
         super().__init__()
         self.config = config
@@ -108,6 +110,7 @@ class TrainingCallback(BaseCallback):
         self._data_digest = data_digest
         self._stop = stop or StopRequest()
         self._after_evaluation = after_evaluation
+        self._folder = config.run_folder if folder is None else folder
         self._rollouts = 0
         self._recorded_at = 0
         self._mark = 0.0
@@ -198,7 +201,7 @@ class TrainingCallback(BaseCallback):
 
     def _save_checkpoint(self) -> None:
         self.state.saved_at = self.num_timesteps
-        path = checkpoints.checkpoint_path(self.config.run_folder, self.num_timesteps)
+        path = checkpoints.checkpoint_path(self._folder, self.num_timesteps)
         self.save(path)
 
     def _save_and_stop(self, signum: int) -> NoReturn:
@@ -267,14 +270,14 @@ class TrainingCallback(BaseCallback):
         if state.best_profit is None or result.mean_profit > state.best_profit:
             state.best_profit, state.best_at = result.mean_profit, steps
             chosen = {"among": len(state.eval_steps), "on": _markets(self._heldout)}
-            self.save(self.config.run_folder / BEST_MODEL, chosen=chosen)
+            self.save(self._folder / BEST_MODEL, chosen=chosen)
         if self._after_evaluation is not None:
             self._after_evaluation(steps, result)
 
     def _write_evaluations(self, result: HeldoutResult) -> None:
         """As SB3's EvalCallback writes them: results [n_evaluations, n_views], and more."""
         state = self.state
-        with whole_file(self.config.run_folder / EVALUATIONS) as path, path.open("wb") as file:
+        with whole_file(self._folder / EVALUATIONS) as path, path.open("wb") as file:
             np.savez_compressed(
                 file,
                 timesteps=np.array(state.eval_steps, dtype=np.int64),

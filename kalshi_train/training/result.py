@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
+    from kalshi_train.config import TrainConfig
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -32,6 +34,23 @@ class TrainResult:
     results: dict[str, Any] = field(repr=False)
     """All of it, as `training_results.json` has it."""
     model: BaseAlgorithm = field(repr=False)
+
+    def figures(self, config: TrainConfig) -> dict[str, Any]:
+        """What it came to, to be compared with other runs, as JSON has it.
+
+        Args:
+            config: what it was asked for.
+        """
+        heldout = self.heldout or {}
+        return {
+            "seed": config.seed,
+            "folder": str(config.run_folder),
+            "heldout_profit_cents": heldout.get("mean_profit_cents"),
+            "standard_error_cents": heldout.get("standard_error_cents"),
+            "training_profit_cents": self.training["avg_profit_cents"],
+            "steps_per_second": self.steps_per_second,
+            "verdict": self.verdict,
+        }
 
     def __repr__(self) -> str:
         best = f", best {self.best_model_path}" if self.best_model_path else ""

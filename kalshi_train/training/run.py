@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from kalshi_sim.fees import FeeSchedule
-from kalshi_sim.files import make_folder, write_whole
+from kalshi_sim.files import make_folder
 from kalshi_sim.interrupts import StopRequest, deferred
 from kalshi_sim.sealed import write_sealed
 from kalshi_sim.vec_env import KalshiVecEnv
@@ -40,6 +39,7 @@ from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume, restore, views_digest
 from kalshi_train.training.run_lock import locked
 from kalshi_train.training.state import RunState
+from kalshi_train.training.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from kalshi_sim.session import Session
@@ -60,6 +60,7 @@ def train(
     sessions: Sequence[Session] | None = None,
     command: Sequence[str] | None = None,
     after_evaluation: AfterEvaluation | None = None,
+    whereabouts: Whereabouts | None = None,
 ) -> TrainResult:
     """Train as `config` says and write everything into the folder of `model_save_path`.
 
@@ -69,6 +70,8 @@ def train(
         command: the words of the command line that asked for it, as the results note them.
         after_evaluation: called with the steps and the result of each held-out evaluation; what
             it raises ends the training, which leaves its last checkpoint.
+        whereabouts: where the run reads and writes, if elsewhere than its settings say, which the
+            results show all the same.
 
     Returns:
         The model and what it came to; money in cents.
@@ -80,32 +83,21 @@ def train(
     """
     checkpoint = check_resume(config)
     config = with_device(config)
-    make_folder(config.run_folder)
-    with locked(config.run_folder), one_training():
-        config = _with_own_fees(config)
+    here = whereabouts or Whereabouts.of(config)
+    make_folder(here.folder)
+    with locked(here.folder), one_training():
+        config, here = here.with_own_fees(config)
         if config.sim.fill_model == "touch":
             logger.warning(
                 "fill_model touch fills resting orders whenever anything trades at their price: "
                 "what is learnt under it may earn nothing elsewhere; train under through or queue"
             )
         logger.info("loading the sessions")
-        data = prepare(config, sessions)
+        data = prepare(here.used(config), sessions)
         with quiet_threads(), deferred(_say_stopping) as stop:
-            run = _Run(config.resolve(data.longest_heldout), data, checkpoint, stop)
+            run = _Run(config.resolve(data.longest_heldout), data, checkpoint, stop, here.folder)
             run.after_evaluation = after_evaluation
-            return run.learn(sources_of(config, sessions), command)
-
-
-def _with_own_fees(config: TrainConfig) -> TrainConfig:
-    """`config` with its fee schedule from a copy that lies with the model."""
-    given = config.tape.fee_schedule
-    if given is None:
-        return config
-    FeeSchedule.from_file(given)  # it is one
-    kept = config.run_folder / f"fee_schedule{given.suffix}"
-    if not (kept.exists() and kept.samefile(given)):
-        write_whole(kept, given.read_bytes())
-    return config.changed(fee_schedule=kept)
+            return run.learn(sources_of(here.used(config), sessions), command)
 
 
 def _say_stopping(signum: int) -> None:
@@ -140,8 +132,9 @@ class _Run:
         data: TrainingData,
         checkpoint: checkpoints.Checkpoint | None,
         stop: StopRequest,
+        folder: Path,
     ):
-        self.config, self.data, self.stop = config, data, stop
+        self.config, self.data, self.stop, self.folder = config, data, stop, folder
         self.after_evaluation: AfterEvaluation | None = None
         torch.set_num_threads(config.num_threads or 1)
         self.env = KalshiVecEnv(
@@ -171,7 +164,7 @@ class _Run:
 
     def learn(self, sources: Mapping[int, str], command: Sequence[str] | None) -> TrainResult:
         config, model = self.config, self.model
-        write_settings(config.run_folder / CONFIG_FILE, config.to_json())
+        write_settings(self.folder / CONFIG_FILE, config.to_json())
         callback = TrainingCallback(
             config,
             self.env,
@@ -183,8 +176,9 @@ class _Run:
             views_digest(self.data.train),
             self.stop,
             self.after_evaluation,
+            self.folder,
         )
-        model.set_logger(Logger(str(config.run_folder), self._writers()))
+        model.set_logger(Logger(str(self.folder), self._writers()))
         begin, steps_before = time.perf_counter(), model.num_timesteps
         logger.info(
             "training %s on %s markets from step %s to %s, %s steps a rollout",
@@ -211,7 +205,7 @@ class _Run:
                 )
         finally:
             model.logger.close()
-        callback.save(config.model_save_path)
+        callback.save(self.folder / config.model_save_path.name)
         seconds = time.perf_counter() - begin
         models = {"final": config.model_save_path}
         if self.state.best_profit is not None:
@@ -221,9 +215,9 @@ class _Run:
 
     def _writers(self) -> list[KVWriter]:
         kept = self.model.num_timesteps or None
-        writers: list[KVWriter] = [JsonLinesWriter(self.config.run_folder / METRICS_FILE, kept)]
+        writers: list[KVWriter] = [JsonLinesWriter(self.folder / METRICS_FILE, kept)]
         if self.config.tensorboard:
-            folder = self.config.run_folder / "tensorboard" / self.config.learner.algorithm
+            folder = self.folder / "tensorboard" / self.config.learner.algorithm
             writers.append(TensorBoardWriter(folder))
         return writers
 
@@ -262,7 +256,7 @@ class _Run:
             "data": self.data.describe(),
             "config": config.to_json(),
         }
-        write_sealed(config.run_folder / RESULTS_FILE, results)
+        write_sealed(self.folder / RESULTS_FILE, results)
         return TrainResult(
             model_path=config.model_save_path,
             best_model_path=best_path if best else None,

@@ -18,6 +18,7 @@ from typing import Final
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
+from kalshi_sim.cluster import connect
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.extras import import_module
 from kalshi_sim.text import dollars
@@ -245,8 +246,8 @@ def _on_ray(address: str, config: TrainConfig) -> Callable[[], Worker]:
         ConfigError: there is none.
         MissingExtraError: the extra `ray` is not installed.
     """
+    connect(address)
     module = import_module("kalshi_train.tune.ray_worker")
-    module.connect(address)
     cards = int(config.learner.device != "cpu")
 
     def make() -> Worker:

@@ -6,7 +6,6 @@ the messages. An actor that is lost, with its node or alone, closes the pipe.
 
 from __future__ import annotations
 
-import logging
 import queue
 import socket
 import threading
@@ -18,8 +17,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from kalshi_sim.errors import ConfigError
-from kalshi_sim.text import printable
 from kalshi_train.tune.trial import Outcome, Task
 from kalshi_train.tune.workers import Fault, Report, answer_to
 
@@ -107,21 +104,3 @@ class RayWorker:
                     pipe.send(message)
                     if isinstance(message, Report):
                         ray.get(self._actor.answer.remote(pipe.recv()))
-
-
-def connect(address: str) -> None:
-    """Connect this process to a cluster, unless it is.
-
-    Args:
-        address: host:port of its head, or "auto" for one of this machine.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if ray.is_initialized():
-        return
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        said = printable((str(error).splitlines() or [""])[0])
-        raise ConfigError(f"no Ray cluster at {printable(address)}: {said}") from error

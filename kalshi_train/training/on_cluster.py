@@ -1,0 +1,182 @@
+"""Runs on a Ray cluster: each is a task of a node, and what it writes comes back as bytes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kalshi_sim.cluster import Begun, Job, Resources, Tasks, Tell, connect, nodes_of
+from kalshi_sim.fees import FeeSchedule
+from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
+from kalshi_sim.shared_tapes import VARIABLE
+from kalshi_sim.store import absolute_address
+from kalshi_train.config import TrainConfig
+from kalshi_train.training.run import RESULTS_FILE, train
+from kalshi_train.training.run_lock import locked
+from kalshi_train.training.whereabouts import Whereabouts
+
+logger = logging.getLogger(__name__)
+
+_BLOCK_BYTES: Final = 2**25
+"""A longer file travels in several messages."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A piece of a file that a run wrote."""
+
+    path: str
+    """In the folder of the run."""
+    data: bytes
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a node needs to know of a run."""
+
+    config: TrainConfig
+    """As the results show it."""
+    store: str
+    """As the node opens it."""
+    schedule: tuple[str, bytes] | None
+    """Ending and content of a file of fees."""
+    shared_tapes: str
+    """What KALSHI_SIM_SHARED_TAPES is here; empty: as it is there."""
+    command: tuple[str, ...] | None
+
+
+def train_on_cluster(
+    configs: Sequence[TrainConfig], address: str, command: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Train runs on a cluster; each one's files come into its folder once it is over.
+
+    A run has one thread unless its settings say more. It is the same as on this machine with so
+    many threads, wherever the nodes have the same processors and libraries.
+
+    Args:
+        configs: of the runs.
+        address: of the cluster's head, or auto.
+        command: the words of the command line that asked for them.
+
+    Yields:
+        The place of a run that is over, and its figures.
+
+    Raises:
+        KalshiSimError: a run could not be made.
+        Interrupted: Ctrl-C; the runs that are not over are given up.
+    """
+    logger.info("connecting to the Ray cluster")
+    cards = any(node.gpus for node in nodes_of(connect(address)))
+    configs = [_for_nodes(config, cards) for config in configs]
+    words = None if command is None else tuple(command)
+    jobs = [
+        Job(
+            config.run_folder.name,
+            _train_here,
+            _task(config, words),
+            Resources(config.num_threads or 1, int(config.learner.device != "cpu")),
+        )
+        for config in configs
+    ]
+    with ExitStack() as held:
+        arriving = []
+        for config in configs:
+            make_folder(config.run_folder)
+            held.enter_context(locked(config.run_folder))
+            arriving.append(
+                held.enter_context(temporary_folder(config.run_folder, "arriving")),
+            )
+
+        def hear(index: int, message: object) -> None:
+            if isinstance(message, Begun):
+                _empty(arriving[index])
+            elif isinstance(message, _File):
+                _append(arriving[index], message)
+
+        level = logging.getLevelName(configs[0].log_level)
+        for index, figures in Tasks(address, jobs, hear, level=level).results():
+            _put(arriving[index], configs[index].run_folder)
+            logger.info("%s: over, %s", jobs[index].name, figures["verdict"])
+            yield index, figures
+
+
+def _for_nodes(config: TrainConfig, cards: bool) -> TrainConfig:
+    """The settings with what a run on a node takes where nothing was asked for."""
+    device = config.learner.device
+    chosen = "cpu" if device == "auto" and not cards else device
+    return config.changed(num_threads=config.num_threads or 1, device=chosen)
+
+
+def _task(config: TrainConfig, command: tuple[str, ...] | None) -> _Task:
+    given = config.tape.fee_schedule
+    if given is not None:
+        FeeSchedule.from_file(given)  # it is one
+    return _Task(
+        config=config,
+        store=absolute_address(config.store),
+        schedule=None if given is None else (given.suffix, given.read_bytes()),
+        shared_tapes=os.environ.get(VARIABLE, ""),
+        command=command,
+    )
+
+
+def _train_here(task: _Task, tell: Tell) -> dict[str, Any]:
+    """A node's part: train in a folder of its own, and send what lies there."""
+    if task.shared_tapes:
+        os.environ[VARIABLE] = task.shared_tapes
+    with temporary_folder(Path(tempfile.gettempdir()), "kalshi-train") as place:
+        schedule = None
+        if task.schedule is not None:
+            suffix, content = task.schedule
+            schedule = place / f"given{suffix}"
+            schedule.write_bytes(content)
+        folder = place / "run"
+        result = train(
+            task.config,
+            command=task.command,
+            whereabouts=Whereabouts(folder, task.store, schedule),
+        )
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                _send(path, str(path.relative_to(folder)), tell)
+        return result.figures(task.config)
+
+
+def _send(path: Path, name: str, tell: Tell) -> None:
+    with path.open("rb") as file:
+        tell(_File(name, file.read(_BLOCK_BYTES)))
+        while data := file.read(_BLOCK_BYTES):
+            tell(_File(name, data))
+
+
+def _append(folder: Path, piece: _File) -> None:
+    path = folder / piece.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with room_for(path), path.open("ab") as file:
+        file.write(piece.data)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Those in a folder and below it, the results last: a run that has them is over."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(found, key=lambda path: (path.name == RESULTS_FILE, path))
+
+
+def _empty(folder: Path) -> None:
+    for path in _files(folder):
+        path.unlink()
+
+
+def _put(arrived: Path, folder: Path) -> None:
+    """Files under their names, each whole or not at all."""
+    for path in _files(arrived):
+        target = folder / path.relative_to(arrived)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sync_file(path)
+        os.replace(path, target)

@@ -1,0 +1,194 @@
+"""A real Ray cluster of two nodes on loopback: the same results as here, and a node killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kalshi_sim.cluster import ATTEMPTS, Begun, Job, Resources, Tasks, Tell, run_all
+from kalshi_sim.errors import ClusterError, ConfigError
+from kalshi_train.cli.train import train_main
+from kalshi_train.models import model_weights
+from kalshi_train.training.checkpoints import read_checkpoint
+from support.ray_cluster import RayCluster, ray_cluster
+
+RUN = "--total-timesteps 512 --n-envs 8 --n-steps 32 --eval-freq 256 --n-epochs 1 --no-tensorboard"
+SEEDS = ["--session", "9", "--seeds", "3", "--num-threads", "1", *RUN.split(), "--json"]
+TIMES = {
+    "training_duration_seconds",
+    "evaluation_seconds",
+    "timesteps_per_second",
+    "steps_per_second",
+    "made_at",
+    "command",
+    "digest",
+    "run_started_ns",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """Two nodes of one processor each."""
+    with ray_cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def two_nodes(cluster: RayCluster) -> RayCluster:
+    """Both of them, whatever was killed before."""
+    if cluster.second is None:
+        cluster.add()
+    return cluster
+
+
+class _Killer(logging.Filter):
+    """Kills the second node once so many jobs have begun; two of them run on two nodes then."""
+
+    def __init__(self, cluster: RayCluster, begun: int) -> None:
+        super().__init__()
+        self.cluster, self.left, self.lines = cluster, begun, list[str]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.lines.append(record.getMessage())
+        self.left -= "begins on the node" in record.getMessage()
+        if self.left == 0 and self.cluster.second is not None:
+            self.cluster.kill()
+        return True
+
+
+@pytest.fixture
+def killer(two_nodes: RayCluster) -> Iterator[_Killer]:
+    """Hears what is said of jobs, and kills a node when two of them have begun."""
+    logger, made = logging.getLogger("kalshi_sim.cluster"), _Killer(two_nodes, begun=2)
+    logger.addFilter(made)  # handlers are set by commands
+    yield made
+    logger.removeFilter(made)
+
+
+def without_times(value: Any) -> Any:
+    """What JSON holds but for times, and the command that had an address."""
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in TIMES}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """What lies in a folder of runs: figures, settings and parameters, by file."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*.json*")):
+        if path.name == "metrics.jsonl":
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            timed = ("time/", "crc32")
+            found[str(path.relative_to(folder))] = [
+                {k: v for k, v in line.items() if not any(t in k for t in timed)} for line in lines
+            ]
+        else:
+            found[str(path.relative_to(folder))] = without_times(json.loads(path.read_text()))
+    for path in sorted(folder.rglob("*.zip")):
+        weights = model_weights(path, "cpu")
+        name = str(path.relative_to(folder))
+        for key, values in weights.items():
+            found[f"{name}/{key}"] = _plain(values)
+        run = without_times(read_checkpoint(path).run)
+        found[f"{name}/run"] = {k: v for k, v in run.items() if k in ("config", "num_timesteps")}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
+
+
+def test_seeds_on_two_nodes_one_of_them_killed_are_those_of_one_machine(
+    killer: _Killer,
+    store_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, printed = {}, {}
+    for where in ("alone", "cluster"):
+        folder = tmp_path / where
+        folder.mkdir()
+        (folder / "sessions").symlink_to(store_folder)
+        monkeypatch.chdir(folder)  # paths that are not from the root mean what they mean here
+        monkeypatch.delenv("DATABASE_URL", raising=False)
+        arguments = [*SEEDS, "--model-save-path", "runs"]
+        if where == "cluster":
+            arguments += ["--ray", killer.cluster.address]
+        assert train_main(arguments) == 0
+        printed[where] = without_times(json.loads(capsys.readouterr().out))
+        found[where] = written(folder / "runs")
+    (lost,) = [line for line in killer.lines if "lost" in line]
+    assert "was lost; it begins anew" in lost
+    assert printed["cluster"] == printed["alone"]
+    assert [run["seed"] for run in printed["cluster"]["runs"]] == [0, 1, 2]
+    assert found["cluster"].keys() == found["alone"].keys()
+    for name, value in found["alone"].items():
+        assert found["cluster"][name] == value, name
+    assert sum(name.endswith("/policy") for name in found["alone"]) == 12
+    assert not list((tmp_path / "cluster" / "runs").rglob("*.tmp"))
+
+
+def _lost(given: int, tell: Tell) -> None:
+    os._exit(1)
+
+
+def _doubled(given: int, tell: Tell) -> int:
+    tell(f"{given}!")
+    return 2 * given
+
+
+def test_a_worker_that_dies_is_replaced_three_times_at_most(two_nodes: RayCluster) -> None:
+    heard: list[object] = []
+    tasks = Tasks(
+        two_nodes.address, [Job("one", _lost, 1)], lambda index, message: heard.append(message)
+    )
+    with pytest.raises(ClusterError, match=r"one: its worker on the node .* was lost, as 2 before"):
+        list(tasks.results())
+    assert [type(message) for message in heard] == ATTEMPTS * [Begun]
+
+
+def test_results_come_in_the_order_of_the_jobs(two_nodes: RayCluster) -> None:
+    counts: list[int] = []
+    jobs = [Job(str(i), _doubled, i) for i in range(5)]
+    assert run_all(two_nodes.address, jobs, counts.append) == [0, 2, 4, 6, 8]
+    assert counts == [1, 2, 3, 4, 5]
+
+
+def test_what_no_node_can_run_is_said_at_once(two_nodes: RayCluster) -> None:
+    for needs, text in ((Resources(3), "3 processors"), (Resources(1, 1), "1 graphics card")):
+        with pytest.raises(ConfigError, match=f"a task needs .*{text}"):
+            Tasks(two_nodes.address, [Job("one", _doubled, 1, needs)])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--ray", "127.0.0.2:9"], "--ray spreads several runs over a cluster"),
+        (["--seeds", "2", "--ray", "127.0.0.2:9"], "no Ray cluster at 127.0.0.2:9: Connection ref"),
+        (["--seeds", "2", "--ray", "ray://127.0.0.2:9"], "give host:port of the cluster's head"),
+        (["--seeds", "2", "--ray", "127.0.0.2"], "give host:port of the cluster's head"),
+    ],
+)
+def test_a_mistake_in_the_address_is_said_in_one_line(
+    flags: list[str],
+    said: str,
+    store_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["--store", str(store_folder), "--session", "9", "--model-save-path", str(tmp_path)]
+    assert train_main([*given, *flags, "--log-level", "ERROR"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
