@@ -444,21 +444,29 @@ class Tasks:
             )
 
     def _check_room(self) -> None:
-        """Look whether some node has what each job needs that is not done.
-
-        Raises:
-            ConfigError: none has.
-        """
         left = (*self._waiting, *self._running.values())
-        nodes = nodes_of(self._ray)
-        for needs in {self._jobs[r.index].needs for r in left}:
-            if any(n.cpus >= needs.cpus and n.gpus >= needs.gpus for n in nodes):
-                continue
-            most = " / ".join(sorted({str(n) for n in nodes})) or "no nodes"
-            raise ConfigError(
-                f"no node of the Ray cluster can ever run this: a task needs {needs}, the nodes "
-                f"have {most}; ask for less, or add a node"
-            )
+        check_room(self._ray, {self._jobs[r.index].needs for r in left})
+
+
+def check_room(ray: Any, needs: Iterable[Resources]) -> None:
+    """Be sure that some node has what each of several tasks needs: else it would wait for ever.
+
+    Args:
+        ray: as `connect` gave it.
+        needs: of the tasks.
+
+    Raises:
+        ConfigError: none has.
+    """
+    nodes = nodes_of(ray)
+    for each in needs:
+        if any(n.cpus >= each.cpus and n.gpus >= each.gpus for n in nodes):
+            continue
+        most = " / ".join(sorted({str(n) for n in nodes})) or "nothing"
+        raise ConfigError(
+            f"no node of the Ray cluster can ever run this: a task needs {each}, the nodes "
+            f"have {most}; ask for less, or add a node"
+        )
 
 
 def nodes_of(ray: Any) -> list[Resources]:
@@ -516,8 +524,3 @@ def _not_begun(error: Exception) -> Exception:
             "install this package on every node"
         )
     return RuntimeError(f"a task could not begin on its node:\n{text}")
-
-
-def names_of(hosts: Iterable[str]) -> str:
-    """Hosts as a sentence names them, each once."""
-    return ", ".join(sorted({printable(h) for h in hosts}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from kalshi_sim.cluster import ATTEMPTS, Begun, Job, Resources, Tasks, Tell, run_all
+from kalshi_sim.cluster import ATTEMPTS, Job, Resources, Tasks, Tell, run_all
 from kalshi_sim.errors import ClusterError, ConfigError
 from kalshi_train.cli.train import train_main
+from kalshi_train.config import TrainConfig
 from kalshi_train.models import model_weights
 from kalshi_train.training.checkpoints import read_checkpoint
+from kalshi_train.tune import TuneOptions, tune
 from support.ray_cluster import RayCluster, ray_cluster
 
 RUN = "--total-timesteps 512 --n-envs 8 --n-steps 32 --eval-freq 256 --n-epochs 1 --no-tensorboard"
@@ -140,8 +144,9 @@ def test_seeds_on_two_nodes_one_of_them_killed_are_those_of_one_machine(
     assert not list((tmp_path / "cluster" / "runs").rglob("*.tmp"))
 
 
-def _lost(given: int, tell: Tell) -> None:
-    os._exit(1)
+def _waiting(given: int, tell: Tell) -> None:
+    tell(os.getpid())
+    time.sleep(given)
 
 
 def _doubled(given: int, tell: Tell) -> int:
@@ -150,13 +155,17 @@ def _doubled(given: int, tell: Tell) -> int:
 
 
 def test_a_worker_that_dies_is_replaced_three_times_at_most(two_nodes: RayCluster) -> None:
-    heard: list[object] = []
-    tasks = Tasks(
-        two_nodes.address, [Job("one", _lost, 1)], lambda index, message: heard.append(message)
-    )
+    pids = []
+
+    def kill(index: int, message: object) -> None:
+        if isinstance(message, int):
+            pids.append(message)
+            os.kill(message, signal.SIGKILL)
+
+    tasks = Tasks(two_nodes.address, [Job("one", _waiting, 600)], kill)
     with pytest.raises(ClusterError, match=r"one: its worker on the node .* was lost, as 2 before"):
         list(tasks.results())
-    assert [type(message) for message in heard] == ATTEMPTS * [Begun]
+    assert len(set(pids)) == ATTEMPTS
 
 
 def test_results_come_in_the_order_of_the_jobs(two_nodes: RayCluster) -> None:
@@ -192,3 +201,36 @@ def test_a_mistake_in_the_address_is_said_in_one_line(
     assert train_main([*given, *flags, "--log-level", "ERROR"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_trials_of_a_study_run_on_the_nodes(
+    two_nodes: RayCluster, store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sessions").symlink_to(store_folder)
+    monkeypatch.chdir(tmp_path)
+    settings: dict[str, Any] = {
+        "session": 9,
+        "eval_fraction": 0.4,
+        "total_timesteps": 512,
+        "n_envs": 8,
+        "n_steps": 32,
+        "eval_freq": 256,
+        "n_epochs": 1,
+        "store": "sessions",
+    }
+    how: dict[str, Any] = {"trials": 2, "sampler": "random", "pruner": "none", "final": False}
+    found = []
+    for options in (
+        TuneOptions(study=Path("alone"), workers="threads", **how),
+        TuneOptions(study=Path("cluster"), ray=two_nodes.address, jobs=2, **how),
+    ):
+        result = tune(TrainConfig().changed(**settings), options)
+        found.append([(t.state, t.value, t.settings, t.profits) for t in result.trials])
+    assert found[1] == found[0]
+    assert [state for state, *_ in found[1]] == ["complete", "complete"]
+    assert Path("cluster/trial-0001/seed-0/trained_model.zip").is_file()  # here all see it
+    with pytest.raises(ConfigError, match="a task needs 64 processors"):
+        tune(
+            TrainConfig().changed(num_threads=64, **settings),
+            TuneOptions(study=Path("third"), ray=two_nodes.address, **how),
+        )

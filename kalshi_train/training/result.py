@@ -40,6 +40,9 @@ class TrainResult:
 
         Args:
             config: what it was asked for.
+
+        Returns:
+            Figures by name, money in cents.
         """
         heldout = self.heldout or {}
         return {

@@ -18,7 +18,7 @@ from typing import Final
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from kalshi_sim.cluster import connect
+from kalshi_sim.cluster import Resources, check_room, connect
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.extras import import_module
 from kalshi_sim.text import dollars
@@ -243,15 +243,15 @@ def _on_ray(address: str, config: TrainConfig) -> Callable[[], Worker]:
     """Makes workers on a cluster.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or none of its nodes could run a trial.
         MissingExtraError: the extra `ray` is not installed.
     """
-    connect(address)
+    needs = Resources(config.num_threads or 1, int(config.learner.device != "cpu"))
+    check_room(connect(address), [needs])
     module = import_module("kalshi_train.tune.ray_worker")
-    cards = int(config.learner.device != "cpu")
 
     def make() -> Worker:
-        worker: Worker = module.RayWorker(config.num_threads or 1, cards)
+        worker: Worker = module.RayWorker(needs)
         return worker
 
     return make

@@ -11,12 +11,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from kalshi_sim.cluster import Resources
+from kalshi_sim.store import absolute_address
 from kalshi_train.tune.trial import Outcome, Task
 from kalshi_train.tune.workers import Fault, Report, answer_to
 
@@ -72,18 +75,19 @@ class TrialActor:
 class RayWorker:
     """An actor of a cluster that this process is connected to."""
 
-    def __init__(self, cpus: int, gpus: int) -> None:
+    def __init__(self, needs: Resources) -> None:
         """Ask the cluster for an actor.
 
         Args:
-            cpus: processors of a trial.
-            gpus: graphics cards of a trial.
+            needs: of a trial.
         """
         ours, theirs = socket.socketpair()
         self.connection = Connection(ours.detach())
         actor: Any = ray.remote(TrialActor)
         # No restarts: a trial begins anew with another worker, and is counted once.
-        self._actor = actor.options(num_cpus=cpus, num_gpus=gpus, max_concurrency=2).remote()
+        self._actor = actor.options(
+            num_cpus=needs.cpus, num_gpus=needs.gpus, max_concurrency=2
+        ).remote()
         threading.Thread(
             target=self._carry, args=(Connection(theirs.detach()),), daemon=True
         ).start()
@@ -98,9 +102,18 @@ class RayWorker:
         """Messages between the pipe and the actor, until one of them is gone."""
         with pipe, suppress(EOFError, OSError, RayError):
             while True:
-                task: Task = pipe.recv()
+                task = _from_the_root(pipe.recv())
                 for reference in self._actor.run.options(num_returns="streaming").remote(task):
                     message = ray.get(reference)
                     pipe.send(message)
                     if isinstance(message, Report):
                         ray.get(self._actor.answer.remote(pipe.recv()))
+
+
+def _from_the_root(task: Task) -> Task:
+    """The same with paths that mean on a node what they mean here."""
+    given, fees = task.config, task.config.tape.fee_schedule
+    config = given.changed(
+        store=absolute_address(given.store), fee_schedule=fees and fees.absolute()
+    )
+    return replace(task, config=config, folder=task.folder.absolute())
