@@ -32,6 +32,7 @@ from kalshi_sim.errors import (
 )
 from kalshi_sim.extras import missing_extra
 from kalshi_sim.text import numbered, printable
+from kalshi_sim.threads import use_at_most
 
 ATTEMPTS: Final = 3
 """A task whose worker is lost so often has failed."""
@@ -48,7 +49,7 @@ _PACKAGES: Final = ("kalshi_sim", "kalshi_train")
 
 _log = logging.getLogger(__name__)
 
-Tell = Callable[[object], None]
+Send = Callable[[object], None]
 """Sends a message to whoever started the task."""
 
 
@@ -70,7 +71,7 @@ class Job:
 
     name: str
     """For people: what a lost worker was at."""
-    work: Callable[[Any, Tell], Any]
+    work: Callable[[Any, Send], Any]
     """A function of a module of this project; what it returns is the job's result."""
     given: Any
     """Its first argument."""
@@ -117,21 +118,22 @@ class _Done:
 class _Forwarding(logging.Handler):
     """Sends the log of a job to whoever started it."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, send: Send) -> None:
         super().__init__()
-        self._tell = tell
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(_Record(record.name, record.levelno, record.getMessage()))
+        self._send(_Record(record.name, record.levelno, record.getMessage()))
 
 
-def _serve(work: Callable[[Any, Tell], Any], given: Any, level: int) -> Iterator[object]:
+def _serve(job: Job, level: int) -> Iterator[object]:
     """A task: does a job in a thread beside the one that sends its messages."""
+    use_at_most(job.needs.cpus)
     host = socket.gethostname()
     messages: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     def run() -> None:
-        messages.put(_outcome(work, given, messages.put, host))
+        messages.put(_outcome(job, messages.put, host))
 
     yield Begun(host, __version__)
     with _logged_to(messages.put, level):
@@ -143,11 +145,9 @@ def _serve(work: Callable[[Any, Tell], Any], given: Any, level: int) -> Iterator
                 return
 
 
-def _outcome(
-    work: Callable[[Any, Tell], Any], given: Any, tell: Tell, host: str
-) -> _Done | _Failed | _Fault:
+def _outcome(job: Job, send: Send, host: str) -> _Done | _Failed | _Fault:
     try:
-        return _Done(work(given, tell))
+        return _Done(job.work(job.given, send))
     except ModuleNotFoundError as error:
         lacking = error if isinstance(error, MissingExtraError) else missing_extra(error)
         if lacking is None:
@@ -168,9 +168,9 @@ def _outcome(
 
 
 @contextmanager
-def _logged_to(tell: Tell, level: int) -> Iterator[None]:
-    """The packages' log goes to `tell` inside the block, from a level on."""
-    handler = _Forwarding(tell)
+def _logged_to(send: Send, level: int) -> Iterator[None]:
+    """The packages' log goes to `send` inside the block, from a level on."""
+    handler = _Forwarding(send)
     before = []
     for name in _PACKAGES:
         named = logging.getLogger(name)
@@ -369,7 +369,7 @@ class Tasks:
             max_retries=0,  # a job that begins anew is said, and counted here
             num_returns="streaming",
             name=job.name,
-        ).remote(job.work, job.given, self._level)
+        ).remote(job, self._level)
         self._running[stream] = running
 
     def _take(self, stream: Any) -> Iterator[tuple[int, Any]]:

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -271,7 +272,8 @@ def tape_key(fingerprints: Sequence[str], options: TapeOptions, fee_schedule: Fe
     package = Path(__file__).parent
     for name in _BUILDERS:
         digest.update((package / name).read_bytes())
-    digest.update(repr((__version__, list(fingerprints), options, fee_schedule)).encode())
+    bare = replace(options, fee_schedule=None)  # which file the fees came from is no part of it
+    digest.update(repr((__version__, list(fingerprints), bare, fee_schedule)).encode())
     return digest.hexdigest()[:32]
 
 

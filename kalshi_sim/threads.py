@@ -45,6 +45,8 @@ class _Pool:
         """Held while a batch is stepped by them: one of their layers serves one caller only."""
         self.process: int | None = None
         """The process that started them."""
+        self.share: int | None = None
+        """Processors that this process uses at most."""
 
     def after_fork(self) -> None:
         """A lock that a thread of the parent held would never be free in the child."""
@@ -56,14 +58,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.after_fork)
 
 
+def use_at_most(processors: int) -> None:
+    """Let this process use no more processors, as one of several that share a machine.
+
+    Args:
+        processors: 1 or more.
+    """
+    _pool.share = processors
+
+
 def usable_cpus() -> int:
-    """Processors this process may use: its affinity, cut by the quota of its container."""
+    """Processors this process may use: its affinity, cut by its container's quota and its share."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
     quota = _container_quota()
-    return max(1, count if quota is None else min(count, math.ceil(quota)))
+    return max(1, min(count, math.ceil(quota or count), _pool.share or count))
 
 
 def _container_quota() -> float | None:

@@ -6,6 +6,10 @@ from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
+from kalshi_sim.cli.session_ids import SessionIds
+
+__all__ = ["LayerSizes", "SessionIds"]
+
 
 def _whole_numbers(words: list[str]) -> tuple[int, ...]:
     return tuple(int(word) for word in words[0].split(",") if word.strip())
@@ -21,5 +25,4 @@ def _comma_separated(metavar: str) -> PrimitiveConstructorSpec[tuple[int, ...]]:
     )
 
 
-SessionIds = Annotated[tuple[int, ...], _comma_separated("ID,ID,...")]
 LayerSizes = Annotated[tuple[int, ...], _comma_separated("N,N,...")]

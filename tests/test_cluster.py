@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from kalshi_sim.cluster import ATTEMPTS, Job, Resources, Tasks, Tell, run_all
+from kalshi_sim.cli.commands import main
+from kalshi_sim.cluster import ATTEMPTS, Job, Resources, Send, Tasks, run_all
 from kalshi_sim.errors import ClusterError, ConfigError
+from kalshi_sim.tape_cache import cache_folder
 from kalshi_train.cli.train import train_main
 from kalshi_train.config import TrainConfig
 from kalshi_train.models import model_weights
@@ -144,13 +146,13 @@ def test_seeds_on_two_nodes_one_of_them_killed_are_those_of_one_machine(
     assert not list((tmp_path / "cluster" / "runs").rglob("*.tmp"))
 
 
-def _waiting(given: int, tell: Tell) -> None:
-    tell(os.getpid())
+def _waiting(given: int, send: Send) -> None:
+    send(os.getpid())
     time.sleep(given)
 
 
-def _doubled(given: int, tell: Tell) -> int:
-    tell(f"{given}!")
+def _doubled(given: int, send: Send) -> int:
+    send(f"{given}!")
     return 2 * given
 
 
@@ -201,6 +203,30 @@ def test_a_mistake_in_the_address_is_said_in_one_line(
     assert train_main([*given, *flags, "--log-level", "ERROR"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_tapes_that_nodes_make_are_those_of_one_machine(
+    two_nodes: RayCluster,
+    store_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = cache_folder()  # of the nodes, which have the environment of this process's start
+    monkeypatch.chdir(store_folder.parent)
+    words = ["replay", "--store", store_folder.name, "--depth", "7", "--json"]  # made by no other
+    assert main([*words, "--sessions", "6-7,9", "--ray", two_nodes.address]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [s["how"] for s in found["sessions"]] == ["replayed", "failed", "replayed"]
+    assert "has no session 7" in found["sessions"][1]["reason"]
+    assert "caches of the nodes that made them" in found["notes"][0]
+    monkeypatch.setenv("KALSHI_SIM_TAPES", str(tmp_path))
+    assert main([*words, "--jobs", "1"]) == 0
+    for session in json.loads(capsys.readouterr().out)["sessions"]:
+        key = session["key"]
+        assert session["how"] == "replayed"
+        for name in ("rows.npy", "flow.npy", "tape.json"):
+            assert (theirs / key / name).read_bytes() == (tmp_path / key / name).read_bytes()
 
 
 def test_trials_of_a_study_run_on_the_nodes(

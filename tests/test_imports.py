@@ -37,6 +37,7 @@ ROOMS = (
     "tape_join shared_tapes",
     "tape_build",
     "tape_cache schedule analysis likeness",
+    "session_tapes",
     "fills own own_compiled own_step settings simulator episodes",
     "cuda",
     "registration spaces infos env_spec gym_single_env gym_env vec_env",

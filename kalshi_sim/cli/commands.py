@@ -32,6 +32,7 @@ from kalshi_sim.cli.options import (
     shown,
 )
 from kalshi_sim.cli.record import record
+from kalshi_sim.cli.replay import replay
 from kalshi_sim.cli.session_tables import (
     LIST_COLUMNS,
     MARKET_COLUMNS,
@@ -197,6 +198,7 @@ _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "measure": measure,
     "generate": generate,
     "export": export,
+    "replay": replay,
     "validate": validate,
     "exchange": exchange,
     "calibrate": calibrate,

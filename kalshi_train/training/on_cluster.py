@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_sim.cluster import Begun, Job, Resources, Tasks, Tell, connect, nodes_of
+from kalshi_sim.cluster import Begun, Job, Resources, Send, Tasks, connect, nodes_of
 from kalshi_sim.fees import FeeSchedule
 from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
 from kalshi_sim.shared_tapes import VARIABLE
@@ -126,7 +126,7 @@ def _task(config: TrainConfig, command: tuple[str, ...] | None) -> _Task:
     )
 
 
-def _train_here(task: _Task, tell: Tell) -> dict[str, Any]:
+def _train_here(task: _Task, send: Send) -> dict[str, Any]:
     """A node's part: train in a folder of its own, and send what lies there."""
     if task.shared_tapes:
         os.environ[VARIABLE] = task.shared_tapes
@@ -144,15 +144,15 @@ def _train_here(task: _Task, tell: Tell) -> dict[str, Any]:
         )
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                _send(path, str(path.relative_to(folder)), tell)
+                _send_file(path, str(path.relative_to(folder)), send)
         return result.figures(task.config)
 
 
-def _send(path: Path, name: str, tell: Tell) -> None:
+def _send_file(path: Path, name: str, send: Send) -> None:
     with path.open("rb") as file:
-        tell(_File(name, file.read(_BLOCK_BYTES)))
+        send(_File(name, file.read(_BLOCK_BYTES)))
         while data := file.read(_BLOCK_BYTES):
-            tell(_File(name, data))
+            send(_File(name, data))
 
 
 def _append(folder: Path, piece: _File) -> None:
