@@ -2,8 +2,9 @@
 
 What a process has read of a mapped file counts as its memory until the system takes it back, which
 it does only where memory is short. So who reads a large tape says so before, and once more than
-`MOST_BYTES` are mapped, all pages are given back: they stay in the system's file cache and are
-mapped again where they are read again. No value changes by it, whoever reads at that moment.
+`MOST_BYTES` are mapped besides what is in use, all pages are given back: they stay in the system's
+file cache and are mapped again where they are read again. No value changes by it, whoever reads at
+that moment.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_BYTES: Final = 512 * 2**20
-"""So many bytes of a tape stay mapped at most, but for what is read between two looks."""
-_LOOKS: Final = 16
+"""So many bytes of a tape stay mapped, besides what is in use, until the next look."""
+_LOOKS: Final = 8
 """How often it is looked how many are mapped, while as many as may be are read."""
 _STATM: Final = Path("/proc/self/statm")
 
@@ -62,18 +63,19 @@ class MappedFiles:
         self.size += len(mapped)
         return np.frombuffer(mapped, np.uint8)
 
-    def will_read(self, n_bytes: int) -> None:
+    def will_read(self, n_bytes: int, in_use: int = 0) -> None:
         """To be called before something is read; may give back what was read before.
 
         Args:
             n_bytes: how much is read, about.
+            in_use: bytes, about, that are read all the time and may stay besides `MOST_BYTES`.
         """
         with self._lock:
             self._unseen += n_bytes
             if self._unseen * _LOOKS > MOST_BYTES:
                 now = _mapped_bytes()
                 mapped = self._read if now is None else now - self._rest
-                if mapped + n_bytes > MOST_BYTES:
+                if mapped + n_bytes > MOST_BYTES + in_use:
                     self._give_back()
                 self._read += self._unseen
                 self._unseen = 0

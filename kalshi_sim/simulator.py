@@ -266,7 +266,7 @@ class BatchSimulator(Statistics):
     def _start(
         self, envs: Int64Array, views: Int64Array, offsets: Int64Array, buffers: layout.Buffers
     ) -> None:
-        self.tape.will_read(views)
+        self.tape.will_read(views, self.n_envs)
         kernel.start_agents(
             self.tape.arrays, self.settings, self.agents, envs, views, offsets, buffers
         )

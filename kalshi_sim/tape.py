@@ -70,6 +70,9 @@ class Tape(Tabular):
     """The folder whose files this tape maps, set by `tape_cache.open_tape`."""
     mapped: MappedFiles | None = field(init=False, default=None, repr=False)
     """Those files, where they are so large that their pages are given back."""
+    _view_bytes: npt.NDArray[np.float64] | None = field(init=False, default=None, repr=False)
+    """float64 [views] what the rows of each view and their flow take in them, about."""
+    _all_bytes: float = field(init=False, default=0.0, repr=False)
 
     def __init__(
         self,
@@ -128,6 +131,11 @@ class Tape(Tabular):
         for array in arrays:
             array.flags.writeable = False
         object.__setattr__(self, "arrays", arrays)
+        if self.mapped is not None:
+            row = self.mapped.size / len(self.rows)
+            sizes = np.array([len(view) * row for view in self.views], np.float64)
+            object.__setattr__(self, "_view_bytes", sizes)
+            object.__setattr__(self, "_all_bytes", float(sizes.sum()))
 
     def with_arrays(self, **changed: Any) -> Tape:
         """This tape with some of its arrays, its views or options replaced, by name.
@@ -316,7 +324,7 @@ class Tape(Tabular):
         chosen = gate.check_indices("the selected views", views, len(self.views))
         return self._with_views(tuple(self.views[i] for i in chosen.tolist()))
 
-    def will_read(self, views: npt.ArrayLike) -> None:
+    def will_read(self, views: npt.ArrayLike, playing: int = 1) -> None:
         """To be called before views are read: of a large mapped tape it bounds the memory.
 
         Pages that were read before are given back once they are many (`kalshi_sim.mapped`); values
@@ -324,11 +332,12 @@ class Tape(Tabular):
 
         Args:
             views: indices of views [k].
+            playing: how many views are played at the same time.
         """
-        if self.mapped is not None:
-            read = self.arrays.views[np.asarray(views)]
-            rows = int((read[:, layout.V_STOP] - read[:, layout.V_START]).sum())
-            self.mapped.will_read(rows * self.mapped.size // len(self.rows))
+        if self.mapped is not None and self._view_bytes is not None:
+            n_bytes = int(self._view_bytes[np.asarray(views)].sum())
+            share = min(1.0, playing / len(self.views))
+            self.mapped.will_read(n_bytes, int(share * self._all_bytes))
 
     def _with_views(self, views: tuple[MarketSessionView, ...]) -> Tape:
         made = object.__new__(Tape)

@@ -52,8 +52,10 @@ class Episode:
     """[k] twice the equity from that row on, money in tape units."""
     hours: dict[int, float]
     """Profit in cents by hour of US Eastern time, counted from the epoch."""
-    action_counts: dict[int, list[int]]
-    """Counts of the actions by quarter of an hour of US Eastern time, likewise."""
+    quarters: npt.NDArray[np.int32]
+    """int32 [quarters] of an hour of US Eastern time, counted likewise, that have a step."""
+    action_counts: npt.NDArray[np.int32]
+    """int32 [quarters, actions] how often each action was taken in it."""
 
 
 def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
@@ -124,6 +126,7 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         ms=int(ts[-1] - ts[0]),
     )
     curve = _changes(played.equity2)
+    quarters, action_counts = _actions_by_period(played.actions[:-1], len(names), ts[:-1], view)
     return Episode(
         view=view,
         index=played.index,
@@ -133,7 +136,8 @@ def measure(tape: Tape, cash_start: int, played: Played) -> Episode:
         curve_rows=curve,
         curve_equity2=played.equity2[curve],
         hours=_by_period(np.diff(cents), ts[1:], view, MS_PER_HOUR),
-        action_counts=_actions_by_period(played.actions[:-1], len(names), ts[:-1], view),
+        quarters=quarters,
+        action_counts=action_counts,
     )
 
 
@@ -165,13 +169,13 @@ def _by_period(
 
 def _actions_by_period(
     actions: npt.NDArray[np.int8], n_actions: int, ts: Int64Array, view: MarketSessionView
-) -> dict[int, list[int]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     stamps = (ts + view.utc_offset_ms) // ACTION_PERIOD_MS
     periods, index = np.unique(stamps, return_inverse=True)
     cells = index * n_actions + actions
     counts = np.bincount(cells, minlength=len(periods) * n_actions)
     table = counts.reshape(len(periods), n_actions)
-    return dict(zip(periods.tolist(), table.tolist(), strict=True))
+    return periods.astype(np.int32), table.astype(np.int32)
 
 
 def profits(episodes: Sequence[Episode]) -> FloatArray:

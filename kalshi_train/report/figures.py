@@ -171,10 +171,11 @@ def actions_over_time(evaluation: Evaluation) -> go.Figure:
     run = evaluation.run(name)
     actions = run.config.table.names
     for episode in run.episodes:
-        for quarter, numbers in episode.action_counts.items():
+        counted = zip(episode.quarters.tolist(), episode.action_counts, strict=True)
+        for quarter, numbers in counted:
             period = quarter * ACTION_PERIOD_MS - episode.view.utc_offset_ms
             before = counts.get(period, np.zeros(len(actions), np.int64))
-            counts[period] = before + np.array(numbers)
+            counts[period] = before + numbers
     periods = sorted(counts)
     times = [_hour_name(ms) for ms in periods]
     for i, action in enumerate(actions):
