@@ -17,7 +17,7 @@ from kalshi_sim.units import MS_PER_SECOND
 from kalshi_sim.validated import Validated, Within
 from kalshi_train.config_file import read_settings
 from kalshi_train.flag_types import SessionIds
-from kalshi_train.learner.config import LearnerConfig
+from kalshi_train.learner.config import LearnerConfig, check_shares
 
 Curriculum = Literal["sequential", "shuffled", "easiest", "need"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -104,10 +104,14 @@ class TrainConfig(Validated):
     """Order of the markets; `--curriculum` alone means easiest (default: as market_order says)."""
     n_envs: Annotated[int, Within(1, 1_000_000)] = 64
     """Environments stepped together."""
+    learners: Annotated[int, Within(1, 1024)] = 1
+    """Processes that train one model together (ppo, a2c), each with its part of n_envs and of
+    batch_size; on this machine, or with --ray on a cluster."""
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     """Fixes everything random: the same seed gives the same model."""
     num_threads: Annotated[int | None, Within(1, 1024)] = None
-    """Threads of the network and the simulator (default: all cores); part of bitwise equality."""
+    """Threads of the network and the simulator, of each learner (default: all cores, divided
+    among them); part of bitwise equality."""
     progress: bool = True
     """Show a progress bar when the console is a terminal."""
     tensorboard: bool = True
@@ -146,7 +150,7 @@ class TrainConfig(Validated):
                 raise ConfigError(f"eval_until={self.eval_until}: must be after eval_from")
         elif self.eval_until is not None:
             raise ConfigError("eval_until goes with eval_from")
-        self.learner.resolve(self.n_envs)
+        check_shares(self.learner.resolve(self.n_envs), self.n_envs, self.learners)
 
     @property
     def simulation(self) -> SimConfig:
@@ -196,7 +200,19 @@ class TrainConfig(Validated):
             save_freq=self.save_freq or every,
             eval_freq=self.eval_freq or max(every, STEPS_PER_EVAL_ROW * longest_heldout),
             log_interval=self.log_interval or 1,
-            num_threads=self.num_threads or os.cpu_count() or 1,
+            num_threads=self.num_threads or max(1, (os.cpu_count() or 1) // self.learners),
+        )
+
+    @property
+    def share(self) -> TrainConfig:
+        """The settings of one learner alone: of resolved ones its part."""
+        if self.learners == 1:
+            return self
+        batch = self.learner.batch_size
+        return self.changed(
+            learners=1,
+            n_envs=self.n_envs // self.learners,
+            batch_size=None if batch is None else batch // self.learners,
         )
 
     def changed(self, **settings: Any) -> TrainConfig:

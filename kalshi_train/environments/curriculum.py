@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.validated import check_value
 from kalshi_train.data.prepare import mean_spread_cents
+from kalshi_train.learner.shares import own_views
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -104,14 +105,17 @@ class SimpleSessionCurriculum:
             name: np.zeros(n) for name in ("total_reward", "profit", "fees", "recent_profit")
         }
 
-    def start(self, env: KalshiVecEnv) -> None:
+    def start(self, env: KalshiVecEnv, rank: int = 0, learners: int = 1) -> None:
         """Set the environment's order of views before its first reset.
 
         Args:
             env: the environment that trains.
+            rank: number of the learner that it belongs to.
+            learners: how many learners there are, each with environments of its own.
         """
-        if self.order == "easiest":
-            env.set_view_order(self._easiest)
+        divided = learners > 1 and self.order == "sequential"
+        if self.order == "easiest" or divided:
+            env.set_view_order(own_views(self._easiest, rank, learners))
         elif self.order == "need":
             env.set_view_weights(self.weights())
 

@@ -15,6 +15,7 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.utils import explained_variance
 
 from kalshi_train.learner import losses, updates
+from kalshi_train.learner.group import mean_and_deviation
 from kalshi_train.learner.lane import CHUNK, Lane
 from kalshi_train.learner.network import ActorCritic
 from kalshi_train.learner.on_policy import FastOnPolicy
@@ -45,8 +46,12 @@ class FastPPO(FastOnPolicy, PPO):
         for epoch in range(self.n_epochs):
             order = buffer.order()
             first = len(log)
-            for start in range(0, order.size, self.batch_size):
-                stats = minibatch.differentiate(order[start : start + self.batch_size])
+            starts = range(0, order.size, self.batch_size)
+            minibatches = [order[start : start + self.batch_size] for start in starts]
+            for rows, scale in zip(minibatches, minibatch.scales(minibatches), strict=True):
+                stats = minibatch.differentiate(rows, scale)
+                if self.target_kl is not None:  # all stop at the same minibatch
+                    stats = self.group.rows_of_all(stats).mean(axis=0)
                 log.append(stats)
                 if self.target_kl is not None and stats[losses.KL] > 1.5 * self.target_kl:
                     continue_training = False
@@ -61,6 +66,7 @@ class FastPPO(FastOnPolicy, PPO):
             if not continue_training:
                 break
 
+        log = list(self.group.rows_of_all(np.array(log)).mean(axis=0))
         mean = np.mean(log, axis=0)
         loss = (
             log[-1][losses.POLICY]
@@ -96,6 +102,7 @@ class _PPOMinibatch:
         clip_range_vf: float | None,
     ) -> None:
         self.network = network
+        self.group = model.group
         self.observations = buffer.flat_observations
         self.normalize = model.normalize_advantage
         self.actions = buffer.actions.reshape(-1)
@@ -106,12 +113,35 @@ class _PPOMinibatch:
         coefficients = (float(model.ent_coef), float(model.vf_coef))
         self.scaling = np.array([1.0, 0.0, 1.0, clip_range, held, *coefficients])
 
-    def differentiate(self, rows: losses.I64) -> losses.F64:
-        """Leave the gradient over `rows` in the network; the means for the log."""
-        self.scaling[:3] = rows.size, 0.0, 1.0
-        if self.normalize and rows.size > 1:
-            mean, std = updates.mean_and_std(self.advantages, rows)
-            self.scaling[1:3] = mean, std + 1e-8
+    def scales(self, minibatches: list[losses.I64]) -> losses.F64:
+        """Mean and divisor of the advantages of minibatches, over all learners' rows of each.
+
+        Args:
+            minibatches: int64 [k] each, rows of this learner.
+
+        Returns:
+            float64 [minibatches, 2].
+        """
+        found = np.tile([0.0, 1.0], (len(minibatches), 1))
+        sizes = np.array([rows.size for rows in minibatches])
+        several = sizes * self.group.size > 1
+        if self.normalize and several.any():
+            parts = [updates.mean_and_squares(self.advantages, rows) for rows in minibatches]
+            scales = mean_and_deviation(self.group, np.array(parts), sizes)
+            found[several] = scales[several] + (0.0, 1e-8)
+        return found
+
+    def differentiate(self, rows: losses.I64, scale: losses.F64) -> losses.F64:
+        """Leave the gradient over all learners' rows of a minibatch in the network.
+
+        Args:
+            rows: int64 [k] rows of this learner.
+            scale: float64 [2] mean and divisor of the advantages.
+
+        Returns:
+            float64 [figures] the means over the rows of this learner, for the log.
+        """
+        self.scaling[:3] = rows.size * self.group.size, *scale
         self.rows = rows
         self.index = th.from_numpy(rows)
         n_lanes = self.network.run(rows.size, self._lane)
@@ -157,7 +187,7 @@ class FastA2C(FastOnPolicy, A2C):
             super().train()
             return
         network, optimiser, buffer = parts
-        means = self._differentiate(network, buffer)
+        means = self.group.rows_of_all(self._differentiate(network, buffer)).mean(axis=0)
         optimiser.step(self.max_grad_norm)
         self._n_updates += 1
         record = self.logger.record
@@ -171,14 +201,17 @@ class FastA2C(FastOnPolicy, A2C):
         record("train/value_loss", means[losses.VALUE])
 
     def _differentiate(self, network: ActorCritic, buffer: SharedRolloutBuffer) -> losses.F64:
-        """Leave the gradient over the whole rollout in the network; the means for the log."""
+        """Leave the gradient over all learners' rollouts in the network; the means for the log."""
         actions, observations = buffer.actions.reshape(-1), buffer.flat_observations
         advantages, returns = buffer.flat("advantages"), buffer.flat("returns")
         mean, divisor = 0.0, 1.0
         if self.normalize_advantage:
-            mean, std = updates.mean_and_std(advantages, np.arange(advantages.size))
-            divisor = std + 1e-8
-        scaling = np.array([actions.size, mean, divisor, self.ent_coef, self.vf_coef])
+            part = updates.mean_and_squares(advantages, np.arange(advantages.size))
+            sizes = np.array([advantages.size])
+            mean, deviation = mean_and_deviation(self.group, np.array([part]), sizes)[0]
+            divisor = deviation + 1e-8
+        size = actions.size * self.group.size
+        scaling = np.array([size, mean, divisor, self.ent_coef, self.vf_coef])
         actor, critic = (net[-1].bias for net in network.nets)
         masks = buffer.flat_masks
 

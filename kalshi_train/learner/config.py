@@ -170,3 +170,45 @@ def _check_batch(algorithm: str, n_envs: int, n_steps: int, batch_size: int) -> 
             f"batch_size {batch_size} is larger than a rollout of {rollout} "
             f"(n_envs {n_envs} * n_steps {n_steps}); lower the one or raise the others"
         )
+
+
+def check_shares(learner: LearnerConfig, n_envs: int, learners: int) -> None:
+    """Check that a training can be divided into equal parts.
+
+    Args:
+        learner: its settings, resolved.
+        n_envs: environments of all learners together.
+        learners: how many there are.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if learners == 1:
+        return
+    if learner.algorithm not in ("ppo", "a2c") or learner.stock_sb3:
+        name = f"stock_sb3 {learner.algorithm}" if learner.stock_sb3 else learner.algorithm
+        raise ConfigError(f"learners={learners}: {name} has one learner; ppo and a2c have several")
+    if learner.device == "cuda":
+        raise ConfigError(
+            f"learners={learners}: several learners train on device cpu; leave out device=cuda"
+        )
+    if learner.normalize:
+        raise ConfigError(
+            f"learners={learners}: normalize scales features by what one learner has seen; "
+            "leave out one of the two"
+        )
+    if n_envs % learners:
+        raise ConfigError(
+            f"n_envs {n_envs} cannot be divided by {learners} learners; "
+            f"take {_near(n_envs, learners)}"
+        )
+    batch = learner.batch_size
+    if batch is not None and (batch % learners or batch // learners < 2):
+        raise ConfigError(
+            f"batch_size {batch} cannot be divided by {learners} learners; "
+            f"take {_near(batch, 2 * learners)}"
+        )
+
+
+def _near(number: int, factor: int) -> int:
+    return max(1, round(number / factor)) * factor

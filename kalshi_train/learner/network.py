@@ -18,6 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from kalshi_train.learner import activations, losses
+from kalshi_train.learner.group import ALONE, Group
 from kalshi_train.learner.lane import CHUNK, Lane, Layer, LayerGradient
 from kalshi_train.learner.products import Shape, quicker_with_onednn
 
@@ -99,6 +100,8 @@ class ActorCritic:
         """Shapes of the weights that oneDNN multiplies."""
         self.nets = self._layers()
         self.lanes: list[Lane] = [Lane(self)]
+        self.group: Group = ALONE
+        """The learners whose gradients are added up."""
         self._pool: ThreadPoolExecutor | None = None
 
     def adopt(self) -> None:
@@ -186,12 +189,20 @@ class ActorCritic:
         return n_lanes
 
     def reduce(self, n_lanes: int) -> losses.F64:
-        """Sum the lanes' gradients into `gradient`; the sums for the log."""
+        """Sum the gradients of all lanes of all learners into `gradient`.
+
+        Args:
+            n_lanes: lanes of this learner that have worked.
+
+        Returns:
+            The sums for the log, of this learner alone.
+        """
         self.gradient.copy_(self.lanes[0].gradient)
         stats = self.lanes[0].stats.copy()
         for lane in self.lanes[1:n_lanes]:
             self.gradient.add_(lane.gradient)
             stats += lane.stats
+        self.group.add_(self.gradient)
         return stats
 
     def act(

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.kernels.jit import say_if_compiling
 from kalshi_train.learner import losses
+from kalshi_train.learner.group import ALONE, Group
 from kalshi_train.learner.masking import Masking
 from kalshi_train.learner.network import ActorCritic
 from kalshi_train.learner.network import unsupported as unsupported_policy
@@ -33,6 +34,8 @@ class FastOnPolicy(Masking):
 
     _network: ActorCritic | None = None
     _optimiser: FlatOptimiser | None = None
+    group: Group = ALONE
+    """The learners that train this model together."""
     by_onednn: list[tuple[int, int]] | None = None
     """Shapes of the weights that oneDNN multiplies, as was quicker where the model was made."""
 
@@ -58,7 +61,24 @@ class FastOnPolicy(Masking):
         self._make_rollout_buffer(SharedRolloutBuffer)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_network", "_optimiser"]
+        return [*super()._excluded_save_params(), "_network", "_optimiser", "group"]
+
+    def join(self, group: Group) -> None:
+        """Train the model together with other learners, all from the parameters of the first.
+
+        Args:
+            group: the learners; each of them joins.
+
+        Raises:
+            ConfigError: stock code would run, which adds no gradients up.
+            LostLearnerError: one of them is gone.
+        """
+        network = self._network
+        if network is None:
+            raise ConfigError("several learners need MlpPolicy on float32 on the CPU")
+        network.adopt()
+        group.copy_first_(network.flat)
+        self.group = network.group = group
 
     def learn(self: Self, *args: Any, **kwargs: Any) -> Self:
         """Train as the stock method does; torch's number of threads is as before afterwards.
@@ -121,7 +141,7 @@ class FastOnPolicy(Masking):
                 clipped_actions = actions
 
                 new_obs, rewards, dones, infos = env.step(clipped_actions)
-                self.num_timesteps += env.num_envs
+                self.num_timesteps += env.num_envs * self.group.size
                 callback.update_locals(locals())
                 if not callback.on_step():
                     return False

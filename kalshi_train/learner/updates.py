@@ -17,15 +17,15 @@ _ONE = np.float32(1.0)
 
 
 @jit
-def mean_and_std(x: F32, rows: I64) -> tuple[float, float]:
-    """The mean and the unbiased standard deviation of some entries; the latter 0 for a single one.
+def mean_and_squares(x: F32, rows: I64) -> tuple[float, float]:
+    """The mean of some entries, and the sum of the squares of their distances from it.
 
     Args:
         x: float32 [n].
         rows: int64 [k] which entries.
 
     Returns:
-        (mean, standard deviation).
+        (mean, sum of squares).
     """
     n = rows.size
     total = 0.0
@@ -35,7 +35,7 @@ def mean_and_std(x: F32, rows: I64) -> tuple[float, float]:
     squares = 0.0
     for i in range(n):
         squares += (x[rows[i]] - mean) ** 2
-    return mean, math.sqrt(squares / max(n - 1, 1))
+    return mean, squares
 
 
 @jit

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -18,18 +17,28 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from kalshi_sim.files import whole_file
 from kalshi_sim.interrupts import Interrupted, StopRequest
 from kalshi_train.evaluation.heldout import HeldoutResult, play_heldout
 from kalshi_train.evaluation.policies import policy_from_model
 from kalshi_train.learner.card_rollout import CardRolloutBuffer
+from kalshi_train.learner.group import ALONE, Group
 from kalshi_train.training import checkpoints
 from kalshi_train.training.metrics import MIN_STEPS_PER_RECORD, TradingMetrics
 from kalshi_train.training.model_state import model_state
-from kalshi_train.training.randomness import random_state
 from kalshi_train.training.state import RunState
+from kalshi_train.training.together import (
+    Boundary,
+    Info,
+    Played,
+    action_counts,
+    finished,
+    own_state,
+    played_by_all,
+    set_entropy,
+    state_of_all,
+)
 
 if TYPE_CHECKING:
     from kalshi_sim.tape import Tape
@@ -80,6 +89,7 @@ class TrainingCallback(BaseCallback):
         stop: StopRequest | None = None,
         after_evaluation: AfterEvaluation | None = None,
         folder: Path | None = None,
+        group: Group = ALONE,
     ):
         """Set up for one call of `learn`.
 
@@ -95,6 +105,7 @@ class TrainingCallback(BaseCallback):
             stop: whether the run is to be saved and ended; None: it never is.
             after_evaluation: called with each held-out result; what it raises ends the run.
             folder: where the run writes; by default the one its settings name.
+            group: the learners that train the model, of which this is the first.
         """
         super().__init__()
         self.config = config
@@ -111,6 +122,9 @@ class TrainingCallback(BaseCallback):
         self._stop = stop or StopRequest()
         self._after_evaluation = after_evaluation
         self._folder = config.run_folder if folder is None else folder
+        self._group = group
+        self._infos: list[Info] = []
+        """Of the episodes that ended in this rollout."""
         self._rollouts = 0
         self._recorded_at = 0
         self._mark = 0.0
@@ -120,7 +134,8 @@ class TrainingCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._recorded_at = self.num_timesteps
-        self.metrics.begin(self._env.state())
+        self._boundary = Boundary(self._group, self.model, self._env)
+        self.metrics.begin(state_of_all(self._group, self._env.state()))
 
     def _on_rollout_start(self) -> None:
         """The boundary: the last rollout is learned, the next not begun."""
@@ -129,27 +144,25 @@ class TrainingCallback(BaseCallback):
     def _on_step(self) -> bool:
         if "rollout_buffer" not in self.locals:
             self._actions.append(np.array(self.locals["actions"]))
-        dones = self.locals.get("dones")  # a card gives those of a rollout at its end
-        if dones is not None and dones.any():
-            infos = self.locals["infos"]
-            self._finished([infos[i] for i in np.flatnonzero(dones)])
+        self._infos += finished(self.locals)
         return True
-
-    def _finished(self, infos: list[dict[str, Any]]) -> None:
-        self.curriculum.record(infos)
-        self.metrics.finished(infos)
 
     def _on_rollout_end(self) -> None:
         self.metrics.clock.collect += time.perf_counter() - self._mark
-        self._finished(self.locals.get("finished_infos", []))
+        self._infos += self.locals.get("finished_infos", [])
         buffer = self.locals.get("rollout_buffer")
         n_actions = len(self.metrics.action_names)
         if isinstance(buffer, CardRolloutBuffer):
             counts = buffer.action_counts(n_actions)
         else:
             actions = np.stack(self._actions) if buffer is None else buffer.actions
-            counts = np.bincount(actions.astype(np.int64).ravel(), minlength=n_actions)
-        self.metrics.rollout(self._env.state(), counts)
+            counts = action_counts(actions, n_actions)
+        own = Played(self._infos, counts, self._env.state())
+        everyone = played_by_all(self._group, own)
+        self.curriculum.record(everyone.infos)
+        self.metrics.finished(everyone.infos)
+        self.metrics.rollout(everyone.state, everyone.counts)
+        self._infos = []
         self._actions.clear()
         self.state.episodes = self.metrics.episodes
         self._rollouts += 1
@@ -171,32 +184,36 @@ class TrainingCallback(BaseCallback):
         due = enough and self._rollouts >= (self.config.log_interval or 1)
         if self._rollouts and (last or due):
             self._record()
-        self._set_entropy()
+        set_entropy(self.model, self.config)
         self._mark = time.perf_counter()
-
-    def _set_entropy(self) -> None:
-        """By the steps alone, so that it does not matter in how many goes they are made."""
-        half_life, start = self.config.learner.ent_half_life, self.config.learner.ent_coef
-        if half_life and start is not None:
-            assert isinstance(self.model, OnPolicyAlgorithm)
-            self.model.ent_coef = start * 0.5 ** (self.num_timesteps / half_life)
 
     def boundary(self, *, last: bool) -> None:
         """Evaluate and save where it is due; at the end of a run both are."""
         steps, config, state = self.num_timesteps, self.config, self.state
         self.curriculum.update(self._env)
-        if self._stop.signum is not None and not last:
-            self._save_and_stop(self._stop.signum)
-        eval_due = last or _passed(state.evaluated_at, steps, config.eval_freq)
-        if self._heldout is not None and steps > 0 and eval_due:
+        begun = steps > 0
+        eval_due = begun and (last or _passed(state.evaluated_at, steps, config.eval_freq))
+        eval_due = eval_due and self._heldout is not None
+        save_due = begun and (last or _passed(state.saved_at, steps, config.save_freq))
+        asked = None if last else self._stop.signum
+        signum = self._boundary.agree(asked, needs_states=eval_due or save_due)
+        if signum is not None:
+            self._save_and_stop(signum)
+        if not self._boundary.waits:
+            self._evaluate_and_save(evaluates=eval_due, saves=save_due)
+            return
+        with self._boundary.leading():
+            self._evaluate_and_save(evaluates=eval_due, saves=save_due)
+
+    def _evaluate_and_save(self, *, evaluates: bool, saves: bool) -> None:
+        if evaluates and self._heldout is not None:
             try:
                 with self._stop.at_once():
                     result = self._play(self._heldout)
             except Interrupted as interrupted:
                 self._save_and_stop(interrupted.signum)
             self._evaluated(result)
-        save_due = last or _passed(state.saved_at, steps, config.save_freq)
-        if steps > 0 and save_due:
+        if saves:
             self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
@@ -213,11 +230,10 @@ class TrainingCallback(BaseCallback):
         if self.num_timesteps > 0:
             if self.state.saved_at != self.num_timesteps:
                 self._save_checkpoint()
-            folder = shlex.quote(str(self.config.run_folder))
             raise Interrupted(
                 signum,
                 f"interrupted and saved at {self.num_timesteps:,} steps; go on with: "
-                f"kalshi-train --resume-from {folder}",
+                f"{checkpoints.resume_command(self.config.run_folder)}",
             )
         raise Interrupted(signum)
 
@@ -307,14 +323,13 @@ class TrainingCallback(BaseCallback):
         }
 
     def _arrays(self) -> checkpoints.Arrays:
+        others = {str(rank): state for rank, state in enumerate(self._boundary.others, 1)}
         return checkpoints.flatten(
             {
-                "last_obs": self.model._last_obs,
-                "last_episode_starts": self.model._last_episode_starts,
-                "random": random_state(),
-                "sim": self._env.get_simulation_state(),
+                **own_state(self.model, self._env),
                 "curriculum": self.curriculum.state(),
                 "model": model_state(self.model),
+                "others": others,
             }
         )
 

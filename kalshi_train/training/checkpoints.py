@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import re
+import shlex
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,6 +86,26 @@ def checkpoint_path(run_folder: Path, num_timesteps: int) -> Path:
         num_timesteps: environment steps at the checkpoint.
     """
     return run_folder / FOLDER / f"model_{num_timesteps}_steps.zip"
+
+
+def resume_command(run_folder: Path) -> str:
+    """The command that goes on with a run from its newest checkpoint.
+
+    Args:
+        run_folder: of the run.
+    """
+    return f"kalshi-train --resume-from {shlex.quote(str(run_folder))}"
+
+
+def is_saved_since(run_folder: Path, begun: float) -> bool:
+    """Whether a checkpoint was written after a time.
+
+    Args:
+        run_folder: of the run.
+        begun: seconds since the epoch.
+    """
+    found = (run_folder / FOLDER).glob("*.zip")
+    return any(_NAME.fullmatch(f.name) and f.stat().st_mtime >= begun for f in found)
 
 
 def write_checkpoint(

@@ -80,7 +80,9 @@ def train_on_cluster(
             config.run_folder.name,
             _train_here,
             _task(config, words),
-            Resources(config.num_threads or 1, int(config.learner.device != "cpu")),
+            Resources(
+                (config.num_threads or 1) * config.learners, int(config.learner.device != "cpu")
+            ),
         )
         for config in configs
     ]

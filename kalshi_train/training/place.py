@@ -40,6 +40,8 @@ def with_device(config: TrainConfig) -> TrainConfig:
     learner = config.learner
     if learner.device == "cpu":
         return config
+    if config.learners > 1:
+        return config.changed(device="cpu")
     if stays_on_card(learner) or stays_on_card(config.changed(device="cuda").learner):
         device = chosen_device(learner.device)
         if device == "cuda" and learner.device == "cuda":

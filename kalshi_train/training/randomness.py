@@ -7,11 +7,16 @@ import random
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from kalshi_train.learner.shares import stream_of
+
+if TYPE_CHECKING:
+    from kalshi_sim.vec_env import KalshiVecEnv
 
 _TURN: Final = threading.RLock()
 """Held by the training that draws from the generators of this process."""
@@ -67,3 +72,19 @@ def set_random_state(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         if f"cuda{i}" in arrays:
             torch.cuda.set_rng_state(torch.from_numpy(arrays[f"cuda{i}"].copy()), i)
+
+
+def seed_learner(seed: int, rank: int, env: KalshiVecEnv, begun: int = 0) -> None:
+    """Give one of several learners random numbers of its own.
+
+    Args:
+        seed: of the run.
+        rank: number of the learner.
+        env: its environments, before their first reset.
+        begun: steps of the run at which the numbers begin.
+    """
+    own = stream_of(seed, rank, begun)
+    random.seed(own)
+    np.random.seed(own)  # noqa: NPY002 (SB3 draws there)
+    torch.manual_seed(own)
+    env.seed(own)

@@ -15,7 +15,7 @@ from kalshi_train.models import model_data, model_weights
 from kalshi_train.training import checkpoints
 from kalshi_train.training.model import HYPERPARAMETERS
 from kalshi_train.training.model_state import restore_model_state
-from kalshi_train.training.randomness import set_random_state
+from kalshi_train.training.randomness import seed_learner, set_random_state
 from kalshi_train.training.state import RunState
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 # Changing these on a resume still continues the run, but not bit for bit.
 _PART_OF_EXACT: Final = (
     "n_envs",
+    "learners",
     "num_threads",
     "learning_rate",
     "lr_schedule",
@@ -70,6 +71,7 @@ def restore(
     model: BaseAlgorithm,
     env: KalshiVecEnv,
     curriculum: SimpleSessionCurriculum,
+    rank: int = 0,
 ) -> RunState | None:
     """Put model, environments, curriculum and random states back as they were.
 
@@ -77,6 +79,7 @@ def restore(
         checkpoint: to go on from.
         config: the run's settings.
         model, env, curriculum: just made; changed.
+        rank: number of the learner that they belong to.
 
     Returns:
         What the run remembered; None if the checkpoint holds a model alone.
@@ -85,7 +88,7 @@ def restore(
         ConfigError: the network has other layers, or the checkpoint is not one of ours.
     """
     try:
-        return _restore(checkpoint, config, model, env, curriculum)
+        return _restore(checkpoint, config, model, env, curriculum, rank)
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ConfigError(
             f"{checkpoint.path}: its state cannot be put back ({type(error).__name__}); start anew"
@@ -98,6 +101,7 @@ def _restore(
     model: BaseAlgorithm,
     env: KalshiVecEnv,
     curriculum: SimpleSessionCurriculum,
+    rank: int,
 ) -> RunState | None:
     _restore_weights(checkpoint, config, model)
     if not checkpoint.exact:
@@ -116,22 +120,31 @@ def _restore(
     model.ep_info_buffer = deque(run["ep_info_buffer"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     _warn_of_changes(run, config)
-    set_random_state(arrays["random"])
-    same_batch = len(arrays["last_episode_starts"]) == config.n_envs
+    others = arrays.get("others", {})
+    own = others.get(str(rank)) if rank else arrays
+    if own is None:  # there were fewer learners
+        seed_learner(config.seed, rank, env, model.num_timesteps)
+    else:
+        set_random_state(own["random"])
+    same_batch = own is not None and (
+        (1 + len(others), len(own["last_episode_starts"])) == (config.learners, env.num_envs)
+    )
     same_episodes = False
-    if run["data"] == views_digest(env.tape) and same_batch:
+    if own is not None and same_batch and run["data"] == views_digest(env.tape):
         curriculum.load_state(arrays["curriculum"])
         curriculum.update(env)
         try:
-            env.set_simulation_state(arrays["sim"])
+            env.set_simulation_state(own["sim"])
         except ConfigError as error:  # of a version that kept other columns, or other settings
             logger.warning("the episodes start anew: %s", error)
         else:
-            model._last_obs = arrays["last_obs"]
-            model._last_episode_starts = arrays["last_episode_starts"]
+            model._last_obs = own["last_obs"]
+            model._last_episode_starts = own["last_episode_starts"]
             same_episodes = True
     else:
-        logger.warning("other markets or another n_envs: the episodes start anew")
+        logger.warning(
+            "other markets, or another n_envs or number of learners: the episodes start anew"
+        )
     restore_model_state(model, arrays.get("model", {}), same_episodes=same_episodes)
     if hasattr(model, "replay_buffer"):
         logger.warning(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from stable_baselines3.common.logger import KVWriter, Logger
 
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import make_folder
 from kalshi_sim.interrupts import StopRequest, deferred
 from kalshi_sim.sealed import write_sealed
@@ -26,19 +28,23 @@ from kalshi_train.evaluation.evidence import caveats
 from kalshi_train.evaluation.measure import measure, summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES
 from kalshi_train.evaluation.policies import policy_from_model
+from kalshi_train.learner.group import Group
+from kalshi_train.learner.on_policy import FastOnPolicy
 from kalshi_train.training import checkpoints
 from kalshi_train.training.callbacks import BEST_MODEL, AfterEvaluation, TrainingCallback
 from kalshi_train.training.curves import TensorBoardWriter, quiet_threads
 from kalshi_train.training.foundation import provenance_of_run, sources_of
+from kalshi_train.training.local_learners import Others, other_learners
 from kalshi_train.training.metrics import JsonLinesWriter, TradingMetrics, timed_steps
 from kalshi_train.training.model import make_model
 from kalshi_train.training.place import stays_on_card, with_device
 from kalshi_train.training.progress import Console
-from kalshi_train.training.randomness import one_training
+from kalshi_train.training.randomness import one_training, seed_learner
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume, restore, views_digest
 from kalshi_train.training.run_lock import locked
 from kalshi_train.training.state import RunState
+from kalshi_train.training.together import FollowingCallback
 from kalshi_train.training.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
@@ -84,8 +90,48 @@ def train(
     checkpoint = check_resume(config)
     config = with_device(config)
     here = whereabouts or Whereabouts.of(config)
+    others = other_learners(here.used(config), sessions, checkpoint)
+    return lead(
+        config,
+        checkpoint,
+        here,
+        others,
+        sessions=sessions,
+        command=command,
+        after_evaluation=after_evaluation,
+    )
+
+
+def lead(
+    config: TrainConfig,
+    checkpoint: checkpoints.Checkpoint | None,
+    here: Whereabouts,
+    others: AbstractContextManager[Others],
+    *,
+    sessions: Sequence[Session] | None = None,
+    command: Sequence[str] | None = None,
+    after_evaluation: AfterEvaluation | None = None,
+) -> TrainResult:
+    """Train as the first learner of a model, or the only one.
+
+    Args:
+        config: the settings, with the device that is used.
+        checkpoint: what the run goes on from.
+        here: where it reads and writes.
+        others: the other learners, which begin and end with it.
+        sessions: as of `train`.
+        command: as of `train`.
+        after_evaluation: as of `train`.
+
+    Returns:
+        As of `train`.
+
+    Raises:
+        KalshiSimError: as of `train`, or another learner was lost.
+        Interrupted: Ctrl-C or SIGTERM; what was trained is saved.
+    """
     make_folder(here.folder)
-    with locked(here.folder), one_training():
+    with locked(here.folder), one_training(), others as learners:
         config, here = here.with_own_fees(config)
         if config.sim.fill_model == "touch":
             logger.warning(
@@ -94,13 +140,47 @@ def train(
             )
         logger.info("loading the sessions")
         data = prepare(here.used(config), sessions)
-        with quiet_threads(), deferred(_say_stopping) as stop:
-            run = _Run(config.resolve(data.longest_heldout), data, checkpoint, stop, here.folder)
+        with quiet_threads(), deferred(say_stopping) as stop:
+            learners.obey(stop)
+            with stop.at_once():
+                group = learners.join()
+            used = config.resolve(data.longest_heldout)
+            run = _Run(used, data, checkpoint, stop, here.folder, group)
             run.after_evaluation = after_evaluation
             return run.learn(sources_of(here.used(config), sessions), command)
 
 
-def _say_stopping(signum: int) -> None:
+def follow(
+    config: TrainConfig,
+    sessions: Sequence[Session] | None,
+    checkpoint: checkpoints.Checkpoint | None,
+    join: Callable[[], Group],
+) -> None:
+    """Train a model together with the learner that leads, as one of the others.
+
+    Args:
+        config: the settings as the first learner has them.
+        sessions: train on these instead of loading them from the store.
+        checkpoint: what the run goes on from.
+        join: waits for the other learners.
+
+    Raises:
+        KalshiSimError: this learner cannot have what the others have, or another one is gone.
+        ToldToEndError: the first learner has ended the training early.
+    """
+    data = prepare(config, sessions)
+    group = join()
+    config = config.resolve(data.longest_heldout)
+    run = _Run(config, data, checkpoint, StopRequest(), config.run_folder, group)
+    run.follow()
+
+
+def say_stopping(signum: int) -> None:
+    """Say that a signal has come, and what happens.
+
+    Args:
+        signum: its number.
+    """
     logger.warning("stopping after this rollout, to save; once more stops at once")
 
 
@@ -133,13 +213,17 @@ class _Run:
         checkpoint: checkpoints.Checkpoint | None,
         stop: StopRequest,
         folder: Path,
+        group: Group,
     ):
         self.config, self.data, self.stop, self.folder = config, data, stop, folder
+        self.group = group
+        _check_same_markets(group, data)
+        rank, share = group.rank, config.share
         self.after_evaluation: AfterEvaluation | None = None
         torch.set_num_threads(config.num_threads or 1)
         self.env = KalshiVecEnv(
             data.train,
-            n_envs=config.n_envs,
+            n_envs=share.n_envs,
             config=config.simulation,
             seed=config.seed,
             n_threads=config.num_threads,
@@ -148,15 +232,18 @@ class _Run:
         self.curriculum = SimpleSessionCurriculum(
             data.train, _order(config), cash_start=config.sim.cash_start
         )
-        self.curriculum.start(self.env)
+        self.curriculum.start(self.env, rank, group.size)
         self.metrics = TradingMetrics(
             data.train.payout, config.sim.cash_start, config.sim.table.names
         )
         self.state = RunState(run_started_ns=time.time_ns())
-        self.model = make_model(config, self.env)
+        self.model = make_model(share, self.env)
+        if isinstance(self.model, FastOnPolicy) and group.size > 1:
+            self.model.join(group)
+            seed_learner(config.seed, rank, self.env)
         self.console = Console(config)
         if checkpoint is not None:
-            restored = restore(checkpoint, config, self.model, self.env, self.curriculum)
+            restored = restore(checkpoint, config, self.model, self.env, self.curriculum, rank)
             if restored is not None:
                 self.state = restored
                 self.metrics.episodes = restored.episodes
@@ -177,6 +264,7 @@ class _Run:
             self.stop,
             self.after_evaluation,
             self.folder,
+            self.group,
         )
         model.set_logger(Logger(str(self.folder), self._writers()))
         begin, steps_before = time.perf_counter(), model.num_timesteps
@@ -212,6 +300,18 @@ class _Run:
             models["best"] = config.run_folder / BEST_MODEL
         rests_on = provenance_of_run(config, self.data, sources, self.state, models, command)
         return self._result(callback, seconds, model.num_timesteps - steps_before, rests_on)
+
+    def follow(self) -> None:
+        """Learn what the first learner does."""
+        config, model = self.config, self.model
+        model.set_logger(Logger(None, []))
+        callback = FollowingCallback(config, self.env, self.curriculum, self.group)
+        model.learn(
+            max(0, config.total_timesteps - model.num_timesteps),
+            callback=callback,
+            log_interval=None,  # type: ignore[arg-type]  # SB3 takes it
+            reset_num_timesteps=model.num_timesteps == 0,
+        )
 
     def _writers(self) -> list[KVWriter]:
         kept = self.model.num_timesteps or None
@@ -295,6 +395,21 @@ class _Run:
             "mean_profit_cents": state.best_profit,
             "note": "chosen on the held-out markets: its profit there flatters it",
         }
+
+
+def _check_same_markets(group: Group, data: TrainingData) -> None:
+    """Check that all learners have what learner 0 has.
+
+    Raises:
+        ConfigError: one has other markets.
+    """
+    found = group.exchange(views_digest(data.train))
+    for rank, digest in enumerate(found):
+        if digest != found[0]:
+            raise ConfigError(
+                f"learner {rank} has other markets to train on than learner 0; "
+                "let all of them read the same store"
+            )
 
 
 def _order(config: TrainConfig) -> Order:

@@ -9,7 +9,8 @@ import socket
 import sys
 from multiprocessing.connection import Connection
 
-from kalshi_train.tune.workers import end_with, serve
+from kalshi_train.training.child import end_with
+from kalshi_train.tune.workers import serve
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ to end the trial, and sends the `Outcome`. A worker that is killed closes its en
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -136,22 +135,3 @@ def answer_to(task: Task, report: Callable[[int, float], bool]) -> Outcome | Fau
         return Fault(str(error), of_program=False)
     except Exception:
         return Fault(traceback.format_exc())
-
-
-def end_with(connection: socket.socket) -> None:
-    """End this process when the other end of a socket is closed, whatever it is doing.
-
-    Args:
-        connection: nothing is read from it.
-    """
-    watched = connection.dup()
-
-    def watch() -> None:
-        import select
-
-        poll = select.poll()
-        poll.register(watched.fileno(), select.POLLRDHUP)
-        poll.poll()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
