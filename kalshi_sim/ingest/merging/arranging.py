@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise, permutations
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,14 @@ _OLDER_MS: Final = 5
 """A step back of so much is likelier than a file that goes on with an older sid."""
 _ALL_ORDERS: Final = 6
 """Of more pieces than this not every order is tried."""
+
+
+class _OfFiles(NamedTuple):
+    """An order of pieces, told by their files whole: by all markets in them."""
+
+    cost: Cost
+    links: int
+    order: tuple[Piece, ...]
 
 
 def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
@@ -45,27 +54,25 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
         for cost, order in found
         if cost[0] == best[0] and cost[1] <= best[1] + 2 * RESTART_MS
     ]
-    files: list[tuple[Cost, Cost, tuple[Piece, ...]]] = []
+    files: list[_OfFiles] = []
     if len(near) > 1:
-        files = [(_cost_of_files(order), cost, order) for cost, order in near]
+        orders = [order for _, order in near]
+        files = list(map(_OfFiles, map(_cost_of_files, orders), _links(orders), orders))
         # The very next number in the next file says more than a step back of some ms.
-        least = min((whole[0], -_links(order), whole) for whole, _, order in files)
-        near = [
-            (cost, order)
-            for whole, cost, order in files
-            if (whole[0], -_links(order), whole) == least
-        ]
+        ranks = [(of.cost[0], -of.links, of.cost) for of in files]
+        least = min(ranks)
+        near = [found for rank, found in zip(ranks, near, strict=True) if rank == least]
         if sum(piece.times is None for piece in pieces) > 1:
             # Of several lone snapshots without a time numbers alone do not decide the order.
             near = [
-                ((0, 0, 0, 0), order)
-                for whole, _, order in files
-                if whole[0] == least[0] and whole[1] <= least[2][1] + 2 * RESTART_MS
+                ((0, 0, 0, 0), of.order)
+                for of in files
+                if of.cost[0] == least[0] and of.cost[1] <= least[2][1] + 2 * RESTART_MS
             ]
     likeliest = min(cost[:2] for cost, _ in near)
     near = [(cost, order) for cost, order in near if cost[:2] == likeliest]
     if len(near) == 1:
-        return _unless_older(near[0][1], [(whole, order) for whole, _, order in files])
+        return _unless_older(near[0][1], files)
     overlapping = [order for _, order in near if any(map(snapshots_shared, order, order[1:]))]
     if len(overlapping) == 1:
         return overlapping[0]
@@ -77,23 +84,24 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
     raise refused(pieces, "neither times nor numbers decide the order of")
 
 
-def _unless_older(
-    chosen: tuple[Piece, ...], others: Sequence[tuple[Cost, tuple[Piece, ...]]]
-) -> tuple[Piece, ...]:
+def _unless_older(chosen: tuple[Piece, ...], files: Sequence[_OfFiles]) -> tuple[Piece, ...]:
     """The chosen order, or the only one with fewer older sids for a small step back.
 
     Where no fewer files begin with the very next number: of sockets with sids of their own in one
     file each goes on after the other.
     """
-    least = min((whole for whole, _ in others), default=None)
+    if not files:
+        return chosen
+    least = min(of.cost for of in files)
+    links = next(of.links for of in files if of.order is chosen)
+    older = _older(chosen)
     likelier = [
-        order
-        for whole, order in others
-        if least is not None
-        and whole[0] == least[0]
-        and _older(order) < _older(chosen)
-        and whole[1] <= least[1] + _OLDER_MS
-        and _links(order) >= _links(chosen)
+        of.order
+        for of in files
+        if of.cost[0] == least[0]
+        and of.cost[1] <= least[1] + _OLDER_MS
+        and of.links >= links
+        and _older(of.order) < older
     ]
     return likelier[0] if len(likelier) == 1 else chosen
 
@@ -131,17 +139,21 @@ def is_doubtful(pieces: Sequence[Piece]) -> bool:
     )
 
 
-def _links(order: Sequence[Piece]) -> int:
-    """How often a file begins with the very next number of a sid, or repeats, of any market."""
-    frames = order[0].frames
+def _links(orders: Sequence[tuple[Piece, ...]]) -> list[int]:
+    """How often in each order a file begins with a sid's very next number, or repeats the last.
 
+    Of any market.
+    """
+    frames = orders[0][0].frames
+
+    @cache  # many orders have the same neighbours
     def follows(one: int, other: int) -> bool:
         last, first = frames.numbers_of(one)[1], frames.numbers_of(other)[0]
         if any(last.get(sid) == number - 1 for sid, number in first.items()):
             return True
         return shared_run(whole_file(frames, one), whole_file(frames, other)) > 0
 
-    return sum(follows(a.files[-1], b.files[0]) for a, b in pairwise(order))
+    return [sum(follows(a.files[-1], b.files[0]) for a, b in pairwise(order)) for order in orders]
 
 
 def _orders(pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
