@@ -75,6 +75,76 @@ def test_one_number_for_two_frames_at_one_time_shows_two_sockets(tmp_path: Path)
     assert numbers(of_files(tmp_path, *two_sockets(40))) == [1, 1, 6]
 
 
+@pytest.mark.parametrize("order", range(4))
+def test_a_file_of_snapshots_beside_one_that_holds_both_is_of_another_socket(
+    tmp_path: Path, order: int
+) -> None:
+    """Its numbers fall from those of a file that goes on behind it."""
+    other: dict[str, Any] = {"market": OTHER}
+    files: list[Lines] = [
+        [
+            *(received(book(1, **other), 0), received(book(2), 1)),
+            received(delta(3, 20, **other), 20),
+        ],
+        [received(book(1), 5), received(book(2, **other), 6)],
+        [received(delta(4, 40), 40), received(delta(5, 60, **other), 60)],
+        [received(delta(3, 20, **other), 21), received(delta(4, 60, **other), 61)],
+    ]
+    session = of_files(tmp_path, *files[order:], *files[:order])
+    assert numbers(session) == [2, 1, -1]  # and a gap
+    assert session.quality.markets[MARKET].passed_over == 1
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_other_markets_show_two_sockets_where_a_market_changes_too_seldom(
+    tmp_path: Path, order: int
+) -> None:
+    """Its own frames do not lie among each other, and no number distinguishes them."""
+    mine = snapshot(None, [["0.4000", "9.00"]])
+
+    def changes(of: int, *times: int) -> Lines:
+        return [received(delta(None, ms, market=OTHER), ms + of) for ms in times]
+
+    files: list[Lines] = [
+        [received(mine, 0), *changes(0, 20)],
+        [received(mine, 2), *changes(1, 20, 30)],
+        [*changes(0, 30, 50), received(delta(None, 60), 60)],
+        [*changes(1, 50), received(delta(None, 60), 61)],
+    ]
+    session = of_files(tmp_path, *files[order:], *files[:order])
+    counts = session.quality.markets[MARKET]
+    assert (counts.deltas, counts.passed_over, counts.repeated_frames) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("order", range(2))
+def test_a_delta_that_was_written_late_behind_a_cut(tmp_path: Path, order: int) -> None:
+    """Received in the ms in which the file before ended: that file goes on all the same."""
+    files: list[Lines] = [
+        [in_ms(book(1), 0), in_ms(delta(3, 8), 10)],
+        [in_ms(delta(2, 4), 10), in_ms(control(4), 20)],
+    ]
+    session = of_files(tmp_path, *files[order:], *files[:order])
+    assert numbers(session) == [1, 2, 3, -1]  # and a gap
+
+
+@pytest.mark.parametrize("order", range(3))
+def test_a_file_does_not_go_on_with_a_sid_that_a_later_file_begins(
+    tmp_path: Path, order: int
+) -> None:
+    """Though of two subscriptions at a time each file goes on with the other's sid."""
+    files: list[Lines] = [
+        [
+            *(snapshot(None, [["0.4000", "9.00"]], sid=sid) for sid in (1, 3)),
+            *(delta(None, ms, sid=3) for ms in (158, 160)),
+        ],
+        [delta(None, 160, sid=1)],
+        [delta(None, 3_000, sid=3)],
+    ]
+    session = of_files(tmp_path, *files[order:], *files[:order])
+    counts = session.quality.markets[MARKET]
+    assert (counts.deltas, counts.passed_over, counts.dropped_before_snapshot) == (3, 1, 0)
+
+
 def control(seq: int, *listed: str) -> dict[str, Any]:
     return {"type": "ok", "sid": 1, "seq": seq, "msg": {"market_tickers": list(listed)}}
 
@@ -127,6 +197,14 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (9000159, "overlap"),
         (14006613, "cut"),
         (21001381, "cut"),
+        (41000253, "socket and cut"),
+        (41001876, "socket and cut"),
+        (41003596, "socket and cut"),
+        (41003979, "socket and cut"),
+        (51000337, "socket and cut"),
+        (53001024, "cut"),
+        (53001072, "cut"),
+        (53001594, "cut"),
     ],
 )
 def test_captures_that_once_gave_wrong_books(tmp_path: Path, seed: int, layout: str) -> None:

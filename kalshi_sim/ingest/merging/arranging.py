@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise, permutations
+from itertools import combinations, pairwise, permutations, starmap
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from kalshi_sim.ingest.merging.costs import RESTART_MS, Cost, cost_of
 from kalshi_sim.ingest.merging.pieces import Piece, shared_run, snapshots_shared, whole_file
 from kalshi_sim.ingest.merging.refusals import refused
-from kalshi_sim.ingest.merging.view import APART_MS
+from kalshi_sim.ingest.merging.view import APART_MS, Frames
 from kalshi_sim.session import NO_TIME, EventFlag, Int64Array
 
 _STEPS_BACK: Final = 1_000
@@ -23,8 +23,12 @@ _ALL_ORDERS: Final = 6
 """Of more pieces than this not every order is tried."""
 
 
+_Found = tuple[Cost, tuple[Piece, ...]]
+"""How unlikely an order is, and the order."""
+
+
 class _OfFiles(NamedTuple):
-    """An order of pieces, told by their files whole: by all markets in them."""
+    """An order of pieces, judged by their files whole: by all markets in them."""
 
     cost: Cost
     links: int
@@ -48,12 +52,7 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
     found = [(cost, order) for order in _orders(pieces) if (cost := cost_of(order)) is not None]
     if not found:
         return None
-    best = min(cost for cost, _ in found)
-    near = [
-        (cost, order)
-        for cost, order in found
-        if cost[0] == best[0] and cost[1] <= best[1] + 2 * RESTART_MS
-    ]
+    near = _near(_forward(found))
     files: list[_OfFiles] = []
     if len(near) > 1:
         orders = [order for _, order in near]
@@ -84,11 +83,58 @@ def arranged(pieces: Sequence[Piece]) -> tuple[Piece, ...] | None:
     raise refused(pieces, "neither times nor numbers decide the order of")
 
 
+def _near(found: Sequence[_Found]) -> list[_Found]:
+    """The likeliest orders, and those that are hardly less likely."""
+    best = min(cost for cost, _ in found)
+    return [
+        (cost, order)
+        for cost, order in found
+        if cost[0] == best[0] and cost[1] <= best[1] + 2 * RESTART_MS
+    ]
+
+
+def _forward(found: Sequence[_Found]) -> Sequence[_Found]:
+    """Orders in which the times of no file run back, if there are any.
+
+    A piece of snapshots alone has no times: those of other markets show where its file was.
+    """
+    if all(piece.times is not None for piece in found[0][1]):
+        return found
+    return [of for of in found if not any(starmap(_runs_back, combinations(of[1], 2)))] or found
+
+
+def _runs_back(one: Piece, other: Piece) -> bool:
+    """Whether the files of `other` begin more than a second before those of `one` end.
+
+    In any market, without what they repeat.
+    """
+    frames, known = one.frames, one.frames.run_back
+    pair = (one.files, other.files)
+    if pair not in known:
+        before, after = ([whole_file(frames, file) for file in files] for files in pair)
+        repeated = max(shared_run(file, after[0]) for file in before)
+        rows = [file.rows for file in after]
+        rows[0] = rows[0][repeated:]
+        ended = _exact_times(frames, np.concatenate([file.rows for file in before]))
+        began = _exact_times(frames, np.concatenate(rows))
+        timed = len(ended) > 0 and len(began) > 0
+        known[pair] = timed and int(ended.max() - began.min()) > APART_MS
+    return known[pair]
+
+
+def _exact_times(frames: Frames, rows: Int64Array) -> Int64Array:
+    """The times of those frames that have one, in ms: int64 [k]."""
+    times = frames.batch.ts_ms[rows]
+    whole_second = (frames.batch.flags[rows] & EventFlag.WHOLE_SECOND) != 0
+    return np.asarray(times[(times != NO_TIME) & ~whole_second], dtype=np.int64)
+
+
 def _unless_older(chosen: tuple[Piece, ...], files: Sequence[_OfFiles]) -> tuple[Piece, ...]:
     """The chosen order, or the only one with fewer older sids for a small step back.
 
-    Where no fewer files begin with the very next number: of sockets with sids of their own in one
-    file each goes on after the other.
+    None in which more files go on with a sid that only a later file begins, nor fewer begin with
+    the very next number: of sockets with sids of their own in one file each goes on after the
+    other.
     """
     if not files:
         return chosen
@@ -106,17 +152,26 @@ def _unless_older(chosen: tuple[Piece, ...], files: Sequence[_OfFiles]) -> tuple
     return likelier[0] if len(likelier) == 1 else chosen
 
 
-def _older(order: Sequence[Piece]) -> int:
-    """How many pieces go on with a sid that is not the one on which the piece before ends."""
+def _older(order: Sequence[Piece]) -> tuple[int, int]:
+    """How often a piece goes on with a sid that only a later one begins, or with an older one.
+
+    The older one is not the one on which the piece before ends.
+    """
     known: set[int] = set()
-    latest, out = -1, 0
-    for piece in order:
-        sids = piece.frames.batch.sid[piece.book].tolist()
-        begins_anew = bool(piece.frames.is_snapshot[piece.book[0]])
-        out += not begins_anew and sids[0] != latest and sids[0] in known
-        known.update(sids)
-        latest = sids[-1]
-    return out
+    latest, early, older = -1, 0, 0
+    for at, piece in enumerate(order):
+        own = piece.subscriptions
+        going_on = [sid for sid, of in own.items() if not of.begins_anew]
+        early += len(set(going_on).intersection(_begun(order[at + 1 :])) - known)
+        older += going_on[:1] == [*own][:1] and going_on[0] != latest and going_on[0] in known
+        known.update(own)
+        latest = int(piece.frames.batch.sid[piece.book[-1]])
+    return early, older
+
+
+def _begun(pieces: Sequence[Piece]) -> set[int]:
+    """The sids whose first frame in one of these is a snapshot."""
+    return {sid for piece in pieces for sid, of in piece.subscriptions.items() if of.begins_anew}
 
 
 def is_doubtful(pieces: Sequence[Piece]) -> bool:
@@ -198,9 +253,7 @@ def _cost_of_files(order: Sequence[Piece]) -> Cost:
     total = [0, 0, 0, 0]
     clock = NO_TIME
     for part in rows:
-        times = frames.batch.ts_ms[part]
-        whole_second = (frames.batch.flags[part] & EventFlag.WHOLE_SECOND) != 0
-        times = times[(times != NO_TIME) & ~whole_second]
+        times = _exact_times(frames, part)
         if len(times):
             back = max(clock - int(times.min()), 0) if clock != NO_TIME else 0
             total[0] += _STEPS_BACK * (back > APART_MS)

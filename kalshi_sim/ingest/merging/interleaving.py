@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from kalshi_sim.ingest.merging.pieces import Piece
 from kalshi_sim.ingest.merging.recorders import recorders
 from kalshi_sim.ingest.merging.view import group_numbers
 from kalshi_sim.session import Int64Array
+
+_CUT: Final = [-1, 1]
+"""One file ends at a time and another begins."""
 
 
 def interleaved_by_receive_time(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array, int]:
@@ -93,16 +97,19 @@ class _Ties:
             # Beside a snapshot that starts anew, a higher number may be of either connection.
             return bool(anew.all() or not anew.any())
         phases = [self._phase(piece, part) for piece in np.unique(self._of[part]).tolist()]
-        return sorted(phases) == [-1, 1]  # one file ends there and another begins
+        return sorted(phases) == _CUT
 
     def ordered(self, part: Int64Array) -> Int64Array:
         """The frames in order."""
-        numbered = self._by_numbers(part)
-        if numbered is not None:
-            return part[numbered]
         files = np.unique(self._of[part]).tolist()
         queues = {piece: part[self._of[part] == piece].tolist() for piece in files}
         phase = {piece: self._phase(piece, part) for piece in files}
+        numbered = self._by_numbers(part)
+        if numbered is not None:
+            if self._snapshot[part].any() or sorted(phase.values()) != _CUT:
+                return part[numbered]
+            # Behind a cut a delta with a lower number was written late, as inside a file.
+            return np.concatenate([queues[piece] for piece in sorted(files, key=phase.__getitem__)])
         latest = dict(self._latest)
 
         def key(piece: int) -> tuple[int, ...]:

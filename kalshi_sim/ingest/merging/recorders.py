@@ -8,7 +8,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from kalshi_sim.ingest.merging.pieces import Piece, whole_file
+from kalshi_sim.ingest.merging.pieces import Piece, shared_run, whole_file
 from kalshi_sim.ingest.merging.view import Frames, two_sockets
 from kalshi_sim.session import NO_TIME
 
@@ -31,9 +31,12 @@ def recorders(pieces: Sequence[Piece]) -> list[int]:
         DataError: a file may be of several recorders.
     """
     out = [0] * len(pieces)
-    if not any(_record_at_once(one, other) for one, other in combinations(pieces, 2)):
-        return out
     frames = pieces[0].frames
+    if not (
+        any(_record_at_once(one, other) for one, other in combinations(pieces, 2))
+        or any(_has_one_beside(frames, file) for piece in pieces for file in piece.files)
+    ):
+        return out
     runs = [_Run.of(frames, piece.files, piece.held, nth) for nth, piece in enumerate(pieces)]
     own = {file for piece in pieces for file in piece.files}
     for file in set(range(len(frames.files))) - own:
@@ -122,10 +125,49 @@ def _record_at_once(one: Piece, other: Piece) -> bool:
         a, b = batch.recv_ns[one.book], batch.recv_ns[other.book]
         if a.min() < b.max() and b.min() < a.max():
             return True
-    _, deltas = one.frames.file_kinds
-    if not all(deltas.intersection(piece.files) for piece in (one, other)):
-        return False  # a file of snapshots lies beside one of deltas
+    snapshots, deltas = one.frames.file_kinds
+    for first, second in ((one, other), (other, one)):
+        if not (deltas.intersection(first.files) or snapshots.intersection(second.files)):
+            return False  # a file of snapshots lies beside one of deltas
     return any(_numbers_fall(one.frames, a, b) for a, b in product(one.files, other.files))
+
+
+def _has_one_beside(frames: Frames, file: int) -> bool:
+    """Whether another recorder wrote a file at the same time: any market of both shows it.
+
+    A market of few frames need not show it itself.
+    """
+    if file not in frames.beside:
+        others = set(range(len(frames.files))) - {file}
+        frames.beside[file] = any(_are_beside(frames, file, other) for other in others)
+    return frames.beside[file]
+
+
+def _are_beside(frames: Frames, one: int, other: int) -> bool:
+    """Whether two files hold a market that two recorders wrote at once."""
+    first, last = frames.spans
+    files = [one, other]
+    if (first[files] == NO_TIME).any() or first[files].max() >= last[files].min():
+        return False
+    wholes = [whole_file(frames, file) for file in files]
+    of_market = [_of_markets(whole) for whole in wholes]
+    both = of_market[0].keys() & of_market[1].keys()
+    if not both or shared_run(*wholes) or shared_run(*wholes[::-1]):
+        return False  # one recorder wrote what both files hold
+    return any(_record_at_once(of_market[0][market], of_market[1][market]) for market in both)
+
+
+def _of_markets(whole: Piece) -> dict[int, Piece]:
+    """The book frames of each market in a file, all with receive times."""
+    frames, book = whole.frames, whole.book
+    market = frames.batch.market[book]
+    order = np.argsort(market, kind="stable")
+    parts = np.split(book[order], np.flatnonzero(np.diff(market[order])) + 1)
+    return {
+        int(frames.batch.market[rows[0]]): Piece(frames, whole.files, rows, {})
+        for rows in parts
+        if frames.received(rows)  # not of no rows
+    }
 
 
 def _numbers_fall(frames: Frames, one: int, other: int) -> bool:

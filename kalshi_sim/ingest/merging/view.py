@@ -92,6 +92,16 @@ class Frames:
         return {}
 
     @cached_property
+    def beside(self) -> dict[int, bool]:
+        """Whether another recorder wrote a file at the same time, as far as looked up."""
+        return {}
+
+    @cached_property
+    def run_back(self) -> dict[tuple[tuple[int, ...], tuple[int, ...]], bool]:
+        """Whether files begin before those ahead of them end, as far as looked up."""
+        return {}
+
+    @cached_property
     def is_snapshot(self) -> BoolArray:
         """Whether each frame is a snapshot."""
         return np.asarray(self.batch.kind == EventKind.SNAPSHOT)
