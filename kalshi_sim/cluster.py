@@ -18,7 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from kalshi_sim.errors import (
     StoreError,
 )
 from kalshi_sim.extras import missing_extra
+from kalshi_sim.interrupts import raised
 from kalshi_sim.text import numbered, printable
 from kalshi_sim.threads import use_at_most
 
@@ -71,11 +72,13 @@ class Job:
 
     name: str
     """For people: what a lost worker was at."""
-    work: Callable[[Any, Send], Any]
+    work: Callable[..., Any]
     """A function of a module of this project; what it returns is the job's result."""
     given: Any
-    """Its first argument."""
+    """Its first argument; the second sends messages."""
     needs: Resources = Resources()
+    shared: Any = None
+    """Its third argument, if there is one: an object of several jobs, which travels once."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,14 @@ class _Forwarding(logging.Handler):
         self._send(_Record(record.name, record.levelno, record.getMessage()))
 
 
-def _serve(job: Job, level: int) -> Iterator[object]:
+def _serve(job: Job, level: int, *shared: Any) -> Iterator[object]:
     """A task: does a job in a thread beside the one that sends its messages."""
     use_at_most(job.needs.cpus)
     host = socket.gethostname()
     messages: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     def run() -> None:
-        messages.put(_outcome(job, messages.put, host))
+        messages.put(_outcome(job, messages.put, host, shared))
 
     yield Begun(host, __version__)
     with _logged_to(messages.put, level):
@@ -145,9 +148,9 @@ def _serve(job: Job, level: int) -> Iterator[object]:
                 return
 
 
-def _outcome(job: Job, send: Send, host: str) -> _Done | _Failed | _Fault:
+def _outcome(job: Job, send: Send, host: str, shared: tuple[Any, ...]) -> _Done | _Failed | _Fault:
     try:
-        return _Done(job.work(job.given, send))
+        return _Done(job.work(job.given, send, *shared))
     except ModuleNotFoundError as error:
         lacking = error if isinstance(error, MissingExtraError) else missing_extra(error)
         if lacking is None:
@@ -328,6 +331,7 @@ class Tasks:
         self._errors: Any = importlib.import_module("ray.exceptions")
         self._jobs, self._hear, self._level, self._most = jobs, hear, level, most
         self._running: dict[Any, _Running] = {}
+        self._shared: dict[int, Any] = {}
         self._waiting = [_Running(i, 1) for i in reversed(range(len(jobs)))]
         self._heard = time.monotonic()
         self._said_waiting = False
@@ -342,7 +346,8 @@ class Tasks:
         Raises:
             KalshiSimError: a job failed, as it would here.
             ClusterError: a job's worker was lost too often, or the cluster is gone.
-            RuntimeError: a job ended by an error of the program.
+                RuntimeError: a job ended by an error of the program.
+            Interrupted: a signal came.
         """
         try:
             while self._waiting or self._running:
@@ -355,6 +360,8 @@ class Tasks:
                     self._heard = time.monotonic()
                 elif time.monotonic() - self._heard > _PATIENCE_S:
                     self._look()
+        except KeyboardInterrupt as error:
+            raise raised() or error from None  # Ray makes one without the signal's number of it
         finally:
             for stream in self._running:
                 with suppress(Exception):  # what ended the loop is what is reported
@@ -369,8 +376,15 @@ class Tasks:
             max_retries=0,  # a job that begins anew is said, and counted here
             num_returns="streaming",
             name=job.name,
-        ).remote(job, self._level)
+        ).remote(replace(job, shared=None), self._level, *self._put(job.shared))
         self._running[stream] = running
+
+    def _put(self, shared: Any) -> list[Any]:
+        if shared is None:
+            return []
+        if id(shared) not in self._shared:
+            self._shared[id(shared)] = self._ray.put(shared)
+        return [self._shared[id(shared)]]
 
     def _take(self, stream: Any) -> Iterator[tuple[int, Any]]:
         """A message that is there."""
@@ -392,8 +406,9 @@ class Tasks:
             said = printable(" ".join(str(error).split()), 300)
             raise ClusterError(f"the Ray cluster failed: {said}") from error
         job = self._jobs[running.index]
-        if isinstance(message, _Done):
+        if isinstance(message, (_Done, _Failed, _Fault)):
             del self._running[stream]
+        if isinstance(message, _Done):
             yield running.index, message.result
         elif isinstance(message, _Failed):
             raise message.error

@@ -84,6 +84,11 @@ def _raise(signum: int, frame: FrameType | None) -> None:
     raise stop
 
 
+def raised() -> Interrupted | None:
+    """What a signal has raised in the command that goes on, whatever a library made of it."""
+    return _raised[0] if _raised else None
+
+
 @contextmanager
 def _handlers(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     """`handler` for both signals inside the block; a signal that is ignored stays ignored."""

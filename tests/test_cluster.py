@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from kalshi_sim import cluster as cluster_module
 from kalshi_sim.cli.commands import main
 from kalshi_sim.cluster import ATTEMPTS, Job, Resources, Send, Tasks, run_all
-from kalshi_sim.errors import ClusterError, ConfigError
+from kalshi_sim.errors import ClusterError, ConfigError, MissingExtraError, SessionNotFoundError
+from kalshi_sim.interrupts import Interrupted, watched
 from kalshi_sim.tape_cache import cache_folder
+from kalshi_train.cli.evaluate import main as evaluate_main
 from kalshi_train.cli.train import train_main
 from kalshi_train.config import TrainConfig
+from kalshi_train.evaluation import on_cluster
 from kalshi_train.models import model_weights
 from kalshi_train.training.checkpoints import read_checkpoint
 from kalshi_train.tune import TuneOptions, tune
@@ -170,6 +178,86 @@ def test_a_worker_that_dies_is_replaced_three_times_at_most(two_nodes: RayCluste
     assert len(set(pids)) == ATTEMPTS
 
 
+def _failing(kind: str, send: Send) -> None:
+    if kind == "store":
+        raise SessionNotFoundError("no session 9")
+    if kind == "disk":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
+    if kind == "extra":
+        raise ModuleNotFoundError("No module named 'optuna'", name="optuna")
+    if kind == "setting":
+        raise ConfigError("n_envs: too many")
+    raise ValueError("of the program")
+
+
+def _of_no_module(given: int, send: Send) -> None:
+    """Pickled as a function of a module that nodes cannot have."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "said"),
+    [
+        ("store", SessionNotFoundError, r"^no session 9 \(on the node \S+; is the store one"),
+        ("disk", ClusterError, r"^on the node \S+: /tmp/x: No space left on device$"),
+        ("extra", MissingExtraError, r"^on the node \S+: this needs optuna.*kalshi-sim\[tune\]"),
+        ("setting", ConfigError, r"^n_envs: too many$"),
+        ("program", RuntimeError, r"(?s)^one failed on the node .*ValueError: of the program"),
+    ],
+)
+def test_what_fails_on_a_node_fails_here(
+    two_nodes: RayCluster, kind: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said) as raised:
+        run_all(two_nodes.address, [Job("one", _failing, kind)])
+    assert raised.type is error
+
+
+def test_a_node_without_the_package_is_named(
+    two_nodes: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = ModuleType("kalshi_train.absent")
+    monkeypatch.setitem(sys.modules, absent.__name__, absent)
+    monkeypatch.setattr(_of_no_module, "__module__", absent.__name__)
+    monkeypatch.setattr(absent, "_of_no_module", _of_no_module, raising=False)
+    with pytest.raises(ConfigError, match="lacks kalshi_train, or has an earlier version"):
+        run_all(two_nodes.address, [Job("one", _of_no_module, 1)])
+
+
+def test_a_node_with_another_version_is_named(
+    two_nodes: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "__version__", "0.0")
+    with pytest.raises(ConfigError, match=r"has kalshi-sim \S+, this machine 0\.0; install"):
+        run_all(two_nodes.address, [Job("one", _doubled, 1)])
+
+
+def test_a_password_on_the_command_line_is_refused(
+    monkeypatch: pytest.MonkeyPatch, two_nodes: RayCluster
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kalshi-train", "--store", "postgresql://me:geheim@h/x"])
+    with pytest.raises(ConfigError, match="name the store by DATABASE_URL") as raised:
+        cluster_module._check_command_line()
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_signal_ends_what_runs_on_the_nodes(two_nodes: RayCluster) -> None:
+    pids = []
+
+    def interrupt_soon(index: int, message: object) -> None:
+        if isinstance(message, int):
+            pids.append(message)
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    tasks = Tasks(two_nodes.address, [Job("one", _waiting, 600)], interrupt_soon)
+    with watched("test", grace_s=60), pytest.raises(Interrupted) as stop:
+        list(tasks.results())
+    assert stop.value.signum == signal.SIGTERM  # which Ray forgets
+    until = time.monotonic() + 30
+    while Path(f"/proc/{pids[0]}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def test_results_come_in_the_order_of_the_jobs(two_nodes: RayCluster) -> None:
     counts: list[int] = []
     jobs = [Job(str(i), _doubled, i) for i in range(5)]
@@ -227,6 +315,39 @@ def test_tapes_that_nodes_make_are_those_of_one_machine(
         assert session["how"] == "replayed"
         for name in ("rows.npy", "flow.npy", "tape.json"):
             assert (theirs / key / name).read_bytes() == (tmp_path / key / name).read_bytes()
+
+
+ACT = """
+import numpy as np
+def act(observations):
+    return (observations[:, 0] > observations[:, 1]).astype(np.int64)
+"""
+
+
+def test_an_evaluation_on_the_nodes_has_the_bytes_of_one_machine(
+    two_nodes: RayCluster,
+    store_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sessions").symlink_to(store_folder)
+    (tmp_path / "mine.py").write_text(ACT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(on_cluster, "PART", 7)  # of 20 markets, so that there are three parts
+    run = ["--session", "9", *RUN.split(), "--model-save-path", "run", "--log-level", "ERROR"]
+    assert train_main([*run, "--num-threads", "1"]) == 0
+    words = ["run", "mine.py:act", "--sessions", "6,9", "--baselines", "random,join-both-sides"]
+    how = ["--stress", "--stochastic", "1", "--permutations", "2", "--resamples", "100"]
+    found = []
+    for more in ([], ["--ray", two_nodes.address]):
+        capsys.readouterr()
+        assert evaluate_main([*words, *how, "--report", "None", "--json", *more]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        for when in ("made_at", "command"):
+            del shown["provenance"][when]
+        found.append(json.dumps(shown))
+    assert found[1] == found[0]
 
 
 def test_trials_of_a_study_run_on_the_nodes(

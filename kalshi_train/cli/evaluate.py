@@ -19,7 +19,7 @@ from kalshi_sim.config import MAX_HISTORY, SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError, KalshiSimError
 from kalshi_sim.text import printable
 from kalshi_sim.validated import Within
-from kalshi_train.cli.markets import check_sessions, markets_to_play, only_named
+from kalshi_train.cli.markets import check_sessions, loaded, markets_to_play, only_named
 from kalshi_train.cli.models import NamedModel, named_models
 from kalshi_train.cli.rules import SIM_FIELDS, WHOLE_EPISODES, Rules, sim_of
 from kalshi_train.config import TrainConfig, named_sessions
@@ -84,6 +84,8 @@ class _Command:
     """Show all columns of the tables, however wide."""
     columns: str | None = None
     """Show only these columns of the tables, by name, separated by commas."""
+    ray: str | None = None
+    """host:port of the head of a Ray cluster that plays, or auto; the figures are the same."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the figures as JSON instead of tables."""
     parquet: Path | None = None
@@ -161,7 +163,11 @@ def _evaluate(
     from kalshi_train.evaluation.show import TABLES, show
 
     command.layout.check(*TABLES)
-    chosen_device(command.options.device)  # one that is not there is reported now
+    device = command.options.device
+    if command.ray is None:
+        chosen_device(device)  # one that is not there is reported now
+    else:
+        device = _device_on(command.ray, device)
     config = command.sim
     # A folder that cannot be written is reported now, not after minutes of work.
     for folder in (command.parquet, command.report.parent if command.report else None):
@@ -189,6 +195,20 @@ def _evaluate(
         )
         for model, rules in zip(models, own, strict=True)
     ]
+    plays = None
+    if command.ray is not None:
+        from kalshi_train.evaluation.on_cluster import PlaysOnCluster, TapeSource
+
+        whole = loaded(base, command.session_ids, chosen=command.heldout or command.final)
+        plays = PlaysOnCluster(
+            command.ray,
+            TapeSource.of(tape, base.store, whole.session_ids, base.tape, use_cache=base.cache),
+            [
+                m.source(p.settings, trust=command.trust)
+                for m, p in zip(models, policies, strict=True)
+            ],
+            device,
+        )
     with progress_bar("evaluating") as progress:
         evaluation = evaluate(
             policies,
@@ -201,7 +221,8 @@ def _evaluate(
             seed=command.options.seed,
             confidence=command.options.confidence,
             resamples=command.options.resamples,
-            device=command.options.device,
+            device=device,
+            plays=plays,
             provenance=provenance_of(tape, base.store, origins, command.options.seed, words),
             progress=progress,
         )
@@ -219,6 +240,21 @@ def _evaluate(
         write_report(evaluation, command.report, command.replay_rows)
         _say(command, f"the page is {command.report}")
     return 0
+
+
+def _device_on(address: str, device: str) -> str:
+    """The device that tasks of a cluster play on: a card only where a node has one.
+
+    Raises:
+        ConfigError: there is no cluster, or no node has what is asked for.
+    """
+    from kalshi_sim.cluster import Resources, check_room, connect, nodes_of
+
+    ray = connect(address)
+    if device == "auto":
+        return "cuda" if any(node.gpus for node in nodes_of(ray)) else "cpu"
+    check_room(ray, [Resources(1, int(device == "cuda"))])
+    return device
 
 
 def _settings_of(model: NamedModel, first: NamedModel) -> str:

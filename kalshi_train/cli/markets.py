@@ -67,14 +67,12 @@ def markets_to_play(
                 f"{flag}: it is not known which markets were {did}; it needs a model of "
                 "kalshi-train, with its config.json beside it"
             )
-        if ids:
-            config = config.changed(session=None, sessions=ids)
-        data = prepare(config)
+        data = prepare(loaded(config, ids, chosen=True))
         tape, rule = (data.heldout, data.split.rule) if heldout else (data.final, data.final_rule)
         if tape is None:
             raise ConfigError(f"{flag}: the training run {did} nothing")
         return tape, [f"{did}: {rule}"]
-    tape = all_markets(config.changed(session=None, sessions=ids, eval_sessions=()))
+    tape = all_markets(loaded(config, ids, chosen=False))
     shown = tape.skipped[:_LEFT_OUT_SHOWN]
     notes = [f"left out: {s.market_ticker}, {s.reason}" for s in shown]
     if len(tape.skipped) > len(shown):
@@ -85,6 +83,23 @@ def markets_to_play(
             "--heldout takes only those it has not seen"
         )
     return tape, notes
+
+
+def loaded(config: TrainConfig, session_ids: Sequence[int], *, chosen: bool) -> TrainConfig:
+    """Settings that name the sessions of the tape that markets to play are chosen from.
+
+    Args:
+        config: as of `markets_to_play`.
+        session_ids: the sessions named on the command line.
+        chosen: whether those are played that a training held out or kept.
+
+    Returns:
+        A changed copy.
+    """
+    ids = tuple(session_ids)
+    if not chosen:
+        return config.changed(session=None, sessions=ids, eval_sessions=())
+    return config.changed(session=None, sessions=ids) if ids else config
 
 
 def only_named(tape: Tape, tickers: str | None) -> Tape:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.sealed import read_sealed
-from kalshi_sim.text import printable
 from kalshi_train.config import TrainConfig
 
 if TYPE_CHECKING:
     from kalshi_train.evaluation.policies import Policy
+    from kalshi_train.evaluation.sources import PolicySource
 
 _PYTHON: Final = ".py:"
 """Between a file and the name of a function in it."""
@@ -43,11 +41,34 @@ class NamedModel:
             ConfigError: it cannot be loaded, or does not fit this simulation.
         """
         from kalshi_train.evaluation.policies import policy_from_function, policy_from_model
+        from kalshi_train.evaluation.sources import function_of
         from kalshi_train.models import load_model
 
         if self.function is not None:
-            return policy_from_function(self.name, _function_of(self.path, self.function))
+            act = function_of(self.path.read_bytes(), self.path, self.function)
+            return policy_from_function(self.name, act)
         return policy_from_model(load_model(self.path, trust=trust), self.name)
+
+    def source(self, settings: Mapping[str, Any], *, trust: bool = False) -> PolicySource:
+        """What makes the same policy on another machine.
+
+        Args:
+            settings: of the simulation, that go before those of the evaluation.
+            trust: run the code that the file holds.
+
+        Returns:
+            The content of the file, and what to do with it.
+        """
+        from kalshi_train.evaluation.sources import PolicySource
+
+        return PolicySource(
+            name=self.name,
+            path=self.path.absolute(),
+            content=self.path.read_bytes(),
+            function=self.function,
+            trust=trust,
+            settings=settings,
+        )
 
 
 def named_models(words: Sequence[Path]) -> list[NamedModel]:
@@ -132,27 +153,3 @@ def _names(models: Sequence[NamedModel]) -> list[str]:
         if full.count(name) > 1:
             raise ConfigError(f"the model {model.path} is named twice")
     return full
-
-
-def _function_of(path: Path, name: str) -> Callable[..., Any]:
-    """A function of a Python file, which is run.
-
-    Raises:
-        ConfigError: the file fails, or has no such function.
-    """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # so that it finds the files beside it
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a file of the user's own can raise anything
-        text = printable(str(error))
-        raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {text}") from error
-    finally:
-        sys.path.pop(0)
-    function: Callable[..., Any] | None = getattr(module, name, None)
-    if not callable(function):
-        raise ConfigError(f"{path} has no function {name}; it maps observations to actions")
-    return function

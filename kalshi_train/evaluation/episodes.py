@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +17,7 @@ from kalshi_sim.kernels import batch as kernel
 from kalshi_sim.kernels import layout
 from kalshi_sim.simulator import BatchSimulator, make_buffers
 from kalshi_sim.tape import Tape
+from kalshi_sim.threads import usable_cpus
 from kalshi_train.evaluation import kernels
 from kalshi_train.evaluation.contrib import Choose
 from kalshi_train.evaluation.played import Played, make_track, played_of
@@ -79,7 +79,7 @@ def play_all(
         detail: also keep orders, cash and observations at each row.
         record_fills: keep the fills; without them `Played.fills` is empty.
         n_threads: episodes of a compiled policy played at the same time; by default as many as
-            there are cores. The results do not depend on it.
+            there are processors to use. The results do not depend on it.
         device: cuda plays compiled policies on a graphics card, without `detail`; others are
             played on the processor whatever it says.
 
@@ -103,7 +103,7 @@ def play_all(
 
         card = Card(tape)
         return card.play([rules], policy, lambda _, one: use(one), seed=seed, views=chosen)[0]
-    threads = n_threads or os.cpu_count() or 1
+    threads = n_threads or usable_cpus()
     return [
         result
         for begin in range(0, len(chosen), ROUND)

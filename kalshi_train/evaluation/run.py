@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from kalshi_sim.config import SimConfig
-from kalshi_sim.cuda.target import chosen_device
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.tape import Tape
-from kalshi_train.evaluation.card_play import Card
 from kalshi_train.evaluation.compare import Comparison, compare
-from kalshi_train.evaluation.diagnosis import diagnose
-from kalshi_train.evaluation.episodes import evaluation_config, play_all
 from kalshi_train.evaluation.evidence import caveats as session_caveats
-from kalshi_train.evaluation.measure import Episode, measure, summarise
+from kalshi_train.evaluation.measure import summarise
 from kalshi_train.evaluation.options import CONFIDENCE, RESAMPLES, EvaluationOptions
-from kalshi_train.evaluation.permutation import permutation_null
+from kalshi_train.evaluation.plays import Group, Look, Plays, PlaysHere
 from kalshi_train.evaluation.policies import BASELINES, Policy, policies_of
 from kalshi_train.evaluation.policies import baselines as named_baselines
 from kalshi_train.evaluation.provenance import Provenance
@@ -46,6 +41,7 @@ def evaluate(
     provenance: Provenance | None = None,
     progress: Progress | None = None,
     device: str = "cpu",
+    plays: Plays | None = None,
 ) -> Evaluation:
     """Play every market of a tape once, from its first row, with every policy and fill model.
 
@@ -68,6 +64,7 @@ def evaluate(
         progress: called with (done, total) after each run.
         device: cuda plays baselines and small networks on a graphics card, all markets and fill
             models of a policy at a time; auto does if there is one (docs/cuda.md).
+        plays: where policies are played, if not in this process; `device` is its affair then.
 
     Returns:
         Runs, figures, intervals and comparisons.
@@ -107,29 +104,33 @@ def evaluate(
         if progress is not None:
             progress(next(done), total)
 
-    card = Card(tape) if chosen_device(device) == "cuda" else None
-
-    def run_each(policy: Policy, rules: Sequence[SimConfig]) -> Iterator[Run]:
-        for run in _runs(policy, tape, rules, settings, card):
-            one_more()
-            yield run
-
-    runs = tuple(
-        run
-        for policy in policies
-        for run in run_each(
-            policy, [policy.config(replace(config, fill_model=name)) for name in fill_models]
+    plays = plays or PlaysHere(tape, device)
+    groups = [
+        Group(p, tuple(p.config(replace(config, fill_model=name)) for name in fill_models))
+        for p in policies
+    ]
+    groups += [
+        Group(
+            policy,
+            tuple(
+                replace(world.config, fill_model=name)
+                for world in worlds[policy.name][1:]
+                for name in fill_models
+            ),
         )
-    )
+        for policy in tested
+    ]
+    played = plays.episodes(groups, seed, one_more)
+    every = [
+        Run(group.policy, one, tuple(e), summarise(tape, e, one.cash_start, **settings))
+        for group in groups
+        for one, e in zip(group.rules, played, strict=False)
+    ]
+    runs = tuple(every[: len(policies) * len(fill_models)])
+    others = iter(every[len(runs) :])
     stressed = []
     for policy in tested:
         pairs = list(itertools.product(worlds[policy.name], fill_models))
-        more_rules = [
-            replace(world.config, fill_model=name)
-            for world, name in pairs
-            if world is not worlds[policy.name][0]
-        ]
-        others = run_each(policy, more_rules)
         for world, fill_model in pairs:
             if world is worlds[policy.name][0]:
                 found = next(r for r in runs if r.policy is policy and r.fill_model == fill_model)
@@ -137,31 +138,16 @@ def evaluate(
                 found = next(others)
             stressed.append(_stress_result(found, world.name, world.size))
     chosen = {r.policy.name: r for r in runs if r.fill_model == config.fill_model}
-    diagnoses = [
-        diagnose(
+    looks = [
+        Look(
             policy,
-            tape,
-            config,
             chosen[policy.name].total,
             sum(e.figures.steps for e in chosen[policy.name].episodes),
-            seeds=stochastic,
-            **settings,
         )
         for policy in looked_into
     ]
-    nulls = [
-        permutation_null(
-            policy,
-            tape,
-            config,
-            chosen[policy.name].total.profit_per_market_cents,
-            permutations=permutations,
-            seed=seed,
-            after_each=one_more,
-            device="cpu" if card is None else "cuda",
-        )
-        for policy in (looked_into if permutations else ())
-    ]
+    diagnoses = plays.diagnoses(looks, config, stochastic, settings)
+    nulls = plays.nulls(looks if permutations else (), config, permutations, seed, one_more)
     return Evaluation(
         tape=tape,
         config=config,
@@ -178,30 +164,6 @@ def evaluate(
         provenance=provenance,
         caveats=tuple(dict.fromkeys((*caveats, *session_caveats(provenance.sessions)))),
     )
-
-
-def _runs(
-    policy: Policy,
-    tape: Tape,
-    rules: Sequence[SimConfig],
-    settings: Mapping[str, Any],
-    card: Card | None,
-) -> Iterator[Run]:
-    """One policy under each of `rules`, which hold its own settings where they are to hold."""
-    bare, seed = replace(policy, settings={}), settings["seed"]
-    played: Iterator[list[Episode]]
-    if card is None or not policy.is_compiled or not rules:
-        played = (
-            play_all(tape, one, bare, functools.partial(measure, tape, one.cash_start), seed=seed)
-            for one in rules
-        )
-    else:
-        whole = [evaluation_config(bare.config(one)) for one in rules]
-        cash = [one.cash_start for one in rules]
-        played = iter(card.play(whole, bare, lambda k, one: measure(tape, cash[k], one), seed=seed))
-    for one, episodes in zip(rules, played, strict=True):
-        total = summarise(tape, episodes, one.cash_start, **settings)
-        yield Run(policy, one, tuple(episodes), total)
 
 
 def _stress_result(run: Run, condition: str, size: int) -> StressResult:

@@ -14,8 +14,10 @@ from typing import Any, Final
 from kalshi_sim.cluster import Begun, Job, Resources, Send, Tasks, connect, nodes_of
 from kalshi_sim.fees import FeeSchedule
 from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
+from kalshi_sim.interrupts import Interrupted
 from kalshi_sim.shared_tapes import VARIABLE
 from kalshi_sim.store import absolute_address
+from kalshi_sim.text import numbered
 from kalshi_train.config import TrainConfig
 from kalshi_train.training.run import RESULTS_FILE, train
 from kalshi_train.training.run_lock import locked
@@ -102,10 +104,16 @@ def train_on_cluster(
                 _append(arriving[index], message)
 
         level = logging.getLevelName(configs[0].log_level)
-        for index, figures in Tasks(address, jobs, hear, level=level).results():
-            _put(arriving[index], configs[index].run_folder)
-            logger.info("%s: over, %s", jobs[index].name, figures["verdict"])
-            yield index, figures
+        over = 0
+        try:
+            for index, figures in Tasks(address, jobs, hear, level=level).results():
+                _put(arriving[index], configs[index].run_folder)
+                over += 1
+                logger.info("%s: over, %s", jobs[index].name, figures["verdict"])
+                yield index, figures
+        except Interrupted as stop:
+            kept = f"{over} of {numbered(len(jobs), 'run')} are over, the others are given up"
+            raise Interrupted(stop.signum, f"interrupted; {kept}") from stop
 
 
 def _for_nodes(config: TrainConfig, cards: bool) -> TrainConfig:
