@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -159,6 +159,51 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)
+
+
+def _nothing() -> None:
+    """What is called if the caller has nothing to be called."""
+
+
+@contextmanager
+def taking_turns(path: Path, waiting: Callable[[], None] = _nothing) -> Iterator[None]:
+    """Inside the block nobody else on this machine is inside one for the same path.
+
+    Args:
+        path: of a file that is there meanwhile; its folder must exist.
+        waiting: called once if others are inside just now.
+
+    Yields:
+        None.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    handle = _turn_of(path, waiting)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _turn_of(path: Path, waiting: Callable[[], None]) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(handle).st_ino:
+                    return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # its owner removed it between the two calls
+        waiting = _nothing
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -12,8 +12,8 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from kalshi_sim import __version__, gate
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import ConfigError, NoViewsError, StoreError
 from kalshi_sim.fees import FeeSchedule, chosen_schedule
-from kalshi_sim.files import remove_leftovers, room_for, whole_folder
+from kalshi_sim.files import remove_leftovers, room_for, taking_turns, whole_folder
 from kalshi_sim.kernels.jit import cache_root, source_digest
 from kalshi_sim.mapped import MappedFiles
 from kalshi_sim.session import Session
@@ -330,7 +330,55 @@ def load_tape(
         cached = _open_cached(folder) or (_open_cached(folder) if fetch(folder) else None)
         if cached is not None:
             return cached
-    if folder is not None and len(session_ids) > 1:
+    if folder is None:
+        return _replayed(store, session_ids, options, schedule, load, progress)
+    with _one_builder(folder):
+        # Another process may have built it since.
+        return _open_cached(folder) or _cached_anew(
+            store, session_ids, names, options, schedule, folder, load, progress
+        )
+
+
+@contextmanager
+def _one_builder(folder: Path) -> Iterator[None]:
+    """Inside the block no other process of this machine builds the same tape."""
+    with ExitStack() as held:
+        with suppress(OSError):  # a cache that cannot be written is said when the tape is there
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(taking_turns(folder.with_name(f".{folder.name}.lock"), _say_waiting))
+        yield
+
+
+def _say_waiting() -> None:
+    _log.info("another process replays the same sessions; waiting for their tape")
+
+
+def _replayed(
+    store: SessionStore,
+    session_ids: Sequence[int],
+    options: TapeOptions,
+    schedule: FeeSchedule,
+    load: Callable[[SessionStore, Sequence[int]], Sequence[Session]] | None,
+    progress: Callable[[int, int], None] | None,
+) -> Tape:
+    """The tape of sessions that are all in memory at once."""
+    sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
+    pa.default_memory_pool().release_unused()  # what reading left behind; the tape needs the room
+    return build_tape(sessions, options, fee_schedule=schedule, progress=progress)
+
+
+def _cached_anew(
+    store: SessionStore,
+    session_ids: Sequence[int],
+    names: Sequence[str],
+    options: TapeOptions,
+    schedule: FeeSchedule,
+    folder: Path,
+    load: Callable[[SessionStore, Sequence[int]], Sequence[Session]] | None,
+    progress: Callable[[int, int], None] | None,
+) -> Tape:
+    """The tape of sessions, replayed and written into the cache, if that is possible."""
+    if len(session_ids) > 1:
         try:
             named = dict(zip(session_ids, names, strict=True))
             _save_joined(store, session_ids, named, options, schedule, folder, load, progress)
@@ -342,11 +390,7 @@ def load_tape(
             if cached is not None:
                 share(folder)
                 return cached
-    sessions = load(store, session_ids) if load else [store.load(i) for i in session_ids]
-    pa.default_memory_pool().release_unused()  # what reading left behind; the tape needs the room
-    tape = build_tape(sessions, options, fee_schedule=schedule, progress=progress)
-    if folder is None:
-        return tape
+    tape = _replayed(store, session_ids, options, schedule, load, progress)
     try:
         save_tape(tape, folder)
         share(folder)

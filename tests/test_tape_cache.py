@@ -8,6 +8,9 @@ import random
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -16,6 +19,7 @@ import pytest
 
 from kalshi_sim import Tape, open_store, tape_cache
 from kalshi_sim.errors import ConfigError
+from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, open_tape, prune
@@ -95,6 +99,20 @@ def test_many_processes_at_once_leave_one_tape(store: SessionStore, tmp_path: Pa
     assert all(process.returncode == 0 for process in running)
     assert len(sums) == 1
     assert [p.name.startswith(".") for p in cached()] == [False]
+
+
+def test_of_several_that_want_the_same_tape_one_replays(store: SessionStore) -> None:
+    loaded = []
+
+    def load(source: SessionStore, session_ids: Sequence[int]) -> list[Session]:
+        loaded.append(session_ids)
+        time.sleep(0.1)  # the others come meanwhile
+        return [source.load(i) for i in session_ids]
+
+    with ThreadPoolExecutor(3) as pool:
+        tapes = list(pool.map(lambda _: load_tape(store, [1], load=load), range(3)))
+    assert loaded == [[1]]
+    assert {tape.saved_in for tape in tapes} == set(cached())  # and no lock is left
 
 
 def test_pruning_deletes_what_was_used_longest_ago(store: SessionStore) -> None:

@@ -28,6 +28,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from kalshi_sim import files
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.files import make_folder
 from kalshi_sim.store.urls import mask_addresses, parse_address, without_password
@@ -245,8 +246,7 @@ def taking_turns(folder: Path, what: str) -> Iterator[None]:
         None.
     """
     make_folder(folder / _DRIVERS)
-    with (folder / _DRIVERS / f"{what}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with files.taking_turns(folder / _DRIVERS / f"{what}.lock"):
         yield
 
 
