@@ -61,6 +61,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 LONGEST = (
     "tests/cli/test_cli.py",
     "tests/training/test_every_algorithm.py",
+    "tests/cluster/test_cluster.py",
     "tests/environments/test_wrappers.py",
     "tests/evaluation/test_contrib.py",
     "tests/training/test_interrupting.py",
