@@ -12,7 +12,18 @@ from kalshi_sim.errors import DataError
 from kalshi_sim.ingest.capture import import_captures
 from kalshi_sim.session import EventKind, Session
 from support.replayed import books
-from tests.support.wire import MARKET, book, delta, frame, imported, rows, snapshot, trade, write
+from tests.support.wire import (
+    MARKET,
+    book,
+    delta,
+    frame,
+    imported,
+    received,
+    rows,
+    snapshot,
+    trade,
+    write,
+)
 
 OTHER = "KXGAME-26MAR18AB-B"
 
@@ -145,6 +156,23 @@ def test_trades_before_the_first_book_frame_of_their_file_stay_before_it(tmp_pat
     mine = [trade(1, 0, size="50"), book(2), delta(4, 9, size="5")]
     theirs = [book(1, market=OTHER), delta(3, 6, market=OTHER)]
     assert sizes(of_files(tmp_path, mine, theirs)) == [50, 5]
+
+
+def test_a_trade_of_a_second_socket_stands_behind_what_was_received_before_it(
+    tmp_path: Path,
+) -> None:
+    """One socket has it before a delta that it wrote late, the other before both changes."""
+    sold = trade(1, 30, size="1", trade_id="t")
+
+    def changes(seq: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        return delta(seq, 20, size="-2"), delta(seq + 1, 30, size="-1")
+
+    early, caused = changes(2)
+    late = [received(x, 40 + 10 * i) for i, x in enumerate((book(), caused, sold, early))]
+    lines = (book(11), sold, *changes(12))
+    other = [received(x, 39 + 22 * i) for i, x in enumerate(lines)]
+    for files in ((late, other), (other, late)):
+        assert sizes(of_files(tmp_path, *files)) == [-2, -1, 1]
 
 
 def test_a_file_of_trades_alone_is_placed_by_time(tmp_path: Path) -> None:

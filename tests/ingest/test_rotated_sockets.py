@@ -197,6 +197,7 @@ def test_a_file_of_snapshots_does_not_end_with_those_of_one_market(tmp_path: Pat
         (9000159, "overlap"),
         (14006613, "cut"),
         (21001381, "cut"),
+        (31000375, "socket and cut"),
         (41000253, "socket and cut"),
         (41001876, "socket and cut"),
         (41003596, "socket and cut"),

@@ -123,7 +123,11 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
     kept = np.cumsum(~over) - 1
     dropped = np.array(list(repeated), dtype=np.int64)
     trades, places, twice = place_trades(
-        frames, np.setdiff1d(rows[~is_book], dropped), book.rows, known
+        frames,
+        np.setdiff1d(rows[~is_book], dropped),
+        book.rows,
+        known,
+        beside=_is_beside(frames, stream),
     )
     block = frames.batch.kind[trades] == BLOCK_TRADE
     quality = MarketQuality(
@@ -140,6 +144,13 @@ def _merge_market(frames: Frames, rows: Int64Array) -> _Market:
         quality,
         stream.notes,
     )
+
+
+def _is_beside(frames: Frames, stream: Stream) -> bool:
+    """Whether several recorders wrote a market's files, or its files lie among each other."""
+    file = frames.file_of[stream.rows]
+    runs = int(np.count_nonzero(np.diff(file, prepend=-1)))
+    return len(distinct(stream.recorder)) > 1 or runs > len(distinct(file))
 
 
 def _as_table(

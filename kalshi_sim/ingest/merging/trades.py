@@ -8,7 +8,7 @@ import numpy as np
 
 from kalshi_sim.ingest.merging.pieces import pieces_of, without_overlaps
 from kalshi_sim.ingest.merging.places import Places
-from kalshi_sim.ingest.merging.view import Frames
+from kalshi_sim.ingest.merging.view import BoolArray, Frames
 from kalshi_sim.kernels.recorded import resolve_times
 from kalshi_sim.session import NO_TIME, EventFlag, EventKind, Int8Array, Int64Array
 from kalshi_sim.units import MS_PER_SECOND
@@ -17,7 +17,7 @@ _END: Final = np.iinfo(np.int64).max
 
 
 def place_trades(
-    frames: Frames, trades: Int64Array, book: Int64Array, known: Places
+    frames: Frames, trades: Int64Array, book: Int64Array, known: Places, *, beside: bool = False
 ) -> tuple[Int64Array, Int64Array, int]:
     """The trades of one market in order of arrival, each once, and where they stand.
 
@@ -26,6 +26,7 @@ def place_trades(
         trades: int64 [n] the market's trades, by file and line.
         book: int64 [m] its kept book frames in order.
         known: where a frame of a file that holds book frames stands.
+        beside: its files were written at once, so that receive times interleave all frames.
 
     Returns:
         trades int64 [k] · the place of the book frame each stands after, -1: before the first ·
@@ -33,18 +34,35 @@ def place_trades(
     """
     recorded = len(trades)
     with_book = np.isin(frames.file_of[trades], list(known.files))
-    beside, apart = trades[with_book], trades[~with_book]
+    own, apart = trades[with_book], trades[~with_book]
     if len(apart):
         apart = np.concatenate([piece.rows for piece in without_overlaps(pieces_of(frames, apart))])
-    places = np.concatenate([known.all(beside), _by_time(frames, apart, book)])
-    rows = np.concatenate([beside, apart])
     # After the same book frame: what follows it in its file, then what precedes the next one.
-    leading = np.concatenate([known.lead(beside), np.zeros(len(apart), dtype=np.bool_)])
-    clock = np.concatenate([np.full(len(beside), NO_TIME), _clock(frames, apart)])
+    places, leading, clock = known.all(own), known.lead(own), np.full(len(own), NO_TIME)
+    if beside and frames.received(trades) and frames.received(book):
+        places = _among(frames, own, book, places, leading)
+        leading, clock = np.zeros(len(own), dtype=np.bool_), _clock(frames, own)
+    rows = np.concatenate([own, apart])
+    places = np.concatenate([places, _by_time(frames, apart, book)])
+    leading = np.concatenate([leading, np.zeros(len(apart), dtype=np.bool_)])
+    clock = np.concatenate([clock, _clock(frames, apart)])
     within = _within(frames, rows, clock, known.order)
     order = np.lexsort((within, clock, leading, places))
     order = order[_once(frames, rows[order])]
     return rows[order], places[order], recorded - len(order)
+
+
+def _among(
+    frames: Frames, trades: Int64Array, book: Int64Array, places: Int64Array, leading: BoolArray
+) -> Int64Array:
+    """After what was received before them in any file, and where their own file has them.
+
+    The book frames of another recorder are passed over: its file alone shows too early a place.
+    """
+    received = frames.batch.recv_ns[trades]
+    clock = np.minimum.accumulate(frames.batch.recv_ns[book][::-1])[::-1]  # late: forward
+    before, until = (np.searchsorted(clock, received, side=side) - 1 for side in ("left", "right"))
+    return np.where(leading, np.minimum(places, until), np.maximum(places, before))
 
 
 def _within(
