@@ -123,35 +123,11 @@ def _plain(value: Any) -> Any:
     return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
 
 
-def test_seeds_on_two_nodes_one_of_them_killed_are_those_of_one_machine(
-    killer: _Killer,
-    store_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    found, printed = {}, {}
-    for where in ("alone", "cluster"):
-        folder = tmp_path / where
-        folder.mkdir()
-        (folder / "sessions").symlink_to(store_folder)
-        monkeypatch.chdir(folder)  # paths that are not from the root mean what they mean here
-        monkeypatch.delenv("DATABASE_URL", raising=False)
-        arguments = [*SEEDS, "--model-save-path", "runs"]
-        if where == "cluster":
-            arguments += ["--ray", killer.cluster.address]
-        assert train_main(arguments) == 0
-        printed[where] = without_times(json.loads(capsys.readouterr().out))
-        found[where] = written(folder / "runs")
-    (lost,) = [line for line in killer.lines if "lost" in line]
-    assert "was lost; it begins anew" in lost
-    assert printed["cluster"] == printed["alone"]
-    assert [run["seed"] for run in printed["cluster"]["runs"]] == [0, 1, 2]
-    assert found["cluster"].keys() == found["alone"].keys()
-    for name, value in found["alone"].items():
-        assert found["cluster"][name] == value, name
-    assert sum(name.endswith("/policy") for name in found["alone"]) == 12
-    assert not list((tmp_path / "cluster" / "runs").rglob("*.tmp"))
+ACT = """
+import numpy as np
+def act(observations):
+    return (observations[:, 0] > observations[:, 1]).astype(np.int64)
+"""
 
 
 def run_all(address: str, jobs: list[Job]) -> list[Any]:
@@ -167,20 +143,6 @@ def _waiting(given: int, send: Send) -> None:
 def _doubled(given: int, send: Send) -> int:
     send(f"{given}!")
     return 2 * given
-
-
-def test_a_worker_that_dies_is_replaced_three_times_at_most(two_nodes: RayCluster) -> None:
-    pids = []
-
-    def kill(index: int, message: object) -> None:
-        if isinstance(message, int):
-            pids.append(message)
-            os.kill(message, signal.SIGKILL)
-
-    tasks = Tasks(two_nodes.address, [Job("one", _waiting, 600)], kill)
-    with pytest.raises(ClusterError, match=r"one: its worker on the node .* was lost, as 2 before"):
-        list(tasks.results())
-    assert len(set(pids)) == ATTEMPTS
 
 
 def _failing(kind: str, send: Send) -> None:
@@ -217,23 +179,10 @@ def test_what_fails_on_a_node_fails_here(
     assert raised.type is error
 
 
-def test_a_node_without_the_package_is_named(
-    two_nodes: RayCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    absent = ModuleType("kalshi_train.absent")
-    monkeypatch.setitem(sys.modules, absent.__name__, absent)
-    monkeypatch.setattr(_of_no_module, "__module__", absent.__name__)
-    monkeypatch.setattr(absent, "_of_no_module", _of_no_module, raising=False)
-    with pytest.raises(ConfigError, match="lacks kalshi_train, or has an earlier version"):
-        run_all(two_nodes.address, [Job("one", _of_no_module, 1)])
-
-
-def test_a_node_with_another_version_is_named(
-    two_nodes: RayCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tasks_module, "__version__", "0.0")
-    with pytest.raises(ConfigError, match=r"has kalshi-sim \S+, this machine 0\.0; install"):
-        run_all(two_nodes.address, [Job("one", _doubled, 1)])
+def test_what_no_node_can_run_is_said_at_once(two_nodes: RayCluster) -> None:
+    for needs, text in ((Resources(3), "3 processors"), (Resources(1, 1), "1 graphics card")):
+        with pytest.raises(ConfigError, match=f"a task needs .*{text}"):
+            Tasks(two_nodes.address, [Job("one", _doubled, 1, needs)])
 
 
 def test_a_password_on_the_command_line_is_refused(
@@ -243,35 +192,6 @@ def test_a_password_on_the_command_line_is_refused(
     with pytest.raises(ConfigError, match="name the store by DATABASE_URL") as raised:
         connection._check_command_line()
     assert "geheim" not in str(raised.value)
-
-
-def test_a_signal_ends_what_runs_on_the_nodes(two_nodes: RayCluster) -> None:
-    pids = []
-
-    def interrupt_soon(index: int, message: object) -> None:
-        if isinstance(message, int):
-            pids.append(message)
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-
-    tasks = Tasks(two_nodes.address, [Job("one", _waiting, 600)], interrupt_soon)
-    with watched("test", grace_s=60), pytest.raises(Interrupted) as stop:
-        list(tasks.results())
-    assert stop.value.signum == signal.SIGTERM  # which Ray forgets
-    until = time.monotonic() + 30
-    while Path(f"/proc/{pids[0]}").exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def test_jobs_of_any_number_give_their_results(two_nodes: RayCluster) -> None:
-    jobs = [Job(str(i), _doubled, i) for i in range(5)]
-    assert run_all(two_nodes.address, jobs) == [0, 2, 4, 6, 8]
-
-
-def test_what_no_node_can_run_is_said_at_once(two_nodes: RayCluster) -> None:
-    for needs, text in ((Resources(3), "3 processors"), (Resources(1, 1), "1 graphics card")):
-        with pytest.raises(ConfigError, match=f"a task needs .*{text}"):
-            Tasks(two_nodes.address, [Job("one", _doubled, 1, needs)])
 
 
 @pytest.mark.parametrize(
@@ -294,6 +214,32 @@ def test_a_mistake_in_the_address_is_said_in_one_line(
     assert train_main([*given, *flags, "--log-level", "ERROR"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_an_evaluation_on_the_nodes_has_the_bytes_of_one_machine(
+    two_nodes: RayCluster,
+    store_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sessions").symlink_to(store_folder)
+    (tmp_path / "mine.py").write_text(ACT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(on_cluster, "PART", 12)  # of 20 markets, so that there are two parts
+    run = ["--session", "9", *RUN.split(), "--model-save-path", "run", "--log-level", "ERROR"]
+    assert train_main([*run, "--num-threads", "1"]) == 0
+    words = ["run", "mine.py:act", "--sessions", "6,9", "--baselines", "random,join-both-sides"]
+    how = ["--stress", "--stochastic", "1", "--permutations", "1", "--resamples", "100"]
+    found = []
+    for more in ([], ["--ray", two_nodes.address]):
+        capsys.readouterr()
+        assert evaluate_main([*words, *how, "--report", "None", "--json", *more]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        for when in ("made_at", "command"):
+            del shown["provenance"][when]
+        found.append(json.dumps(shown))
+    assert found[1] == found[0]
 
 
 def test_tapes_that_nodes_make_are_those_of_one_machine(
@@ -320,39 +266,6 @@ def test_tapes_that_nodes_make_are_those_of_one_machine(
             assert (theirs / key / name).read_bytes() == (tmp_path / key / name).read_bytes()
 
 
-ACT = """
-import numpy as np
-def act(observations):
-    return (observations[:, 0] > observations[:, 1]).astype(np.int64)
-"""
-
-
-def test_an_evaluation_on_the_nodes_has_the_bytes_of_one_machine(
-    two_nodes: RayCluster,
-    store_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (tmp_path / "sessions").symlink_to(store_folder)
-    (tmp_path / "mine.py").write_text(ACT)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(on_cluster, "PART", 7)  # of 20 markets, so that there are three parts
-    run = ["--session", "9", *RUN.split(), "--model-save-path", "run", "--log-level", "ERROR"]
-    assert train_main([*run, "--num-threads", "1"]) == 0
-    words = ["run", "mine.py:act", "--sessions", "6,9", "--baselines", "random,join-both-sides"]
-    how = ["--stress", "--stochastic", "1", "--permutations", "2", "--resamples", "100"]
-    found = []
-    for more in ([], ["--ray", two_nodes.address]):
-        capsys.readouterr()
-        assert evaluate_main([*words, *how, "--report", "None", "--json", *more]) == 0
-        shown = json.loads(capsys.readouterr().out)
-        for when in ("made_at", "command"):
-            del shown["provenance"][when]
-        found.append(json.dumps(shown))
-    assert found[1] == found[0]
-
-
 def test_trials_of_a_study_run_on_the_nodes(
     two_nodes: RayCluster, store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,19 +281,101 @@ def test_trials_of_a_study_run_on_the_nodes(
         "n_epochs": 1,
         "store": "sessions",
     }
-    how: dict[str, Any] = {"trials": 2, "sampler": "random", "pruner": "none", "final": False}
+    how: dict[str, Any] = {"trials": 1, "sampler": "random", "pruner": "none", "final": False}
     found = []
     for options in (
         TuneOptions(study=Path("alone"), workers="threads", **how),
-        TuneOptions(study=Path("cluster"), ray=two_nodes.address, jobs=2, **how),
+        TuneOptions(study=Path("cluster"), ray=two_nodes.address, **how),
     ):
         result = tune(TrainConfig().changed(**settings), options)
         found.append([(t.state, t.value, t.settings, t.profits) for t in result.trials])
     assert found[1] == found[0]
-    assert [state for state, *_ in found[1]] == ["complete", "complete"]
-    assert Path("cluster/trial-0001/seed-0/trained_model.zip").is_file()  # here all see it
+    assert [state for state, *_ in found[1]] == ["complete"]
+    assert Path("cluster/trial-0000/seed-0/trained_model.zip").is_file()  # here all see it
     with pytest.raises(ConfigError, match="a task needs 64 processors"):
         tune(
             TrainConfig().changed(num_threads=64, **settings),
             TuneOptions(study=Path("third"), ray=two_nodes.address, **how),
         )
+
+
+def test_a_node_without_the_package_is_named(
+    two_nodes: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = ModuleType("kalshi_train.absent")
+    monkeypatch.setitem(sys.modules, absent.__name__, absent)
+    monkeypatch.setattr(_of_no_module, "__module__", absent.__name__)
+    monkeypatch.setattr(absent, "_of_no_module", _of_no_module, raising=False)
+    with pytest.raises(ConfigError, match="lacks kalshi_train, or has an earlier version"):
+        run_all(two_nodes.address, [Job("one", _of_no_module, 1)])
+
+
+def test_seeds_on_two_nodes_one_of_them_killed_are_those_of_one_machine(
+    killer: _Killer,
+    store_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, printed = {}, {}
+    for where in ("alone", "cluster"):
+        folder = tmp_path / where
+        folder.mkdir()
+        (folder / "sessions").symlink_to(store_folder)
+        monkeypatch.chdir(folder)  # paths that are not from the root mean what they mean here
+        monkeypatch.delenv("DATABASE_URL", raising=False)
+        arguments = [*SEEDS, "--model-save-path", "runs"]
+        if where == "cluster":
+            arguments += ["--ray", killer.cluster.address]
+        assert train_main(arguments) == 0
+        printed[where] = without_times(json.loads(capsys.readouterr().out))
+        found[where] = written(folder / "runs")
+    (lost,) = [line for line in killer.lines if "lost" in line]
+    assert "was lost; it begins anew" in lost
+    assert printed["cluster"] == printed["alone"]
+    assert [run["seed"] for run in printed["cluster"]["runs"]] == [0, 1, 2]
+    assert found["cluster"].keys() == found["alone"].keys()
+    for name, value in found["alone"].items():
+        assert found["cluster"][name] == value, name
+    assert sum(name.endswith("/policy") for name in found["alone"]) == 12
+    assert not list((tmp_path / "cluster" / "runs").rglob("*.tmp"))
+
+
+def test_a_node_with_another_version_is_named(
+    cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks_module, "__version__", "0.0")
+    with pytest.raises(ConfigError, match=r"has kalshi-sim \S+, this machine 0\.0; install"):
+        run_all(cluster.address, [Job("one", _doubled, 1)])
+
+
+def test_a_signal_ends_what_runs_on_the_nodes(cluster: RayCluster) -> None:
+    pids = []
+
+    def interrupt_soon(index: int, message: object) -> None:
+        if isinstance(message, int):
+            pids.append(message)
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    tasks = Tasks(cluster.address, [Job("one", _waiting, 600)], interrupt_soon)
+    with watched("test", grace_s=60), pytest.raises(Interrupted) as stop:
+        list(tasks.results())
+    assert stop.value.signum == signal.SIGTERM  # which Ray forgets
+    until = time.monotonic() + 30
+    while Path(f"/proc/{pids[0]}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_worker_that_dies_is_replaced_three_times_at_most(cluster: RayCluster) -> None:
+    pids = []
+
+    def kill(index: int, message: object) -> None:
+        if isinstance(message, int):
+            pids.append(message)
+            os.kill(message, signal.SIGKILL)
+
+    tasks = Tasks(cluster.address, [Job("one", _waiting, 600)], kill)
+    with pytest.raises(ClusterError, match=r"one: its worker on the node .* was lost, as 2 before"):
+        list(tasks.results())
+    assert len(set(pids)) == ATTEMPTS
