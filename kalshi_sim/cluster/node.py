@@ -108,7 +108,7 @@ def serve(job: Job, level: int, *shared: Any) -> Iterator[object]:
         messages.put(_outcome(job, messages.put, host, shared))
 
     yield Begun(host, __version__)
-    with _logged_to(messages.put, level):
+    with logged_to(messages.put, level):
         threading.Thread(target=run, daemon=True, name="kalshi-sim").start()
         while True:
             message = messages.get()
@@ -140,8 +140,16 @@ def _outcome(job: Job, send: Send, host: str, shared: tuple[Any, ...]) -> Done |
 
 
 @contextmanager
-def _logged_to(send: Send, level: int) -> Iterator[None]:
-    """The packages' log goes to `send` inside the block, from a level on."""
+def logged_to(send: Send, level: int) -> Iterator[None]:
+    """The packages' log goes to `send` inside the block, from a level on.
+
+    Args:
+        send: takes each `Record`.
+        level: the least that is sent.
+
+    Yields:
+        None.
+    """
     handler = _Forwarding(send)
     before = []
     for name in PACKAGES:

@@ -157,7 +157,7 @@ class Tasks:
         else:
             if isinstance(message, Begun):
                 running.host = message.host
-                _check_version(message)
+                check_version(message)
                 _log.info("%s: begins on the node %s", job.name, message.host)
             self._hear(running.index, message)
 
@@ -201,7 +201,7 @@ class Tasks:
         check_room(self._ray, {self._jobs[r.index].needs for r in left})
 
 
-def _check_version(begun: Begun) -> None:
+def check_version(begun: Begun) -> None:
     """Other code may give other results.
 
     Raises:

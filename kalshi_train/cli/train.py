@@ -72,9 +72,9 @@ class _Run:
         str | None,
         arg(
             metavar="ADDRESS",
-            help="Train the runs of --seeds or --walk-forward on a Ray cluster: host:port of its "
-            "head, or auto. Each takes as many processors as it has threads (--num-threads, here "
-            "one by default).",
+            help="Train the runs of --seeds or --walk-forward, or the learners of one run, on a "
+            "Ray cluster: host:port of its head, or auto. Each takes as many processors as it has "
+            "threads (--num-threads, here one by default).",
         ),
     ] = None
     json: Annotated[bool, FlagCreatePairsOff, arg(help="Print the results as JSON.")] = False
@@ -116,10 +116,11 @@ def _train(command: _Command) -> int:
     require_extra("train")
     config = command.run
     if command.asked.ray is not None:
-        if command.asked.seeds is None and command.asked.walk_forward is None:
+        several = command.asked.seeds is not None or command.asked.walk_forward is not None
+        if not several and config.learners == 1:
             raise ConfigError(
-                "--ray spreads several runs over a cluster; say which, with --seeds N or "
-                "--walk-forward K"
+                "--ray spreads several runs over a cluster, or the learners of one; say which, "
+                "with --seeds N, --walk-forward K or --learners N"
             )
         require_extra("ray")
     if config.resume_from is None:  # else a checkpoint that does not fit is reported first
@@ -132,9 +133,15 @@ def _train(command: _Command) -> int:
     if command.asked.seeds is not None or command.asked.walk_forward is not None:
         return _several(command)
     from kalshi_train.training.progress import show_result
-    from kalshi_train.training.run import train
 
-    result = train(config, command=command.words)
+    if command.asked.ray is not None:
+        from kalshi_train.training.ray_learners import train_on_nodes
+
+        result = train_on_nodes(config, command.asked.ray, command=command.words)
+    else:
+        from kalshi_train.training.run import train
+
+        result = train(config, command=command.words)
     if command.asked.json:
         print(json.dumps(result.results, allow_nan=False))
     else:

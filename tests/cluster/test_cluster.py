@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -29,12 +30,16 @@ from kalshi_train.cli.train import train_main
 from kalshi_train.config import TrainConfig
 from kalshi_train.evaluation import on_cluster
 from kalshi_train.models import model_weights
-from kalshi_train.training.checkpoints import read_checkpoint
+from kalshi_train.training.checkpoints import find_checkpoint, read_checkpoint
 from kalshi_train.tune import TuneOptions, tune
 from support.ray_cluster import RayCluster, ray_cluster
 
 RUN = "--total-timesteps 512 --n-envs 8 --n-steps 32 --eval-freq 256 --n-epochs 1 --no-tensorboard"
 SEEDS = ["--session", "9", "--seeds", "3", "--num-threads", "1", *RUN.split(), "--json"]
+LEARNERS = (
+    "--session 9 --learners 2 --n-envs 8 --n-steps 32 --batch-size 128 --n-epochs 1 "
+    "--num-threads 1 --save-freq 256 --total-timesteps 100000000 --no-tensorboard"
+)
 TIMES = {
     "training_duration_seconds",
     "evaluation_seconds",
@@ -133,6 +138,37 @@ def act(observations):
 def run_all(address: str, jobs: list[Job]) -> list[Any]:
     found = dict(Tasks(address, jobs).results())
     return [found[i] for i in range(len(jobs))]
+
+
+def test_a_killed_node_ends_the_training_of_its_learners_in_a_line(
+    two_nodes: RayCluster, store_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, killed = tmp_path / "run", list[float]()
+
+    def kill() -> None:
+        while not list(folder.glob("checkpoints/*.zip")):
+            time.sleep(0.05)
+        killed.append(time.monotonic())
+        two_nodes.kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+    words = ["--store", str(store_folder), "--model-save-path", str(folder), *LEARNERS.split()]
+    assert train_main([*words, "--ray", two_nodes.address]) == 2
+    assert time.monotonic() - killed[0] < 60
+    said = capsys.readouterr().err
+    (line,) = [text for text in said.splitlines() if "kalshi-train: " in text]
+    assert re.search(
+        r"learner [01] was lost with its node or worker, which ends the training", line
+    )
+    assert f"--resume-from {folder} --ray {two_nodes.address}" in line
+    assert "Traceback" not in said
+    # What was written on the lost node is here, whole; the states of both learners are in it.
+    found = find_checkpoint(folder)
+    assert found.run["num_timesteps"] >= 256
+    assert found.arrays["others/1/last_obs"].shape == found.arrays["last_obs"].shape
+    assert not list(folder.rglob("*.tmp"))
+    assert train_main([*words, "--ray", two_nodes.address, "--num-threads", "2"]) == 2
+    assert "2 learners need 2 processors each at the same time" in capsys.readouterr().err
 
 
 def _waiting(given: int, send: Send) -> None:

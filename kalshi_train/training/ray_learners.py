@@ -1,0 +1,537 @@
+"""The learners of one model on the nodes of a Ray cluster, placed and joined by Ray Train.
+
+This process trains nothing: learner 0, on its node, evaluates, records and saves. What it writes
+and logs comes back as messages, so that the nodes need no file system in common, and a node that is
+lost leaves the last checkpoint here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import socket
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from kalshi_sim import __version__
+from kalshi_sim.cluster.connection import connect, nodes_of
+from kalshi_sim.cluster.node import Begun, Record, logged_to
+from kalshi_sim.cluster.tasks import check_version
+from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.fees import FeeSchedule
+from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
+from kalshi_sim.interrupts import Interrupted, StopRequest, deferred
+from kalshi_sim.shared_tapes import VARIABLE
+from kalshi_sim.store import absolute_address
+from kalshi_sim.text import numbered, printable
+from kalshi_train.config import TrainConfig
+from kalshi_train.learner.group import PATIENCE, Group, LostLearnerError
+from kalshi_train.models import load_model
+from kalshi_train.training.callbacks import BEST_MODEL
+from kalshi_train.training.checkpoints import is_saved_since, read_checkpoint, resume_command
+from kalshi_train.training.place import with_device
+from kalshi_train.training.result import TrainResult
+from kalshi_train.training.resume import check_resume
+from kalshi_train.training.run import METRICS_FILE, follow, lead, say_stopping
+from kalshi_train.training.run_lock import locked
+from kalshi_train.training.together import ToldToEndError
+from kalshi_train.training.whereabouts import Whereabouts
+
+logger = logging.getLogger(__name__)
+
+_BLOCK_BYTES: Final = 2**25
+"""A longer file travels in several messages."""
+_TURN_S: Final = 0.2
+"""Messages are waited for in turns of this length, so that a signal is handled meanwhile."""
+_MIRRORED_S: Final = 0.5
+"""How often it is looked what learner 0 has written."""
+_WAITING_S: Final = 30.0
+"""After so long without a learner that has begun it is said that the cluster has no room."""
+_CHECKPOINT: Final = "checkpoint.zip"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What each learner needs to know."""
+
+    config: TrainConfig
+    """As the results show it."""
+    store: str
+    """As the nodes open it."""
+    schedule: tuple[str, bytes] | None
+    """Ending and content of a file of fees."""
+    checkpoint: bytes | None
+    """What all go on from."""
+    files: dict[str, bytes]
+    """What a run that goes on had in its folder, by name."""
+    shared_tapes: str
+    """What KALSHI_SIM_SHARED_TAPES is here; empty: as it is there."""
+    command: tuple[str, ...] | None
+    level: int
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a file that learner 0 has written."""
+
+    path: str
+    """In the folder of the run."""
+    data: bytes
+    is_first: bool
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A learner ended by a mistake of the user or a lack of its node, or by a loss of another."""
+
+    rank: int
+    error: KalshiSimError
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A learner ended by an error of the program."""
+
+    rank: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """Learner 0 has saved and stopped, as it was asked to."""
+
+    signum: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Over:
+    """All of a `TrainResult` but its model."""
+
+    values: dict[str, Any]
+
+
+class Mailbox:
+    """What the learners send, and what it asks of them: an actor beside the command."""
+
+    def __init__(self) -> None:
+        """Begin without messages."""
+        self._messages: asyncio.Queue[object] = asyncio.Queue()
+        self._asked = asyncio.Event()
+        self._signum = 0
+
+    async def put(self, message: object) -> None:
+        """Send a message to the command.
+
+        Args:
+            message: anything that can be pickled.
+        """
+        self._messages.put_nowait(message)
+
+    async def take(self, patience_s: float) -> list[object]:
+        """Wait for messages.
+
+        Args:
+            patience_s: seconds to wait for the first.
+
+        Returns:
+            Those that are there, in their order; none if none came.
+        """
+        try:
+            found = [await asyncio.wait_for(self._messages.get(), patience_s)]
+        except TimeoutError:
+            return []
+        while not self._messages.empty():
+            found.append(self._messages.get_nowait())
+        return found
+
+    async def stop(self, signum: int) -> None:
+        """Ask the learners to save and to stop.
+
+        Args:
+            signum: the signal by which the command was asked to.
+        """
+        self._signum = signum
+        self._asked.set()
+
+    async def asked(self) -> int:
+        """Wait until they are asked to stop.
+
+        Returns:
+            The signal by which.
+        """
+        await self._asked.wait()
+        return self._signum
+
+
+def train_on_nodes(
+    config: TrainConfig, address: str, command: Sequence[str] | None = None
+) -> TrainResult:
+    """Train one model by several learners on a cluster; its files come into its folder here.
+
+    A learner has one thread unless the settings say more, and as many processors of its node.
+
+    Args:
+        config: the settings, with the number of learners.
+        address: host:port of the cluster's head, or auto.
+        command: the words of the command line that asked for it.
+
+    Returns:
+        The model and what it came to, as `train` gives them.
+
+    Raises:
+        KalshiSimError: the training cannot be made, or a learner was lost.
+        Interrupted: Ctrl-C or SIGTERM; what was trained is saved.
+    """
+    checkpoint = check_resume(config)
+    config = with_device(config)
+    config = config.changed(num_threads=config.num_threads or 1)
+    logger.info("connecting to the Ray cluster")
+    ray = connect(address)
+    _ray_train()
+    _check_room(ray, config)
+    make_folder(config.run_folder)
+    with (
+        locked(config.run_folder),
+        temporary_folder(config.run_folder, "arriving") as arriving,
+        deferred(say_stopping) as stop,
+    ):
+        saved = None if checkpoint is None else checkpoint.path.read_bytes()
+        task = _task_of(config, saved, command)
+        return _Training(ray, address, task, arriving, stop).result()
+
+
+def _ray_train() -> Any:
+    """The module of Ray Train.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Ray's own settings
+            importlib.import_module("ray.train.torch")
+            importlib.import_module("ray.data.context").DataContext.get_current()
+    except ImportError as error:
+        said = printable(" ".join(str(error).split()), 300)
+        raise ConfigError(
+            f"--learners with --ray needs Ray Train, which cannot be loaded ({said}); "
+            "pip install 'kalshi-sim[ray]'"
+        ) from error
+    return importlib.import_module("ray.train")
+
+
+def _check_room(ray: Any, config: TrainConfig) -> None:
+    """Be sure that all learners can run at the same time: else they would wait for ever.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    cpus = config.num_threads or 1
+    nodes = nodes_of(ray)
+    room = sum(node.cpus // cpus for node in nodes)
+    if room < config.learners:
+        most = " / ".join(map(str, nodes)) or "nothing"
+        raise ConfigError(
+            f"{config.learners} learners need {numbered(cpus, 'processor')} each at the same time, "
+            f"the nodes of the Ray cluster have {most}; ask for less, or add a node"
+        )
+
+
+def _task_of(config: TrainConfig, checkpoint: bytes | None, command: Sequence[str] | None) -> _Task:
+    given = config.tape.fee_schedule
+    if given is not None:
+        FeeSchedule.from_file(given)  # it is one
+    kept = [config.run_folder / name for name in (METRICS_FILE, BEST_MODEL)]
+    return _Task(
+        config=config,
+        store=absolute_address(config.store),
+        schedule=None if given is None else (given.suffix, given.read_bytes()),
+        checkpoint=checkpoint,
+        files={
+            str(path.relative_to(config.run_folder)): path.read_bytes()
+            for path in kept
+            if checkpoint is not None and path.is_file()
+        },
+        shared_tapes=os.environ.get(VARIABLE, ""),
+        command=None if command is None else tuple(command),
+        level=logging.getLevelName(config.log_level),
+    )
+
+
+class _Training:
+    """A training on the cluster, as the command sees it."""
+
+    def __init__(
+        self, ray: Any, address: str, task: _Task, arriving: Path, stop: StopRequest
+    ) -> None:
+        self._ray, self._address, self._task = ray, address, task
+        self._arriving, self._stop = arriving, stop
+        self._folder = task.config.run_folder
+        self._begun_at = time.time()
+        self._begun = 0
+        self._said_waiting = self._has_asked = False
+        self._over: dict[str, Any] | None = None
+        self._stopped: _Stopped | None = None
+        self._failed: list[_Failed | _Fault] = []
+        self._fit_error: Exception | None = None
+
+    def result(self) -> TrainResult:
+        """Train.
+
+        Raises:
+            KalshiSimError: a learner failed or was lost.
+            Interrupted: the training was stopped.
+        """
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        here = self._ray.get_runtime_context().get_node_id()
+        actor = self._ray.remote(Mailbox)
+        self._mailbox = actor.options(
+            num_cpus=0,
+            max_concurrency=1000,
+            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(here, soft=False),
+        ).remote()
+        try:
+            self._train()
+        finally:
+            with contextlib.suppress(Exception):  # what ended the training is what is reported
+                self._ray.kill(self._mailbox)
+        return self._found()
+
+    def _train(self) -> None:
+        thread = threading.Thread(target=self._fit, daemon=True, name="ray-train")
+        thread.start()
+        while thread.is_alive():
+            self._hear(_TURN_S)
+            if self._stop.signum is not None and not self._has_asked:
+                self._has_asked = True
+                self._mailbox.stop.remote(self._stop.signum)
+            waits = self._begun == 0 and time.time() - self._begun_at > _WAITING_S
+            if waits and not self._said_waiting:
+                self._said_waiting = True
+                logger.warning("waiting for the cluster to begin the learners; others may use it")
+        self._hear(0.0)
+
+    def _fit(self) -> None:
+        """Let Ray Train run the learners; it ends when they have."""
+        config, train = self._task.config, _ray_train()
+        logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # what is lost we say
+        try:
+            with tempfile.TemporaryDirectory(prefix="kalshi-learners-") as storage:
+                train.torch.TorchTrainer(
+                    learn_on_node,
+                    train_loop_config={"task": self._task, "mailbox": self._mailbox},
+                    torch_config=train.torch.TorchConfig(
+                        backend="gloo", timeout_s=int(PATIENCE.total_seconds())
+                    ),
+                    scaling_config=train.ScalingConfig(
+                        num_workers=config.learners,
+                        resources_per_worker={"CPU": config.num_threads},
+                        placement_strategy="SPREAD",
+                    ),
+                    run_config=train.RunConfig(
+                        storage_path=storage, failure_config=train.FailureConfig(max_failures=0)
+                    ),
+                ).fit()
+        except Exception as error:
+            self._fit_error = error
+
+    def _hear(self, patience_s: float) -> None:
+        for message in self._ray.get(self._mailbox.take.remote(patience_s)):
+            if isinstance(message, Begun):
+                self._begun += 1
+                check_version(message)
+                logger.info("a learner begins on the node %s", message.host)
+            elif isinstance(message, _Piece):
+                self._keep(message)
+            elif isinstance(message, _Stopped):
+                self._stopped = message
+            elif isinstance(message, _Over):
+                self._over = message.values
+            elif isinstance(message, (_Failed, _Fault)):
+                self._failed.append(message)
+            elif isinstance(message, Record):
+                logging.getLogger(message.logger).log(message.level, "%s", message.text)
+
+    def _keep(self, piece: _Piece) -> None:
+        path = self._arriving / piece.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with room_for(path), path.open("wb" if piece.is_first else "ab") as file:
+            file.write(piece.data)
+        if piece.is_last:
+            target = self._folder / piece.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sync_file(path)
+            os.replace(path, target)
+
+    def _found(self) -> TrainResult:
+        """What the training came to.
+
+        Raises:
+            KalshiSimError: a learner failed or was lost.
+            Interrupted: the training was stopped.
+        """
+        if self._over is not None:
+            model = load_model(self._task.config.model_save_path)
+            return TrainResult(**self._over, model=model)
+        if self._stopped is not None:
+            text, command = self._stopped.text, resume_command(self._folder)
+            raise Interrupted(
+                self._stopped.signum, text.replace(command, f"{command} --ray {self._address}")
+            )
+        for failed in self._failed:
+            if isinstance(failed, _Fault):
+                raise RuntimeError(f"learner {failed.rank} failed:\n{failed.text}")
+            if not isinstance(failed.error, LostLearnerError):
+                raise failed.error
+        raise LostLearnerError(f"{self._lost()}, which ends the training{self._advice()}")
+
+    def _lost(self) -> str:
+        """Who was lost, as Ray Train says it."""
+        failures: dict[int, Exception] = getattr(self._fit_error, "worker_failures", {})
+        survivors = {failed.rank for failed in self._failed}
+        lost = sorted(set(failures) - survivors)
+        if lost:
+            names = ", ".join(map(str, lost))
+            return f"learner {names} was lost with its node or worker"
+        said = printable(" ".join(str(self._fit_error or "nothing more is known").split()), 300)
+        return f"the learners were lost ({said})"
+
+    def _advice(self) -> str:
+        if not is_saved_since(self._folder, self._begun_at):
+            return ""
+        command = resume_command(self._folder)
+        return f"; go on from its last checkpoint with: {command} --ray {self._address}"
+
+
+def learn_on_node(given: dict[str, Any]) -> None:
+    """A node's part, in the process of a worker of Ray Train.
+
+    Args:
+        given: the task, and the mailbox of the command.
+
+    Raises:
+        BaseException: this learner ends early; the command knows why.
+    """
+    ray: Any = importlib.import_module("ray")
+    context: Any = importlib.import_module("ray.train").get_context()
+    joined: Any = importlib.import_module("torch.distributed").group.WORLD
+    task: _Task = given["task"]
+    mailbox = given["mailbox"]
+    group = Group(context.get_world_rank(), context.get_world_size(), joined)
+
+    def send(message: object) -> None:
+        ray.get(mailbox.put.remote(message))
+
+    send(Begun(socket.gethostname(), __version__))
+    try:
+        _learn(task, group, send, lambda: ray.get(mailbox.asked.remote()))
+    except ToldToEndError:
+        return
+    except Interrupted as interrupted:
+        send(_Stopped(interrupted.signum, str(interrupted)))
+    except KalshiSimError as error:
+        send(_Failed(group.rank, error))
+        raise
+    except BaseException:
+        send(_Fault(group.rank, traceback.format_exc()))
+        raise
+
+
+def _learn(task: _Task, group: Group, send: Any, asked: Any) -> None:
+    if task.shared_tapes:
+        os.environ[VARIABLE] = task.shared_tapes
+    with temporary_folder(Path(tempfile.gettempdir()), "kalshi-learners") as place:
+        schedule = checkpoint = None
+        if task.schedule is not None:
+            suffix, content = task.schedule
+            schedule = place / f"given{suffix}"
+            schedule.write_bytes(content)
+        if task.checkpoint is not None:
+            path = place / _CHECKPOINT
+            path.write_bytes(task.checkpoint)
+            checkpoint = read_checkpoint(path)
+        here = Whereabouts(place / "run", task.store, schedule)
+        if group.rank:
+            follow(here.used(task.config), None, checkpoint, lambda: group)
+            return
+        for name, content in task.files.items():
+            (here.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (here.folder / name).write_bytes(content)
+        make_folder(here.folder)
+        with logged_to(send, task.level), _mirrored(here.folder, send):
+            others = contextlib.nullcontext(_OnNodes(group, asked))
+            result = lead(task.config, checkpoint, here, others, command=task.command)
+        values = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "model"}
+        send(_Over(values))
+
+
+class _OnNodes:
+    """The other learners, as learner 0 sees them: Ray Train has placed and joined them."""
+
+    def __init__(self, group: Group, asked: Any) -> None:
+        self._group, self._asked = group, asked
+
+    def join(self) -> Group:
+        """The group of all."""
+        return self._group
+
+    def obey(self, stop: StopRequest) -> None:
+        """Stop when the command is asked to."""
+
+        def listen() -> None:
+            with contextlib.suppress(Exception):  # the command is gone
+                stop.signum = self._asked()
+
+        threading.Thread(target=listen, daemon=True, name="asked").start()
+
+
+@contextlib.contextmanager
+def _mirrored(folder: Path, send: Any) -> Iterator[None]:
+    """What is written into a folder inside the block is sent, soon and at its end."""
+    sent: dict[str, tuple[int, int]] = {}
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_MIRRORED_S):
+            _send_changed(folder, sent, send)
+
+    thread = threading.Thread(target=watch, daemon=True, name="mirror")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        _send_changed(folder, sent, send)
+
+
+def _send_changed(folder: Path, sent: dict[str, tuple[int, int]], send: Any) -> None:
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            state = found.st_mtime_ns, found.st_size
+            if sent.get(name) == state:
+                continue
+            first, data = True, file.read(_BLOCK_BYTES)
+            while True:
+                after = file.read(_BLOCK_BYTES)
+                send(_Piece(name, data, first, not after))
+                if not after:
+                    break
+                first, data = False, after
+            sent[name] = state
