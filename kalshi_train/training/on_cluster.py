@@ -82,9 +82,7 @@ def train_on_cluster(
             config.run_folder.name,
             _train_here,
             _task(config, words),
-            Resources(
-                (config.num_threads or 1) * config.learners, int(config.learner.device != "cpu")
-            ),
+            needs_of(config),
         )
         for config in configs
     ]
@@ -121,6 +119,19 @@ def _for_nodes(config: TrainConfig, cards: bool) -> TrainConfig:
     device = config.learner.device
     chosen = "cpu" if device == "auto" and not cards else device
     return config.changed(num_threads=config.num_threads or 1, device=chosen)
+
+
+def needs_of(config: TrainConfig) -> Resources:
+    """What a run takes of a node.
+
+    Args:
+        config: of the run.
+
+    Returns:
+        A processor for each thread of each learner, and a graphics card unless it uses none.
+    """
+    cpus = (config.num_threads or 1) * config.learners
+    return Resources(cpus, int(config.learner.device != "cpu"))
 
 
 def _task(config: TrainConfig, command: tuple[str, ...] | None) -> _Task:

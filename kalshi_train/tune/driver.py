@@ -18,7 +18,7 @@ from typing import Final
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from kalshi_sim.cluster import Resources, check_room, connect
+from kalshi_sim.cluster import check_room, connect
 from kalshi_sim.errors import ConfigError, StoreError
 from kalshi_sim.extras import import_module
 from kalshi_sim.text import dollars
@@ -246,7 +246,9 @@ def _on_ray(address: str, config: TrainConfig) -> Callable[[], Worker]:
         ConfigError: there is none, or none of its nodes could run a trial.
         MissingExtraError: the extra `ray` is not installed.
     """
-    needs = Resources(config.num_threads or 1, int(config.learner.device != "cpu"))
+    from kalshi_train.training.on_cluster import needs_of  # imports torch
+
+    needs = needs_of(config)
     check_room(connect(address), [needs])
     module = import_module("kalshi_train.tune.ray_worker")
 
