@@ -27,7 +27,9 @@ ENOUGH_EVENTS: Final = 5
 _LARGEST_DF: Final = 1000
 """Degrees of freedom beyond which the normal distribution takes the place of Student's t."""
 _ALIKE: Final = 1e-9
-"""A standard error below this share of another, or of the mean, is rounding: values are alike."""
+"""A standard error below this share of the mean is rounding: values are alike."""
+_NO_SPREAD: Final = 1e-6
+"""The same of a resample's, by the error of all: a root of differences keeps half of the digits."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def mean_interval(
         return Interval(mean, ends, ends, events)
     half = student_quantile(confidence, events - 1) * error
     means, errors = bootstrap_means(values, groups, resamples, seed)
-    usable = errors > _ALIKE * error  # one event drawn over and over has no spread to scale by
+    usable = errors > _NO_SPREAD * error  # one event drawn over and over: nothing to scale by
     low = high = mean
     if usable.any():
         tail = (1 - confidence) / 2

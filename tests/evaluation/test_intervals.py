@@ -56,6 +56,18 @@ def test_markets_of_one_event_are_no_independent_samples() -> None:
     assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=0.05)
 
 
+def test_an_event_drawn_over_and_over_has_no_spread_to_scale_by() -> None:
+    """Its resamples have an error of rounding alone, by which an end lay at 10^8 errors."""
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        events = rng.permutation(np.array([0, 1, 2, *rng.integers(0, 3, 3)])).astype(str).tolist()
+        profits = rng.normal(0, 500, 6).round()
+        found = mean_interval(profits, events, resamples=500)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.high - found.low < 1_000 * standard_error(profits, events)
+
+
 def test_one_event_has_no_interval() -> None:
     found = mean_interval(np.array([1.0, 2.0]), ["a", "a"])
     assert (found.mean, found.low, found.high) == (1.5, None, None)
