@@ -237,6 +237,26 @@ class TrainingCallback(BaseCallback):
             )
         raise Interrupted(signum)
 
+    def left_by(self, stopped: Interrupted) -> Interrupted:
+        """What is left of a run that did not end at a boundary, as a second signal does.
+
+        Args:
+            stopped: what ended it.
+
+        Returns:
+            The same, or one that names the last checkpoint.
+        """
+        saved, steps = self.state.saved_at, self.num_timesteps
+        if str(stopped) != str(Interrupted(stopped.signum)) or steps == 0:
+            return stopped
+        if not checkpoints.checkpoint_path(self._folder, saved).exists():
+            return Interrupted(stopped.signum, f"interrupted at once: {steps:,} steps are lost")
+        return Interrupted(
+            stopped.signum,
+            f"interrupted at once: the {steps - saved:,} steps since the last checkpoint are lost; "
+            f"go on with: {checkpoints.resume_command(self.config.run_folder)}",
+        )
+
     def save(self, path: Path, **more: Any) -> None:
         """Write model and state of the run, and `more` of it by name, whole or not at all."""
         checkpoints.write_checkpoint(path, self.model, self._run() | more, self._arrays())

@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.files import make_folder
-from kalshi_sim.interrupts import StopRequest, deferred
+from kalshi_sim.interrupts import Interrupted, StopRequest, deferred
 from kalshi_sim.sealed import write_sealed
 from kalshi_sim.vec_env import KalshiVecEnv
 from kalshi_train.config import TrainConfig
@@ -291,6 +291,8 @@ class _Run:
                     log_interval=None,  # type: ignore[arg-type]  # SB3 takes it
                     reset_num_timesteps=steps_before == 0,
                 )
+        except Interrupted as stopped:
+            raise callback.left_by(stopped) from stopped
         finally:
             model.logger.close()
         callback.save(self.folder / config.model_save_path.name)

@@ -101,7 +101,20 @@ def test_the_second_signal_stops_at_once(store: Path, tmp_path: Path) -> None:
     assert time.monotonic() - begun < 5
     assert run.returncode == 130
     assert "Traceback" not in errors
+    assert re.search(r"interrupted at once: [\d,]+ steps are lost", errors), errors
     assert "go on with" not in errors
+
+
+def test_the_second_signal_names_the_last_checkpoint(store: Path, tmp_path: Path) -> None:
+    often = ("--n-steps", "4000", "--save-freq", "1", "--total-timesteps", "100000000")
+    run = start(store, tmp_path / "m.zip", *often)
+    wait_for_steps(tmp_path)
+    for _ in range(2):
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    errors = run.communicate(timeout=30)[1]
+    assert run.returncode == 130
+    assert "go on with: kalshi-train --resume-from" in errors, errors
 
 
 def test_a_second_training_into_a_folder_is_refused(store: Path, tmp_path: Path) -> None:
