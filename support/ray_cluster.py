@@ -54,7 +54,8 @@ def ray_cluster(cpus: int = 1) -> Iterator[RayCluster]:
         cpus: processors of each node.
     """
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # sockets want a short path
-    with mock.patch.dict(os.environ, _SETTINGS):
+    (folder / "ray").mkdir()  # where Ray notes the address of its latest cluster
+    with mock.patch.dict(os.environ, {**_SETTINGS, "RAY_TMPDIR": str(folder)}):
         logging.getLogger("ray").setLevel(logging.ERROR)
         utils: Any = importlib.import_module("ray.cluster_utils")
         ray: Any = importlib.import_module("ray")

@@ -7,27 +7,22 @@ lost leaves the last checkpoint here.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import logging
 import os
-import socket
 import tempfile
 import threading
 import time
-import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_sim import __version__
 from kalshi_sim.cluster.connection import connect, nodes_of
-from kalshi_sim.cluster.node import Begun, Record, logged_to
+from kalshi_sim.cluster.node import Begun, Record
 from kalshi_sim.cluster.tasks import check_version
-from kalshi_sim.errors import ConfigError, KalshiSimError
+from kalshi_sim.errors import ConfigError
 from kalshi_sim.fees import FeeSchedule
 from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
 from kalshi_sim.interrupts import Interrupted, StopRequest, deferred
@@ -35,144 +30,32 @@ from kalshi_sim.shared_tapes import VARIABLE
 from kalshi_sim.store import absolute_address
 from kalshi_sim.text import numbered, printable
 from kalshi_train.config import TrainConfig
-from kalshi_train.learner.group import PATIENCE, Group, LostLearnerError
+from kalshi_train.learner.group import PATIENCE, LostLearnerError
 from kalshi_train.models import load_model
 from kalshi_train.training.callbacks import BEST_MODEL
-from kalshi_train.training.checkpoints import is_saved_since, read_checkpoint, resume_command
+from kalshi_train.training.checkpoints import is_saved_since, resume_command
 from kalshi_train.training.place import with_device
+from kalshi_train.training.ray_messages import (
+    Failed,
+    Fault,
+    LearnersTask,
+    Mailbox,
+    Over,
+    Piece,
+    Stopped,
+)
+from kalshi_train.training.ray_node import learn_on_node
 from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume
-from kalshi_train.training.run import METRICS_FILE, follow, lead, say_stopping
+from kalshi_train.training.run import METRICS_FILE, say_stopping
 from kalshi_train.training.run_lock import locked
-from kalshi_train.training.together import ToldToEndError
-from kalshi_train.training.whereabouts import Whereabouts
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES: Final = 2**25
-"""A longer file travels in several messages."""
 _TURN_S: Final = 0.2
 """Messages are waited for in turns of this length, so that a signal is handled meanwhile."""
-_MIRRORED_S: Final = 0.5
-"""How often it is looked what learner 0 has written."""
 _WAITING_S: Final = 30.0
 """After so long without a learner that has begun it is said that the cluster has no room."""
-_CHECKPOINT: Final = "checkpoint.zip"
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What each learner needs to know."""
-
-    config: TrainConfig
-    """As the results show it."""
-    store: str
-    """As the nodes open it."""
-    schedule: tuple[str, bytes] | None
-    """Ending and content of a file of fees."""
-    checkpoint: bytes | None
-    """What all go on from."""
-    files: dict[str, bytes]
-    """What a run that goes on had in its folder, by name."""
-    shared_tapes: str
-    """What KALSHI_SIM_SHARED_TAPES is here; empty: as it is there."""
-    command: tuple[str, ...] | None
-    level: int
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A part of a file that learner 0 has written."""
-
-    path: str
-    """In the folder of the run."""
-    data: bytes
-    is_first: bool
-    is_last: bool
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """A learner ended by a mistake of the user or a lack of its node, or by a loss of another."""
-
-    rank: int
-    error: KalshiSimError
-
-
-@dataclass(frozen=True)
-class _Fault:
-    """A learner ended by an error of the program."""
-
-    rank: int
-    text: str
-
-
-@dataclass(frozen=True)
-class _Stopped:
-    """Learner 0 has saved and stopped, as it was asked to."""
-
-    signum: int
-    text: str
-
-
-@dataclass(frozen=True)
-class _Over:
-    """All of a `TrainResult` but its model."""
-
-    values: dict[str, Any]
-
-
-class Mailbox:
-    """What the learners send, and what it asks of them: an actor beside the command."""
-
-    def __init__(self) -> None:
-        """Begin without messages."""
-        self._messages: asyncio.Queue[object] = asyncio.Queue()
-        self._asked = asyncio.Event()
-        self._signum = 0
-
-    async def put(self, message: object) -> None:
-        """Send a message to the command.
-
-        Args:
-            message: anything that can be pickled.
-        """
-        self._messages.put_nowait(message)
-
-    async def take(self, patience_s: float) -> list[object]:
-        """Wait for messages.
-
-        Args:
-            patience_s: seconds to wait for the first.
-
-        Returns:
-            Those that are there, in their order; none if none came.
-        """
-        try:
-            found = [await asyncio.wait_for(self._messages.get(), patience_s)]
-        except TimeoutError:
-            return []
-        while not self._messages.empty():
-            found.append(self._messages.get_nowait())
-        return found
-
-    async def stop(self, signum: int) -> None:
-        """Ask the learners to save and to stop.
-
-        Args:
-            signum: the signal by which the command was asked to.
-        """
-        self._signum = signum
-        self._asked.set()
-
-    async def asked(self) -> int:
-        """Wait until they are asked to stop.
-
-        Returns:
-            The signal by which.
-        """
-        await self._asked.wait()
-        return self._signum
 
 
 def train_on_nodes(
@@ -249,12 +132,14 @@ def _check_room(ray: Any, config: TrainConfig) -> None:
         )
 
 
-def _task_of(config: TrainConfig, checkpoint: bytes | None, command: Sequence[str] | None) -> _Task:
+def _task_of(
+    config: TrainConfig, checkpoint: bytes | None, command: Sequence[str] | None
+) -> LearnersTask:
     given = config.tape.fee_schedule
     if given is not None:
         FeeSchedule.from_file(given)  # it is one
     kept = [config.run_folder / name for name in (METRICS_FILE, BEST_MODEL)]
-    return _Task(
+    return LearnersTask(
         config=config,
         store=absolute_address(config.store),
         schedule=None if given is None else (given.suffix, given.read_bytes()),
@@ -274,7 +159,7 @@ class _Training:
     """A training on the cluster, as the command sees it."""
 
     def __init__(
-        self, ray: Any, address: str, task: _Task, arriving: Path, stop: StopRequest
+        self, ray: Any, address: str, task: LearnersTask, arriving: Path, stop: StopRequest
     ) -> None:
         self._ray, self._address, self._task = ray, address, task
         self._arriving, self._stop = arriving, stop
@@ -283,8 +168,8 @@ class _Training:
         self._begun = 0
         self._said_waiting = self._has_asked = False
         self._over: dict[str, Any] | None = None
-        self._stopped: _Stopped | None = None
-        self._failed: list[_Failed | _Fault] = []
+        self._stopped: Stopped | None = None
+        self._failed: list[Failed | Fault] = []
         self._fit_error: Exception | None = None
 
     def result(self) -> TrainResult:
@@ -353,18 +238,18 @@ class _Training:
                 self._begun += 1
                 check_version(message)
                 logger.info("a learner begins on the node %s", message.host)
-            elif isinstance(message, _Piece):
+            elif isinstance(message, Piece):
                 self._keep(message)
-            elif isinstance(message, _Stopped):
+            elif isinstance(message, Stopped):
                 self._stopped = message
-            elif isinstance(message, _Over):
+            elif isinstance(message, Over):
                 self._over = message.values
-            elif isinstance(message, (_Failed, _Fault)):
+            elif isinstance(message, (Failed, Fault)):
                 self._failed.append(message)
             elif isinstance(message, Record):
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
 
-    def _keep(self, piece: _Piece) -> None:
+    def _keep(self, piece: Piece) -> None:
         path = self._arriving / piece.path
         path.parent.mkdir(parents=True, exist_ok=True)
         with room_for(path), path.open("wb" if piece.is_first else "ab") as file:
@@ -391,7 +276,7 @@ class _Training:
                 self._stopped.signum, text.replace(command, f"{command} --ray {self._address}")
             )
         for failed in self._failed:
-            if isinstance(failed, _Fault):
+            if isinstance(failed, Fault):
                 raise RuntimeError(f"learner {failed.rank} failed:\n{failed.text}")
             if not isinstance(failed.error, LostLearnerError):
                 raise failed.error
@@ -413,125 +298,3 @@ class _Training:
             return ""
         command = resume_command(self._folder)
         return f"; go on from its last checkpoint with: {command} --ray {self._address}"
-
-
-def learn_on_node(given: dict[str, Any]) -> None:
-    """A node's part, in the process of a worker of Ray Train.
-
-    Args:
-        given: the task, and the mailbox of the command.
-
-    Raises:
-        BaseException: this learner ends early; the command knows why.
-    """
-    ray: Any = importlib.import_module("ray")
-    context: Any = importlib.import_module("ray.train").get_context()
-    joined: Any = importlib.import_module("torch.distributed").group.WORLD
-    task: _Task = given["task"]
-    mailbox = given["mailbox"]
-    group = Group(context.get_world_rank(), context.get_world_size(), joined)
-
-    def send(message: object) -> None:
-        ray.get(mailbox.put.remote(message))
-
-    send(Begun(socket.gethostname(), __version__))
-    try:
-        _learn(task, group, send, lambda: ray.get(mailbox.asked.remote()))
-    except ToldToEndError:
-        return
-    except Interrupted as interrupted:
-        send(_Stopped(interrupted.signum, str(interrupted)))
-    except KalshiSimError as error:
-        send(_Failed(group.rank, error))
-        raise
-    except BaseException:
-        send(_Fault(group.rank, traceback.format_exc()))
-        raise
-
-
-def _learn(task: _Task, group: Group, send: Any, asked: Any) -> None:
-    if task.shared_tapes:
-        os.environ[VARIABLE] = task.shared_tapes
-    with temporary_folder(Path(tempfile.gettempdir()), "kalshi-learners") as place:
-        schedule = checkpoint = None
-        if task.schedule is not None:
-            suffix, content = task.schedule
-            schedule = place / f"given{suffix}"
-            schedule.write_bytes(content)
-        if task.checkpoint is not None:
-            path = place / _CHECKPOINT
-            path.write_bytes(task.checkpoint)
-            checkpoint = read_checkpoint(path)
-        here = Whereabouts(place / "run", task.store, schedule)
-        if group.rank:
-            follow(here.used(task.config), None, checkpoint, lambda: group)
-            return
-        for name, content in task.files.items():
-            (here.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (here.folder / name).write_bytes(content)
-        make_folder(here.folder)
-        with logged_to(send, task.level), _mirrored(here.folder, send):
-            others = contextlib.nullcontext(_OnNodes(group, asked))
-            result = lead(task.config, checkpoint, here, others, command=task.command)
-        values = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "model"}
-        send(_Over(values))
-
-
-class _OnNodes:
-    """The other learners, as learner 0 sees them: Ray Train has placed and joined them."""
-
-    def __init__(self, group: Group, asked: Any) -> None:
-        self._group, self._asked = group, asked
-
-    def join(self) -> Group:
-        """The group of all."""
-        return self._group
-
-    def obey(self, stop: StopRequest) -> None:
-        """Stop when the command is asked to."""
-
-        def listen() -> None:
-            with contextlib.suppress(Exception):  # the command is gone
-                stop.signum = self._asked()
-
-        threading.Thread(target=listen, daemon=True, name="asked").start()
-
-
-@contextlib.contextmanager
-def _mirrored(folder: Path, send: Any) -> Iterator[None]:
-    """What is written into a folder inside the block is sent, soon and at its end."""
-    sent: dict[str, tuple[int, int]] = {}
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_MIRRORED_S):
-            _send_changed(folder, sent, send)
-
-    thread = threading.Thread(target=watch, daemon=True, name="mirror")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        _send_changed(folder, sent, send)
-
-
-def _send_changed(folder: Path, sent: dict[str, tuple[int, int]], send: Any) -> None:
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            state = found.st_mtime_ns, found.st_size
-            if sent.get(name) == state:
-                continue
-            first, data = True, file.read(_BLOCK_BYTES)
-            while True:
-                after = file.read(_BLOCK_BYTES)
-                send(_Piece(name, data, first, not after))
-                if not after:
-                    break
-                first, data = False, after
-            sent[name] = state
