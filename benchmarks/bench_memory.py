@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import sessions
 from benchmarks.figures import Figure, figure, main
-from kalshi_sim.tape_cache import save_tape
+from kalshi_sim.tape_files import save_tape
 
 GROUP = "Memory"
 PROCESSES = 8
@@ -29,7 +29,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from kalshi_sim import KalshiVecEnv, SimConfig
-from kalshi_sim.tape_cache import open_tape
+from kalshi_sim.tape_files import open_tape
 
 def memory():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import sessions
 from benchmarks.figures import Figure, figure, main
-from kalshi_sim.tape_cache import save_tape
+from kalshi_sim.tape_files import save_tape
 
 GROUP = "Start-up"
 ROUNDS = 5
@@ -36,7 +36,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from kalshi_sim import KalshiVecEnv
-from kalshi_sim.tape_cache import open_tape
+from kalshi_sim.tape_files import open_tape
 start = time.perf_counter()
 env = KalshiVecEnv(open_tape(Path(sys.argv[1])), 1024)
 env.reset()

@@ -23,7 +23,7 @@ from benchmarks import sessions
 from benchmarks.figures import Figure, figure, in_turn, main, ratios
 from kalshi_sim import KalshiVecEnv, SimConfig, Tape
 from kalshi_sim.actions import FIVE
-from kalshi_sim.tape_cache import open_tape, save_tape
+from kalshi_sim.tape_files import open_tape, save_tape
 
 GROUP = "Stepping"
 SCALING = "Stepping, by environments"

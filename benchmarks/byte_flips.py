@@ -34,7 +34,7 @@ from kalshi_sim.ingest.export import export_captures
 from kalshi_sim.ingest.segments import Header, connection_number, frame_line
 from kalshi_sim.live.recorder.writer import SegmentWriter, WriterOptions
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_sim.tape_cache import _ARRAYS, open_tape, save_tape
+from kalshi_sim.tape_files import ARRAYS, open_tape, save_tape
 from kalshi_train.config import TrainConfig
 from kalshi_train.config_file import write_settings
 from kalshi_train.models import model_weights
@@ -75,7 +75,7 @@ def cases(folder: Path) -> list[Case]:
 
     def tapes() -> Any:
         opened = open_tape(folder / "tape")
-        arrays = [np.asarray(getattr(opened, name)).tobytes() for name in _ARRAYS]
+        arrays = [np.asarray(getattr(opened, name)).tobytes() for name in ARRAYS]
         return arrays, opened.views, opened.skipped, opened.payout, opened.depth
 
     def checkpoints() -> Any:

@@ -32,7 +32,7 @@ from kalshi_sim.ingest.export import export_captures
 from kalshi_sim.store import open_store
 from kalshi_sim.store.metadata import content_digest
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_sim.tape_cache import open_tape
+from kalshi_sim.tape_files import open_tape
 from kalshi_train.training.checkpoints import find_checkpoint, read_checkpoint
 from support.commit_proxy import Forward, commit_proxy
 from support.kills import Series, digest, run_series

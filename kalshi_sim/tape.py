@@ -67,7 +67,7 @@ class Tape(Tabular):
     arrays: layout.TapeArrays = field(init=False, repr=False)
     """The same, as kernels read it."""
     saved_in: Path | None = field(init=False, default=None, repr=False)
-    """The folder whose files this tape maps, set by `tape_cache.open_tape`."""
+    """The folder whose files this tape maps, set by `tape_files.open_tape`."""
     mapped: MappedFiles | None = field(init=False, default=None, repr=False)
     """Those files, where they are so large that their pages are given back."""
     _view_bytes: npt.NDArray[np.float64] | None = field(init=False, default=None, repr=False)
@@ -359,7 +359,7 @@ class Tape(Tabular):
 
 
 def _reopen(folder: Path, views: tuple[MarketSessionView, ...]) -> Tape:
-    from kalshi_sim.tape_cache import open_tape
+    from kalshi_sim.tape_files import open_tape
 
     try:
         tape = open_tape(folder)

@@ -291,7 +291,8 @@ def test_analyze_and_validate_take_a_file_of_fees(
     from kalshi_sim import open_store
     from kalshi_sim.cli.commands import main
     from kalshi_sim.synthetic.session import generate_session
-    from kalshi_sim.tape_cache import cache_folder, open_tape
+    from kalshi_sim.tape_cache import cache_folder
+    from kalshi_sim.tape_files import open_tape
 
     monkeypatch.setenv("KALSHI_SIM_TAPES", str(tmp_path / "tapes"))
     store = str(tmp_path / "s")

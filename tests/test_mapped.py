@@ -17,7 +17,7 @@ from kalshi_sim import KalshiVecEnv, SimConfig, Tape, build_tape, mapped
 from kalshi_sim.config import TapeOptions
 from kalshi_sim.synthetic.session import generate_session
 from kalshi_sim.tape_build import replay_sessions
-from kalshi_sim.tape_cache import _save_header, open_tape
+from kalshi_sim.tape_files import open_tape, save_header
 from kalshi_sim.tape_join import JoinedTape
 from kalshi_train.evaluation import evaluate
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "views": tuple(joined.views),
         "skipped": (),
     }
-    _save_header(folder, described)
+    save_header(folder, described)
     assert size_of(folder) > 2 * (MOST + SLACK)
     return folder
 

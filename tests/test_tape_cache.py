@@ -22,7 +22,8 @@ from kalshi_sim.errors import ConfigError
 from kalshi_sim.session import Session
 from kalshi_sim.store import SessionStore
 from kalshi_sim.synthetic.session import generate_session
-from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, open_tape, prune
+from kalshi_sim.tape_cache import cache_folder, limit_bytes, load_tape, prune
+from kalshi_sim.tape_files import open_tape
 
 pytestmark = pytest.mark.kernel
 
