@@ -20,7 +20,7 @@ from kalshi_sim.config import TapeOptions
 from kalshi_sim.errors import KalshiSimError, StoreError
 from kalshi_sim.fees import DEFAULT_SCHEDULE, FeeSchedule
 from kalshi_sim.session import Session
-from kalshi_sim.shared_tapes import VARIABLE, share, shared_place
+from kalshi_sim.shared_tapes import named_place, share, shared_place, use_place
 from kalshi_sim.store import SessionStore, absolute_address, open_store
 from kalshi_sim.tape_cache import cache_folder, load_tape, tape_key
 from kalshi_sim.threads import usable_cpus, use_at_most
@@ -104,7 +104,7 @@ def replay_sessions_into_tapes(
     address = absolute_address(store)
     open_store(address)
     shared_place()  # an address of another kind is reported now
-    shared = os.environ.get(VARIABLE, "")
+    shared = named_place()
     bare = replace(options, fee_schedule=None)
     tasks = [_Task(i, address, bare, schedule, shared) for i in session_ids]
     if ray is not None:
@@ -187,8 +187,7 @@ def _begin_process(threads: int) -> None:
 
 
 def _on_node(task: _Task, send: Send) -> SessionTape:
-    if task.shared_tapes:
-        os.environ[VARIABLE] = task.shared_tapes
+    use_place(task.shared_tapes)
     return _replay(task)
 
 

@@ -24,6 +24,21 @@ _BLOCK_BYTES: Final = 2**24
 _log = logging.getLogger(__name__)
 
 
+def named_place() -> str:
+    """What KALSHI_SIM_SHARED_TAPES is in this process; empty where it is not set."""
+    return os.environ.get(VARIABLE, "").strip()
+
+
+def use_place(named: str) -> None:
+    """Share tapes where another machine does, which hands on what a command is to do.
+
+    Args:
+        named: the variable there; empty leaves it as it is here.
+    """
+    if named:
+        os.environ[VARIABLE] = named
+
+
 def shared_place() -> ObjectPlace | None:
     """The place that KALSHI_SIM_SHARED_TAPES names, as a store in object storage is named.
 
@@ -33,7 +48,7 @@ def shared_place() -> ObjectPlace | None:
     Raises:
         ConfigError: the address cannot be understood.
     """
-    address = os.environ.get(VARIABLE, "").strip()
+    address = named_place()
     return ObjectPlace(address) if address else None
 
 

@@ -6,7 +6,6 @@ the file it was made of. Figures are made of the episodes here, as those of one 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,7 +14,7 @@ from kalshi_sim.cluster import Job, Resources, Send, Tasks
 from kalshi_sim.config import SimConfig, TapeOptions
 from kalshi_sim.errors import ConfigError
 from kalshi_sim.fees import FeeSchedule, chosen_schedule
-from kalshi_sim.shared_tapes import VARIABLE
+from kalshi_sim.shared_tapes import named_place, use_place
 from kalshi_sim.store import absolute_address, fingerprints, open_store
 from kalshi_sim.tape import Tape
 from kalshi_sim.tape_cache import load_tape, tape_key
@@ -82,7 +81,7 @@ class TapeSource:
             key=tape_key(fingerprints(open_store(store), session_ids), bare, schedule),
             markets=tuple((v.session_id, v.market_ticker) for v in tape.views),
             use_cache=use_cache,
-            shared_tapes=os.environ.get(VARIABLE, ""),
+            shared_tapes=named_place(),
         )
 
     def tape(self) -> Tape:
@@ -95,8 +94,7 @@ class TapeSource:
             ConfigError: the store there holds other sessions of these numbers.
             StoreError: it cannot be read.
         """
-        if self.shared_tapes:
-            os.environ[VARIABLE] = self.shared_tapes
+        use_place(self.shared_tapes)
         store = open_store(self.store)
         ids = list(self.session_ids)
         if tape_key(fingerprints(store, ids), self.options, self.schedule) != self.key:

@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kalshi_sim.cluster import Begun, Job, Resources, Send, Tasks, connect, nodes_of
-from kalshi_sim.fees import FeeSchedule
-from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
+from kalshi_sim.files import make_folder, temporary_folder
 from kalshi_sim.interrupts import Interrupted
-from kalshi_sim.shared_tapes import VARIABLE
-from kalshi_sim.store import absolute_address
 from kalshi_sim.text import numbered
 from kalshi_train.config import TrainConfig
+from kalshi_train.training.pieces import Piece, keep_piece, put_whole, send_file
 from kalshi_train.training.run import RESULTS_FILE, train
 from kalshi_train.training.run_lock import locked
-from kalshi_train.training.whereabouts import Whereabouts
+from kalshi_train.training.run_task import RunTask
 
 logger = logging.getLogger(__name__)
-
-_BLOCK_BYTES: Final = 2**25
-"""A longer file travels in several messages."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """A piece of a file that a run wrote."""
-
-    path: str
-    """In the folder of the run."""
-    data: bytes
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a node needs to know of a run."""
-
-    config: TrainConfig
-    """As the results show it."""
-    store: str
-    """As the node opens it."""
-    schedule: tuple[str, bytes] | None
-    """Ending and content of a file of fees."""
-    shared_tapes: str
-    """What KALSHI_SIM_SHARED_TAPES is here; empty: as it is there."""
-    command: tuple[str, ...] | None
 
 
 def train_on_cluster(
@@ -76,12 +44,11 @@ def train_on_cluster(
     logger.info("connecting to the Ray cluster")
     cards = any(node.gpus for node in nodes_of(connect(address)))
     configs = [_for_nodes(config, cards) for config in configs]
-    words = None if command is None else tuple(command)
     jobs = [
         Job(
             config.run_folder.name,
             _train_here,
-            _task(config, words),
+            RunTask.of(config, command),
             needs_of(config),
         )
         for config in configs
@@ -98,8 +65,8 @@ def train_on_cluster(
         def hear(index: int, message: object) -> None:
             if isinstance(message, Begun):
                 _empty(arriving[index])
-            elif isinstance(message, _File):
-                _append(arriving[index], message)
+            elif isinstance(message, Piece):
+                keep_piece(message, arriving[index])
 
         level = logging.getLevelName(configs[0].log_level)
         over = 0
@@ -134,53 +101,15 @@ def needs_of(config: TrainConfig) -> Resources:
     return Resources(cpus, int(config.learner.device != "cpu"))
 
 
-def _task(config: TrainConfig, command: tuple[str, ...] | None) -> _Task:
-    given = config.tape.fee_schedule
-    if given is not None:
-        FeeSchedule.from_file(given)  # it is one
-    return _Task(
-        config=config,
-        store=absolute_address(config.store),
-        schedule=None if given is None else (given.suffix, given.read_bytes()),
-        shared_tapes=os.environ.get(VARIABLE, ""),
-        command=command,
-    )
-
-
-def _train_here(task: _Task, send: Send) -> dict[str, Any]:
+def _train_here(task: RunTask, send: Send) -> dict[str, Any]:
     """A node's part: train in a folder of its own, and send what lies there."""
-    if task.shared_tapes:
-        os.environ[VARIABLE] = task.shared_tapes
-    with temporary_folder(Path(tempfile.gettempdir()), "kalshi-train") as place:
-        schedule = None
-        if task.schedule is not None:
-            suffix, content = task.schedule
-            schedule = place / f"given{suffix}"
-            schedule.write_bytes(content)
-        folder = place / "run"
-        result = train(
-            task.config,
-            command=task.command,
-            whereabouts=Whereabouts(folder, task.store, schedule),
-        )
-        for path in sorted(folder.rglob("*")):
+    with task.placed() as here:
+        result = train(task.config, command=task.command, whereabouts=here)
+        for path in sorted(here.folder.rglob("*")):
             if path.is_file():
-                _send_file(path, str(path.relative_to(folder)), send)
+                with path.open("rb") as file:
+                    send_file(file, str(path.relative_to(here.folder)), send)
         return result.figures(task.config)
-
-
-def _send_file(path: Path, name: str, send: Send) -> None:
-    with path.open("rb") as file:
-        send(_File(name, file.read(_BLOCK_BYTES)))
-        while data := file.read(_BLOCK_BYTES):
-            send(_File(name, data))
-
-
-def _append(folder: Path, piece: _File) -> None:
-    path = folder / piece.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with room_for(path), path.open("ab") as file:
-        file.write(piece.data)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -197,7 +126,4 @@ def _empty(folder: Path) -> None:
 def _put(arrived: Path, folder: Path) -> None:
     """Files under their names, each whole or not at all."""
     for path in _files(arrived):
-        target = folder / path.relative_to(arrived)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        sync_file(path)
-        os.replace(path, target)
+        put_whole(str(path.relative_to(arrived)), arrived, folder)

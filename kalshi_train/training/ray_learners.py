@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 import tempfile
 import threading
 import time
@@ -23,17 +22,15 @@ from kalshi_sim.cluster.connection import connect, nodes_of
 from kalshi_sim.cluster.node import Begun, Record
 from kalshi_sim.cluster.tasks import check_version
 from kalshi_sim.errors import ConfigError
-from kalshi_sim.fees import FeeSchedule
-from kalshi_sim.files import make_folder, room_for, sync_file, temporary_folder
+from kalshi_sim.files import make_folder, temporary_folder
 from kalshi_sim.interrupts import Interrupted, StopRequest, deferred
-from kalshi_sim.shared_tapes import VARIABLE
-from kalshi_sim.store import absolute_address
 from kalshi_sim.text import numbered, printable
 from kalshi_train.config import TrainConfig
 from kalshi_train.learner.group import PATIENCE, LostLearnerError
 from kalshi_train.models import load_model
 from kalshi_train.training.callbacks import BEST_MODEL
 from kalshi_train.training.checkpoints import is_saved_since, resume_command
+from kalshi_train.training.pieces import Piece, keep_piece, put_whole
 from kalshi_train.training.place import with_device
 from kalshi_train.training.ray_messages import (
     Failed,
@@ -41,7 +38,6 @@ from kalshi_train.training.ray_messages import (
     LearnersTask,
     Mailbox,
     Over,
-    Piece,
     Stopped,
 )
 from kalshi_train.training.ray_node import learn_on_node
@@ -49,6 +45,7 @@ from kalshi_train.training.result import TrainResult
 from kalshi_train.training.resume import check_resume
 from kalshi_train.training.run import METRICS_FILE, say_stopping
 from kalshi_train.training.run_lock import locked
+from kalshi_train.training.run_task import RunTask
 
 logger = logging.getLogger(__name__)
 
@@ -135,22 +132,15 @@ def _check_room(ray: Any, config: TrainConfig) -> None:
 def _task_of(
     config: TrainConfig, checkpoint: bytes | None, command: Sequence[str] | None
 ) -> LearnersTask:
-    given = config.tape.fee_schedule
-    if given is not None:
-        FeeSchedule.from_file(given)  # it is one
     kept = [config.run_folder / name for name in (METRICS_FILE, BEST_MODEL)]
     return LearnersTask(
-        config=config,
-        store=absolute_address(config.store),
-        schedule=None if given is None else (given.suffix, given.read_bytes()),
+        run=RunTask.of(config, command),
         checkpoint=checkpoint,
         files={
             str(path.relative_to(config.run_folder)): path.read_bytes()
             for path in kept
             if checkpoint is not None and path.is_file()
         },
-        shared_tapes=os.environ.get(VARIABLE, ""),
-        command=None if command is None else tuple(command),
         level=logging.getLevelName(config.log_level),
     )
 
@@ -163,7 +153,7 @@ class _Training:
     ) -> None:
         self._ray, self._address, self._task = ray, address, task
         self._arriving, self._stop = arriving, stop
-        self._folder = task.config.run_folder
+        self._folder = task.run.config.run_folder
         self._begun_at = time.time()
         self._begun = 0
         self._said_waiting = self._has_asked = False
@@ -210,7 +200,7 @@ class _Training:
 
     def _fit(self) -> None:
         """Let Ray Train run the learners; it ends when they have."""
-        config, train = self._task.config, _ray_train()
+        config, train = self._task.run.config, _ray_train()
         logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # what is lost we say
         try:
             with tempfile.TemporaryDirectory(prefix="kalshi-learners-") as storage:
@@ -239,7 +229,9 @@ class _Training:
                 check_version(message)
                 logger.info("a learner begins on the node %s", message.host)
             elif isinstance(message, Piece):
-                self._keep(message)
+                keep_piece(message, self._arriving)
+                if message.is_last:
+                    put_whole(message.path, self._arriving, self._folder)
             elif isinstance(message, Stopped):
                 self._stopped = message
             elif isinstance(message, Over):
@@ -249,17 +241,6 @@ class _Training:
             elif isinstance(message, Record):
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
 
-    def _keep(self, piece: Piece) -> None:
-        path = self._arriving / piece.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with room_for(path), path.open("wb" if piece.is_first else "ab") as file:
-            file.write(piece.data)
-        if piece.is_last:
-            target = self._folder / piece.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sync_file(path)
-            os.replace(path, target)
-
     def _found(self) -> TrainResult:
         """What the training came to.
 
@@ -268,7 +249,7 @@ class _Training:
             Interrupted: the training was stopped.
         """
         if self._over is not None:
-            model = load_model(self._task.config.model_save_path)
+            model = load_model(self._task.run.config.model_save_path)
             return TrainResult(**self._over, model=model)
         if self._stopped is not None:
             text, command = self._stopped.text, resume_command(self._folder)

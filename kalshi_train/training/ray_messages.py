@@ -7,38 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from kalshi_sim.errors import KalshiSimError
-from kalshi_train.config import TrainConfig
+from kalshi_train.training.run_task import RunTask
 
 
 @dataclass(frozen=True)
 class LearnersTask:
     """What each learner needs to know."""
 
-    config: TrainConfig
-    """As the results show it."""
-    store: str
-    """As the nodes open it."""
-    schedule: tuple[str, bytes] | None
-    """Ending and content of a file of fees."""
+    run: RunTask
     checkpoint: bytes | None
     """What all go on from."""
     files: dict[str, bytes]
     """What a run that goes on had in its folder, by name."""
-    shared_tapes: str
-    """What KALSHI_SIM_SHARED_TAPES is here; empty: as it is there."""
-    command: tuple[str, ...] | None
     level: int
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a file that learner 0 has written."""
-
-    path: str
-    """In the folder of the run."""
-    data: bytes
-    is_first: bool
-    is_last: bool
 
 
 @dataclass(frozen=True)

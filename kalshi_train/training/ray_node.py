@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import os
 import socket
-import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
@@ -17,25 +16,21 @@ from typing import Any, Final
 from kalshi_sim import __version__
 from kalshi_sim.cluster.node import Begun, logged_to
 from kalshi_sim.errors import KalshiSimError
-from kalshi_sim.files import make_folder, temporary_folder
+from kalshi_sim.files import make_folder
 from kalshi_sim.interrupts import Interrupted, StopRequest
-from kalshi_sim.shared_tapes import VARIABLE
 from kalshi_train.learner.group import Group
 from kalshi_train.training.checkpoints import read_checkpoint
+from kalshi_train.training.pieces import send_file
 from kalshi_train.training.ray_messages import (
     Failed,
     Fault,
     LearnersTask,
     Over,
-    Piece,
     Stopped,
 )
 from kalshi_train.training.run import follow, lead
 from kalshi_train.training.together import ToldToEndError
-from kalshi_train.training.whereabouts import Whereabouts
 
-_BLOCK_BYTES: Final = 2**25
-"""A longer file travels in several messages."""
 _MIRRORED_S: Final = 0.5
 """How often it is looked what learner 0 has written."""
 _CHECKPOINT: Final = "checkpoint.zip"
@@ -76,21 +71,15 @@ def learn_on_node(given: dict[str, Any]) -> None:
 
 
 def _learn(task: LearnersTask, group: Group, send: Any, asked: Any) -> None:
-    if task.shared_tapes:
-        os.environ[VARIABLE] = task.shared_tapes
-    with temporary_folder(Path(tempfile.gettempdir()), "kalshi-learners") as place:
-        schedule = checkpoint = None
-        if task.schedule is not None:
-            suffix, content = task.schedule
-            schedule = place / f"given{suffix}"
-            schedule.write_bytes(content)
+    config = task.run.config
+    with task.run.placed() as here:
+        checkpoint = None
         if task.checkpoint is not None:
-            path = place / _CHECKPOINT
+            path = here.folder.with_name(_CHECKPOINT)
             path.write_bytes(task.checkpoint)
             checkpoint = read_checkpoint(path)
-        here = Whereabouts(place / "run", task.store, schedule)
         if group.rank:
-            follow(here.used(task.config), None, checkpoint, lambda: group)
+            follow(here.used(config), None, checkpoint, lambda: group)
             return
         for name, content in task.files.items():
             (here.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +87,7 @@ def _learn(task: LearnersTask, group: Group, send: Any, asked: Any) -> None:
         make_folder(here.folder)
         with logged_to(send, task.level), _mirrored(here.folder, send):
             others = contextlib.nullcontext(_OnNodes(group, asked))
-            result = lead(task.config, checkpoint, here, others, command=task.command)
+            result = lead(config, checkpoint, here, others, command=task.run.command)
         values = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "model"}
         send(Over(values))
 
@@ -153,11 +142,5 @@ def _send_changed(folder: Path, sent: dict[str, tuple[int, int]], send: Any) -> 
             state = found.st_mtime_ns, found.st_size
             if sent.get(name) == state:
                 continue
-            first, data = True, file.read(_BLOCK_BYTES)
-            while True:
-                after = file.read(_BLOCK_BYTES)
-                send(Piece(name, data, first, not after))
-                if not after:
-                    break
-                first, data = False, after
+            send_file(file, name, send)
             sent[name] = state
